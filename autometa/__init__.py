@@ -1,0 +1,33 @@
+"""AutoML for tables that has learnt how to learn."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name → the module that holds it. Loaded on first use, so that `import autometa`
+# stays quick and brings in neither torch nor a boosting library.
+_PUBLIC = {
+    "AutoMeta": "autometa.estimators",
+    "AutoMetaClassifier": "autometa.estimators",
+    "AutoMetaRegressor": "autometa.estimators",
+    "SearchSpace": "autometa.core.space",
+    "Strategy": "autometa.core.strategy",
+    "load": "autometa.persistence",
+    "load_strategies": "autometa.catalogue",
+    "save": "autometa.persistence",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'autometa' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

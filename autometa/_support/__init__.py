@@ -1,0 +1,1 @@
+"""Helpers without domain knowledge; nothing here imports from the rest of autometa."""

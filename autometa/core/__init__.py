@@ -1,0 +1,1 @@
+"""The nouns of autometa: small frozen dataclasses that check themselves."""

@@ -1,0 +1,71 @@
+"""How long a run may take, and how much of the data a measurement uses."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+Anchor = float
+"""Fraction of the training rows in (0, 1]; 1 is all of them."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limit on a whole run.
+
+    Parameters
+    ----------
+    time_s : float
+        Wall-clock seconds, > 0; ``math.inf`` for no limit.
+    n_trials : int or None
+        Number of trials that may be started, > 0; None for no limit.
+    """
+
+    time_s: float = math.inf
+    n_trials: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.time_s, bool) or not isinstance(self.time_s, (int, float)):
+            raise TypeError(f"time_budget must be a number of seconds, got {self.time_s!r}.")
+        if not self.time_s > 0:
+            raise ValueError(
+                f"time_budget must be a positive number of seconds, got {self.time_s!r}. "
+                "Pass None together with n_trials for a run without a time limit."
+            )
+        if self.n_trials is not None:
+            if isinstance(self.n_trials, bool) or not isinstance(self.n_trials, int):
+                raise TypeError(f"n_trials must be a whole number or None, got {self.n_trials!r}.")
+            if self.n_trials <= 0:
+                raise ValueError(f"n_trials must be at least 1, got {self.n_trials}.")
+        if math.isinf(self.time_s) and self.n_trials is None:
+            raise ValueError("A run needs a limit: give time_budget, n_trials, or both.")
+
+    @property
+    def has_time_limit(self) -> bool:
+        """Whether wall-clock time can end the run (then results depend on the machine)."""
+        return math.isfinite(self.time_s)
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on this process's monotonic clock; pass seconds, not deadlines, to other processes."""
+
+    at_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """Return the deadline `seconds` from now; ``math.inf`` never comes."""
+        return cls(time.monotonic() + seconds)
+
+    def remaining_s(self) -> float:
+        """Return the seconds left, 0 once the deadline has passed."""
+        return max(0.0, self.at_s - time.monotonic())
+
+    def passed(self) -> bool:
+        """Whether the deadline has come."""
+        return time.monotonic() >= self.at_s
+
+    def sooner(self, seconds: float) -> Deadline:
+        """Return a deadline that comes `seconds` earlier."""
+        return Deadline(self.at_s - seconds)

@@ -1,0 +1,48 @@
+"""What was measured: one row per configuration, anchor and fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from autometa.core.budget import Anchor
+from autometa.core.space import Configuration
+
+Status = Literal["ok", "timeout", "memory", "failed"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One measured result.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        What was fitted.
+    anchor : float
+        Fraction of the fold's training rows that were used, in (0, 1].
+    fold : int
+        Number of the fold, from 0.
+    loss : float
+        Validation loss, lower is better; NaN unless `status` is ``"ok"``.
+    fit_s, predict_s : float
+        Wall-clock seconds of the fit and of predicting the validation rows.
+    status : {"ok", "timeout", "memory", "failed"}
+        How the evaluation ended.
+    error : str
+        One line that says why it did not end well; empty when it did.
+    """
+
+    configuration: Configuration
+    anchor: Anchor
+    fold: int
+    loss: float
+    fit_s: float
+    predict_s: float
+    status: Status = "ok"
+    error: str = ""
+
+    @property
+    def time_s(self) -> float:
+        """Seconds of fit and prediction together."""
+        return self.fit_s + self.predict_s

@@ -1,0 +1,23 @@
+"""Errors that a caller may want to catch; everything else is a ValueError or TypeError."""
+
+from __future__ import annotations
+
+
+class AutometaError(Exception):
+    """Base class of autometa's own errors."""
+
+
+class CatalogueError(AutometaError, ValueError):
+    """A strategy file could not be read, or says something impossible."""
+
+
+class MissingDependencyError(AutometaError, ImportError):
+    """A library that only some features need is not installed."""
+
+
+class SearchFailedError(AutometaError, RuntimeError):
+    """The budget ended without one usable model."""
+
+
+class PersistenceError(AutometaError, ValueError):
+    """A saved model could not be read, or asks for types that are not trusted."""

@@ -1,0 +1,139 @@
+"""What a learner is given, and what it gives back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from autometa.core.budget import Deadline
+from autometa.core.space import Value
+from autometa.core.task import Problem
+
+View = Literal["tree", "numeric"]
+"""The two prepared forms of a table.
+
+``"tree"``
+    float32 columns; categories are codes 0, 1, 2 … and missing values are NaN.
+``"numeric"``
+    float32 columns, all finite: imputed, one-hot encoded, scaled to about unit variance.
+"""
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Everything that a learner may use in one fit.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features), float32
+        Training rows in the learner's view, read-only.
+    y : ndarray of shape (n_rows,)
+        int64 class codes 0 … n_classes − 1, or float64. Every class has a row.
+    problem : {"binary", "multiclass", "regression"}
+        Kind of the target.
+    n_classes : int
+        Number of classes; 0 for regression.
+    categorical : ndarray of shape (n_features,), bool
+        Which columns hold category codes (tree view); all False in the numeric view.
+    n_categories : ndarray of shape (n_features,), int64
+        Number of codes in each column (tree view); 0 for numbers.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Non-negative weights, mean 1.
+    X_val, y_val, sample_weight_val : ndarray or None
+        Validation rows for early stopping; None when the model is refitted on all rows.
+    metric : str
+        Name of the loss of the run, e.g. ``"roc_auc"``, ``"log_loss"``, ``"rmse"``,
+        ``"custom"``; a hint for early stopping.
+    seed : int
+        Seed of every random choice, in [0, 2**31).
+    n_threads : int
+        Threads that the fit may use.
+    deadline : Deadline
+        Iterative learners stop in time to return what they have by then.
+    n_iterations : int or None
+        Exact number of iterations for learners that stop early, known from an earlier
+        fit with validation rows; None lets the learner decide.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    problem: Problem
+    n_classes: int
+    categorical: np.ndarray
+    n_categories: np.ndarray
+    sample_weight: np.ndarray | None = None
+    X_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
+    sample_weight_val: np.ndarray | None = None
+    metric: str = "custom"
+    seed: int = 0
+    n_threads: int = 1
+    deadline: Deadline = Deadline(math.inf)
+    n_iterations: int | None = None
+
+
+class Model(Protocol):
+    """A fitted learner."""
+
+    n_iterations: int | None
+    """Iterations kept after early stopping; None for learners without iterations."""
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
+        ...
+
+
+class FitFunction(Protocol):
+    """Fits one configuration."""
+
+    def __call__(self, data: FitData, parameters: Mapping[str, Value]) -> Model:
+        """Return the fitted model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Learner:
+    """An algorithm before its hyperparameters are set.
+
+    Parameters
+    ----------
+    name : str
+        Its name in strategy files.
+    view : {"tree", "numeric"}
+        The prepared form that it fits on.
+    fit : callable
+        ``fit(data, parameters) -> Model``.
+    library : str
+        Module that must be importable.
+    extra : str
+        Extra of autometa that installs it; empty when it comes with autometa.
+    keeps_deadline : bool
+        Whether `fit` itself stops at ``data.deadline`` (then it may run in the calling process).
+    """
+
+    name: str
+    view: View
+    fit: FitFunction | Callable[..., Any]
+    library: str = "sklearn"
+    extra: str = ""
+    keeps_deadline: bool = False
+
+
+class SklearnModel:
+    """A fitted scikit-learn estimator as a model."""
+
+    def __init__(self, estimator: Any, n_iterations: int | None = None) -> None:
+        self.estimator = estimator
+        self.n_iterations = n_iterations
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
+        if hasattr(self.estimator, "n_jobs"):
+            self.estimator.n_jobs = n_threads
+        if hasattr(self.estimator, "predict_proba"):
+            return np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        return np.asarray(self.estimator.predict(X), dtype=np.float64)
