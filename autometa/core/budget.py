@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 Anchor = float
 """Fraction of the training rows in (0, 1]; 1 is all of them."""
@@ -26,7 +27,7 @@ class Budget:
     n_trials: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.time_s, bool) or not isinstance(self.time_s, (int, float)):
+        if isinstance(self.time_s, bool) or not isinstance(self.time_s, Real):
             raise TypeError(f"time_budget must be a number of seconds, got {self.time_s!r}.")
         if not self.time_s > 0:
             raise ValueError(
@@ -34,7 +35,7 @@ class Budget:
                 "Pass None together with n_trials for a run without a time limit."
             )
         if self.n_trials is not None:
-            if isinstance(self.n_trials, bool) or not isinstance(self.n_trials, int):
+            if isinstance(self.n_trials, bool) or not isinstance(self.n_trials, Integral):
                 raise TypeError(f"n_trials must be a whole number or None, got {self.n_trials!r}.")
             if self.n_trials <= 0:
                 raise ValueError(f"n_trials must be at least 1, got {self.n_trials}.")

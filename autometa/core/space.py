@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
@@ -30,9 +33,11 @@ class Configuration:
     parameters: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        # NumPy scalars become plain values: the text of a key must not depend on who computed a number.
+        plain = {name: _plain(value) for name, value in self.parameters.items()}
+        object.__setattr__(self, "parameters", MappingProxyType(plain))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Text that is equal for equal configurations, whatever the order of the parameters."""
         return f"{self.strategy} {json.dumps(dict(self.parameters), sort_keys=True, default=str)}"
@@ -68,25 +73,36 @@ class SearchSpace:
     defaults: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Copies, so that a space cannot change under the strategy that was checked with it.
+        for part in ("distributions", "conditions", "defaults"):
+            object.__setattr__(self, part, dict(getattr(self, part)))
         for name, distribution in self.distributions.items():
             if not isinstance(distribution, BaseDistribution):
                 raise TypeError(f"{name!r} must be an Optuna distribution, got {type(distribution).__name__}.")
+            _check_choices_differ(name, distribution)
         self.check(self.defaults)
         for child, (parent, values) in self.conditions.items():
             if child not in self.distributions:
-                raise ValueError(f"The condition names {child!r}, which is not in the space {sorted(self.distributions)}.")
-            if parent in self.conditions or not isinstance(self.distributions.get(parent), CategoricalDistribution):
-                raise ValueError(f"{child!r} depends on {parent!r}, which must be a categorical parameter without a condition.")
-            unknown = set(values) - set(self.distributions[parent].choices)  # type: ignore[attr-defined]
-            if unknown or not values:
-                raise ValueError(f"{child!r} depends on {parent!r} being one of {list(values)}, not among its choices.")
+                raise ValueError(
+                    f"The condition names {child!r}, which is not in the space {sorted(self.distributions)}."
+                )
+            deciding = self.distributions.get(parent)
+            if parent in self.conditions or not isinstance(deciding, CategoricalDistribution):
+                raise ValueError(
+                    f"{child!r} depends on {parent!r}, which must be a categorical parameter without a condition."
+                )
+            if isinstance(values, str) or not values or not all(is_valid(deciding, value) for value in values):
+                raise ValueError(
+                    f"{child!r} depends on {parent!r} being one of {values!r}; "
+                    f"expected one or more of its choices {list(deciding.choices)}."
+                )
 
     def is_active(self, name: str, parameters: Mapping[str, Value]) -> bool:
         """Whether `name` exists, given the values of the other parameters."""
         if name not in self.conditions:
             return True
         parent, values = self.conditions[name]
-        return parameters.get(parent) in values
+        return parent in parameters and any(_same(parameters[parent], value) for value in values)
 
     def check(self, parameters: Mapping[str, Value]) -> None:
         """Raise ValueError if `parameters` names something unknown or out of range."""
@@ -97,9 +113,18 @@ class SearchSpace:
                 raise ValueError(f"{name}={value!r} is outside {self.distributions[name]}.")
 
     def complete(self, parameters: Mapping[str, Value]) -> dict[str, Value]:
-        """Return `parameters` with the defaults of what they leave out, in the order of the space."""
+        """Return `parameters` with the defaults of what they leave out, in the order of the space.
+
+        Parameters whose condition does not hold are dropped. Values get the type of their
+        distribution (1 becomes 1.0 where a float is searched), so that configurations that
+        are the same have the same key.
+        """
         merged = {**self.defaults, **parameters}
-        return {name: merged[name] for name in self.distributions if name in merged and self.is_active(name, merged)}
+        return {
+            name: _canonical(distribution, merged[name])
+            for name, distribution in self.distributions.items()
+            if name in merged and self.is_active(name, merged)
+        }
 
     def suggest(self, trial: Trial, prefix: str = "") -> dict[str, Value]:
         """Return the parameters that `trial` suggests; each is called ``prefix + name`` in the study."""
@@ -113,14 +138,54 @@ class SearchSpace:
 
 
 def is_valid(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether `distribution` can produce `value`; a bool is not a number."""
+    """Whether `distribution` can produce `value`; a bool is not a number, a whole float is an integer."""
+    value = _plain(value)
     if isinstance(distribution, CategoricalDistribution):
-        return any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in distribution.choices)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return any(_same(value, choice) for choice in distribution.choices)
+    # Optuna raises on NaN, and its own test casts whatever it is given.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return False
     if isinstance(distribution, IntDistribution) and value != int(value):
         return False
+    if getattr(distribution, "log", False) and value <= 0:
+        return False
     return bool(distribution._contains(distribution.to_internal_repr(value)))
+
+
+def _canonical(distribution: BaseDistribution, value: Any) -> Any:
+    """Return `value` in the type of `distribution`; values that it cannot produce stay as they are."""
+    value = _plain(value)
+    if isinstance(distribution, CategoricalDistribution):
+        return next((choice for choice in distribution.choices if _same(value, choice)), value)
+    if not is_valid(distribution, value):
+        return value
+    return int(value) if isinstance(distribution, IntDistribution) else float(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _same(value: Any, choice: Any) -> bool:
+    """Whether two values of a categorical parameter are the same; True is not 1, NaN is NaN."""
+    value, choice = _plain(value), _plain(choice)
+    if isinstance(value, bool) != isinstance(choice, bool):
+        return False
+    if isinstance(value, float) and isinstance(choice, float) and math.isnan(value) and math.isnan(choice):
+        return True
+    try:
+        return bool(value == choice)
+    except (TypeError, ValueError):  # arrays and the like, from the parameters of an estimator
+        return False
+
+
+def _check_choices_differ(name: str, distribution: BaseDistribution) -> None:
+    if isinstance(distribution, CategoricalDistribution):
+        choices = distribution.choices
+        for position, choice in enumerate(choices):
+            # Optuna finds a choice by ==, so it would take True for 1 and 1.0 for 1.
+            if choice in choices[:position]:
+                raise ValueError(f"{name!r} has choices that Optuna cannot tell apart: {choice!r} in {list(choices)}.")
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Value:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,19 @@ class Fitness:
     max_rows: int | None = None
     max_columns: int | None = None
     max_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        # A lone text would be searched letter by letter.
+        problems = (self.problems,) if isinstance(self.problems, str) else tuple(self.problems)
+        if not problems or (unknown := [problem for problem in problems if problem not in PROBLEMS]):
+            raise ValueError(f"problems must be one or more of {PROBLEMS}, got {unknown if problems else problems}.")
+        object.__setattr__(self, "problems", problems)
+        for name in ("min_rows", "max_rows", "max_columns", "max_classes"):
+            bound = getattr(self, name)
+            if bound is not None and bound < 0:
+                raise ValueError(f"{name} must not be negative, got {bound}.")
+        if self.max_rows is not None and self.max_rows < self.min_rows:
+            raise ValueError(f"min_rows <= max_rows must hold, got {self.min_rows} and {self.max_rows}.")
 
     def reason_against(self, task: TaskDescription) -> str:
         """Return why a task does not fit, or an empty text."""
@@ -60,6 +74,8 @@ class Strategy:
         Prior score of the strategy; a softmax over the scores gives its probability.
     source : str
         Where the ranges come from.
+    description : str
+        What it is good for, in one line.
 
     Examples
     --------
@@ -77,35 +93,53 @@ class Strategy:
     fitness: Fitness = field(default_factory=Fitness)
     score: float = 0.0
     source: str = ""
+    description: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
-            raise ValueError(f"A strategy's name must be letters, digits and underscores, got {self.name!r}.")
-        if not isinstance(self.learner, str) and not (hasattr(self.learner, "fit") and hasattr(self.learner, "get_params")):
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise ValueError(
+                "A strategy's name must be letters, digits and underscores and not start with a digit, "
+                f"got {self.name!r}."
+            )
+        if not math.isfinite(self.score):
+            raise ValueError(f"Strategy {self.name!r}: score must be a finite number, got {self.score!r}.")
+        # A class has `fit` and `get_params` too, but cannot be cloned.
+        is_estimator = hasattr(self.learner, "fit") and hasattr(self.learner, "get_params")
+        if not isinstance(self.learner, str) and (isinstance(self.learner, type) or not is_estimator):
             raise TypeError(
                 f"Strategy {self.name!r}: learner must be a learner's name or a scikit-learn estimator "
                 f"(an instance, with fit and get_params), got {self.learner!r}."
             )
-        space = self.space if isinstance(self.space, SearchSpace) else self._own_space(self.space)
-        object.__setattr__(self, "space", space)
-        portfolio = tuple(self._configuration(item) for item in (self.portfolio or ({},)))
-        object.__setattr__(self, "portfolio", portfolio)
+        object.__setattr__(self, "space", self._checked_space())
+        given: Sequence[Configuration | Mapping[str, Value]] = self.portfolio or ({},)
+        # An entry that only spells out a default is not tried a second time.
+        portfolio = dict.fromkeys(self._configuration(item) for item in given)
+        object.__setattr__(self, "portfolio", tuple(portfolio))
 
     def _configuration(self, item: Configuration | Mapping[str, Value]) -> Configuration:
         parameters = item.parameters if isinstance(item, Configuration) else item
+        if not isinstance(parameters, Mapping):
+            raise TypeError(
+                f"Strategy {self.name!r}: portfolio must be a sequence of mappings, got the entry {item!r}."
+            )
         self.space.check(parameters)
         return Configuration(self.name, self.space.complete(parameters))
 
-    def _own_space(self, distributions: Mapping[str, BaseDistribution]) -> SearchSpace:
-        """Return a space whose defaults are what the estimator is set to."""
-        current = {} if isinstance(self.learner, str) else self.learner.get_params()
-        if not isinstance(self.learner, str) and (unknown := sorted(set(distributions) - set(current))):
+    def _checked_space(self) -> SearchSpace:
+        """Return the space; the defaults of a bare mapping are what the estimator is set to."""
+        given: SearchSpace | Mapping[str, BaseDistribution] = self.space
+        distributions = given.distributions if isinstance(given, SearchSpace) else given
+        if isinstance(self.learner, str):
+            return given if isinstance(given, SearchSpace) else SearchSpace(distributions)
+        current = self.learner.get_params()
+        if unknown := sorted(set(distributions) - set(current)):
             raise ValueError(
-                f"Strategy {self.name!r}: {type(self.learner).__name__} has no parameter {unknown}; it has {sorted(current)}."
+                f"Strategy {self.name!r}: {type(self.learner).__name__} has no parameter {unknown}; "
+                f"it has {sorted(current)}."
             )
+        if isinstance(given, SearchSpace):
+            return given
         defaults = {
-            name: current[name]
-            for name, distribution in distributions.items()
-            if name in current and is_valid(distribution, current[name])
+            name: current[name] for name, distribution in distributions.items() if is_valid(distribution, current[name])
         }
         return SearchSpace(distributions, defaults=defaults)
