@@ -1,0 +1,1 @@
+"""Combine models that were fitted and validated."""

@@ -1,0 +1,59 @@
+"""Greedy forward selection of an ensemble from out-of-fold predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from autometa.core.budget import Deadline
+
+
+def select_ensemble(
+    predictions: Sequence[np.ndarray],
+    loss: Callable[[np.ndarray], float],
+    *,
+    size: int,
+    deadline: Deadline,
+) -> np.ndarray:
+    """Return the weights of an ensemble chosen greedily, with replacement.
+
+    Start from the best model; in each round add the model whose inclusion gives the
+    lowest loss of the averaged predictions; keep the prefix with the lowest loss.
+
+    Parameters
+    ----------
+    predictions : sequence of ndarray, each of shape (n_rows,) or (n_rows, n_classes)
+        Out-of-fold predictions of each model on the same rows.
+    loss : callable
+        Loss of averaged predictions, lower is better.
+    size : int
+        Number of rounds, at least 1; 1 keeps the best model alone.
+    deadline : Deadline
+        No round begins after it.
+
+    Returns
+    -------
+    ndarray of shape (n_models,)
+        Non-negative weights that sum to 1.
+
+    References
+    ----------
+    Caruana et al. (2004), Ensemble selection from libraries of models. ICML.
+    """
+    stack = np.stack([np.asarray(p, dtype=np.float64) for p in predictions])
+    counts = np.zeros(len(stack), dtype=np.int64)
+    total = np.zeros(stack.shape[1:])
+    best_counts, best_loss = None, np.inf
+    for n_chosen in range(1, size + 1):
+        if best_counts is not None and deadline.passed():
+            break
+        losses = np.array([loss((total + candidate) / n_chosen) for candidate in stack])
+        losses[~np.isfinite(losses)] = np.inf
+        winner = int(np.argmin(losses))
+        counts[winner] += 1
+        total += stack[winner]
+        if best_counts is None or losses[winner] < best_loss:
+            best_counts, best_loss = counts.copy(), float(losses[winner])
+    assert best_counts is not None
+    return best_counts / best_counts.sum()

@@ -1,0 +1,215 @@
+"""Fit one configuration on one fold and measure its loss."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from autometa._support.seeds import child_seed
+from autometa.core.budget import Anchor, Deadline
+from autometa.core.evaluation import Evaluation, Status
+from autometa.core.space import Configuration
+from autometa.core.task import Problem
+from autometa.ensemble.predictor import expand
+from autometa.evaluation.resampling import subsample
+from autometa.evaluation.workspace import ALL_ROWS, Shared, model_path, read_prepared, read_shared
+from autometa.learners.base import FitData, Model
+from autometa.learners.constant import ConstantModel
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation to be done.
+
+    Parameters
+    ----------
+    trial : int
+        Number of the trial it belongs to.
+    configuration : Configuration
+        What to fit.
+    anchor : float
+        Fraction of the fold's training rows, in (0, 1].
+    fold : int
+        Number of the fold, or ``ALL_ROWS`` for a refit without validation.
+    seed : int
+        Seed of the run; the fit's own seed is derived from it.
+    limit_s : float
+        Seconds it may take; learners that can, stop before that.
+    n_threads : int
+        Threads it may use.
+    n_iterations : int or None
+        Iterations of a refit, known from the fold fits.
+    """
+
+    trial: int
+    configuration: Configuration
+    anchor: Anchor
+    fold: int
+    seed: int
+    limit_s: float
+    n_threads: int = 1
+    n_iterations: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation gives back.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The measured row.
+    predictions : ndarray or None
+        Predictions of the validation rows; None when it failed or for a refit.
+    n_iterations : int or None
+        Iterations kept by a learner that stops early.
+    """
+
+    evaluation: Evaluation
+    predictions: np.ndarray | None = None
+    n_iterations: int | None = None
+
+
+def evaluate(folder: Path, job: Job) -> Outcome:
+    """Return the outcome of a job; a learner that fails makes a failed evaluation, not an error."""
+    deadline = Deadline.after(job.limit_s)
+    shared = read_shared(folder)
+    start_s = time.monotonic()
+    try:
+        with warnings.catch_warnings(), threadpool_limits(limits=job.n_threads):
+            # Learners warn about data that cannot be helped here; a failure is recorded with its reason.
+            warnings.simplefilter("ignore")
+            return _evaluate(folder, shared, job, deadline)
+    except Exception as error:
+        logger.debug("trial %d failed:\n%s", job.trial, traceback.format_exc())
+        status = "memory" if _is_memory_error(error) else "failed"
+        return Outcome(failed(job, status, _one_line(error), time.monotonic() - start_s))
+
+
+def failed(job: Job, status: Status, error: str, fit_s: float) -> Evaluation:
+    """Return the evaluation of a job that ended without a loss."""
+    return Evaluation(job.configuration, job.anchor, job.fold, float("nan"), fit_s, 0.0, status, error)
+
+
+def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Outcome:
+    learner = shared.learners[job.configuration.strategy]
+    prepared = read_prepared(folder, job.fold, learner.view)
+    rows = np.arange(len(shared.y)) if job.fold == ALL_ROWS else shared.folds[job.fold].train
+    X_train, y_train = prepared.X_train, shared.y[rows]
+    if job.anchor < 1:
+        kept = subsample(y_train, job.anchor, shared.problem, child_seed(job.seed, "subsample", job.fold))
+        X_train, y_train, rows = X_train[kept], y_train[kept], rows[kept]
+    weight = None if shared.sample_weight is None else shared.sample_weight[rows]
+    if weight is not None and not weight.any():
+        raise ValueError("every training row of this fold has weight 0")
+
+    fit_data, present = _fit_data(shared, job, prepared, X_train, y_train, weight, deadline)
+    start_s = time.monotonic()
+    model: Model
+    if present is not None and len(present) == 1:
+        model = ConstantModel(np.ones(1))
+    else:
+        model = learner.fit(fit_data, job.configuration.parameters)
+    fitted_s = time.monotonic()
+    predictions, loss = None, float("nan")
+    if job.fold != ALL_ROWS:
+        validation = shared.folds[job.fold].validation
+        raw = model.predict(prepared.X_validation, job.n_threads)
+        _check_predictions(raw, len(validation), fit_data.n_classes)
+        predictions = expand(raw, present, shared.n_classes)
+        weight_val = None if shared.sample_weight is None else shared.sample_weight[validation]
+        loss = shared.metric.loss(shared.y[validation], predictions, weight_val)
+        if not np.isfinite(loss):
+            raise ValueError(f"the loss is {loss}")
+    predicted_s = time.monotonic()
+    path = model_path(folder, job.trial, job.fold)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pickle.dumps((model, present), protocol=5))
+    evaluation = Evaluation(
+        job.configuration, job.anchor, job.fold, loss, fitted_s - start_s, predicted_s - fitted_s
+    )
+    return Outcome(evaluation, predictions, model.n_iterations)
+
+
+def _fit_data(
+    shared: Shared,
+    job: Job,
+    prepared: Any,
+    X_train: np.ndarray,
+    y_train: np.ndarray,
+    weight: np.ndarray | None,
+    deadline: Deadline,
+) -> tuple[FitData, list[int] | None]:
+    """Return what the learner is given, and the classes it sees (None: all of them).
+
+    A splitter of the user's can leave a class out of a fold's training rows, where
+    learners expect codes without gaps: such folds are fitted on the classes they have.
+    """
+    problem: Problem = shared.problem
+    n_classes, present = shared.n_classes, None
+    X_val = y_val = weight_val = None
+    if job.fold != ALL_ROWS:
+        validation = shared.folds[job.fold].validation
+        X_val, y_val = prepared.X_validation, shared.y[validation]
+        weight_val = None if shared.sample_weight is None else shared.sample_weight[validation]
+    if n_classes:
+        known = np.unique(y_train)
+        if len(known) < n_classes:
+            present, n_classes = [int(code) for code in known], len(known)
+            problem = "binary" if n_classes == 2 else "multiclass"
+            y_train = np.searchsorted(known, y_train)
+            if X_val is not None and y_val is not None:
+                usable = np.isin(y_val, known)
+                X_val, y_val = X_val[usable], np.searchsorted(known, y_val[usable])
+                weight_val = None if weight_val is None else weight_val[usable]
+    if y_val is not None and (len(y_val) == 0 or (weight_val is not None and not weight_val.any())):
+        X_val = y_val = weight_val = None
+    data = FitData(
+        X=X_train,
+        y=y_train,
+        problem=problem,
+        n_classes=n_classes,
+        categorical=prepared.categorical,
+        n_categories=prepared.n_categories,
+        sample_weight=None if weight is None else weight / weight.mean(),
+        X_val=X_val,
+        y_val=y_val,
+        sample_weight_val=weight_val,
+        metric=shared.metric.name,
+        seed=child_seed(job.seed, "fit", job.fold),
+        n_threads=job.n_threads,
+        deadline=deadline,
+        n_iterations=job.n_iterations,
+    )
+    return data, present
+
+
+def _check_predictions(predictions: np.ndarray, n_rows: int, n_classes: int) -> None:
+    expected = (n_rows, n_classes) if n_classes else (n_rows,)
+    if np.shape(predictions) != expected:
+        raise ValueError(f"the learner predicted an array of shape {np.shape(predictions)}, expected {expected}")
+    if not np.isfinite(predictions).all():
+        raise ValueError(f"the learner predicted {int((~np.isfinite(predictions)).sum())} values that are not finite")
+    if n_classes and (np.min(predictions) < -1e-6 or np.abs(predictions.sum(axis=1) - 1).max() > 1e-3):
+        raise ValueError("the learner's class probabilities are negative or do not sum to 1")
+
+
+def _is_memory_error(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "bad_alloc" in text or "can't allocate memory" in text
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300]

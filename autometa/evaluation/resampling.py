@@ -1,0 +1,140 @@
+"""Folds and subsamples: pure functions of the task, the anchor and the seed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, check_cv
+
+from autometa.core.budget import Anchor
+from autometa.core.task import Task
+
+# Regression folds are stratified over this many quantiles of the target: on small tables
+# it makes the folds' losses comparable.
+N_TARGET_BINS = 10
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row numbers of one split.
+
+    Parameters
+    ----------
+    train, validation : ndarray of int64
+        Row numbers; no row is in both.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+
+
+def make_folds(task: Task, n_splits: int, seed: int, *, n_kept: int | None = None) -> tuple[Fold, ...]:
+    """Return shuffled folds: stratified, and by group where the task has groups.
+
+    Every class keeps a row in the training part of every fold: a row of a class that
+    would be only in the validation part moves to the training part.
+
+    Parameters
+    ----------
+    task : Task
+        Rows, target and groups.
+    n_splits : int
+        Number of parts, at least 2; fewer are made when there are fewer rows, groups, or
+        (down to 3) rows in the rarest class.
+    seed : int
+        Seed of the shuffle.
+    n_kept : int, optional
+        Keep only the first folds; 1 is a holdout of ``1 / n_splits`` of the rows.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 rows or 2 groups.
+    """
+    if task.n_rows < 2:
+        raise ValueError(f"At least 2 rows are needed to train and validate, got n_samples = {task.n_rows}.")
+    strata = _strata(task)
+    if n_kept is None and task.problem != "regression":
+        n_splits = min(n_splits, max(3, int(np.bincount(task.y.astype(np.int64)).min())))
+    n_splits = max(2, min(n_splits, task.n_rows))
+    splitter: Any
+    if task.groups is not None:
+        n_groups = len(np.unique(task.groups))
+        if n_groups < 2:
+            raise ValueError("groups holds one group only; at least 2 are needed to validate on groups not trained on.")
+        n_splits = min(n_splits, n_groups)
+        if task.problem == "regression":
+            splitter = GroupKFold(n_splits, shuffle=True, random_state=seed)
+        else:
+            splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
+    else:
+        splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
+        if np.bincount(strata).max() < n_splits:
+            strata = np.zeros_like(strata)
+    with warnings.catch_warnings():
+        # Strata with fewer rows than folds are expected here and handled below.
+        warnings.simplefilter("ignore", UserWarning)
+        pairs = list(splitter.split(np.zeros(task.n_rows), strata, task.groups))[:n_kept]
+    folds = [Fold(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
+    if task.problem != "regression" and task.groups is None:
+        folds = [_keep_every_class(fold, task.y) for fold in folds]
+    return tuple(fold for fold in folds if len(fold.validation) and len(fold.train))
+
+
+def folds_of_splitter(task: Task, cv: Any) -> tuple[Fold, ...]:
+    """Return the folds of a scikit-learn splitter or an iterable of (train, validation) row numbers.
+
+    Raises
+    ------
+    ValueError
+        If the splitter gives no fold, an empty one, or one whose parts overlap.
+    """
+    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+        cv = list(cv)
+    splitter = check_cv(cv, task.y, classifier=task.problem != "regression")
+    labels = task.classes[task.y] if task.classes is not None else task.y
+    folds = tuple(Fold(np.asarray(a), np.asarray(b)) for a, b in splitter.split(task.X, labels, task.groups))
+    if not folds:
+        raise ValueError(f"cv={cv!r} gave no fold.")
+    for number, fold in enumerate(folds):
+        if len(fold.train) == 0 or len(fold.validation) == 0:
+            raise ValueError(f"cv={cv!r}: fold {number} has no training or no validation rows.")
+        if len(np.intersect1d(fold.train, fold.validation)):
+            raise ValueError(f"cv={cv!r}: fold {number} validates on rows that it trains on.")
+    return folds
+
+
+def subsample(y: np.ndarray, anchor: Anchor, problem: str, seed: int) -> np.ndarray:
+    """Return the sorted positions of a fraction of the rows; smaller anchors are nested in larger ones.
+
+    Every class keeps at least one row.
+    """
+    n_kept = max(1, round(anchor * len(y)))
+    if n_kept >= len(y):
+        return np.arange(len(y))
+    order = np.random.default_rng(seed).permutation(len(y))
+    if problem != "regression":
+        _, first = np.unique(y[order], return_index=True)
+        order = np.concatenate([order[first], np.delete(order, first)])
+        n_kept = max(n_kept, len(first))
+    return np.sort(order[:n_kept])
+
+
+def _strata(task: Task) -> np.ndarray:
+    if task.problem != "regression":
+        return task.y.astype(np.int64)
+    n_bins = min(N_TARGET_BINS, max(1, task.n_rows // N_TARGET_BINS))
+    ranks = np.argsort(np.argsort(task.y, kind="stable"), kind="stable")
+    return ranks * n_bins // task.n_rows
+
+
+def _keep_every_class(fold: Fold, y: np.ndarray) -> Fold:
+    lost = np.setdiff1d(y[fold.validation], y[fold.train])
+    if not len(lost):
+        return fold
+    moves = np.isin(y[fold.validation], lost)
+    return Fold(np.sort(np.concatenate([fold.train, fold.validation[moves]])), fold.validation[~moves])

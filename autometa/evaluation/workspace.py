@@ -1,0 +1,193 @@
+"""The folder that evaluations share: prepared folds on disk, mapped by every process.
+
+A table is prepared once per fold and view, by the calling process; workers map the
+arrays instead of preparing or copying them. Fitted models travel back through the same
+folder, so that only those in the ensemble are ever loaded. The folder is private to one
+run and vanishes with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+
+from autometa.core.task import Task
+from autometa.evaluation.metrics import Metric
+from autometa.evaluation.resampling import Fold
+from autometa.learners.base import Learner, Model, View
+from autometa.learners.frames import Schema
+from autometa.learners.preparation import Preparation, fit_preparation
+
+ALL_ROWS = -1
+"""Number of the fold that trains on every row and validates on none."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every evaluation of a run has in common.
+
+    Parameters
+    ----------
+    task : Task
+        The task, with an empty frame: the rows are in the prepared arrays.
+    folds : tuple of Fold
+        Row numbers of each fold.
+    metric : Metric
+        Loss of the run.
+    learners : mapping of str to Learner
+        Learner of each strategy.
+    """
+
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    problem: Any
+    n_classes: int
+    folds: tuple[Fold, ...]
+    metric: Metric
+    learners: Mapping[str, Learner]
+
+
+@dataclass(frozen=True)
+class PreparedFold:
+    """One fold in one view.
+
+    Parameters
+    ----------
+    X_train, X_validation : ndarray of float32
+        Prepared rows, memory-mapped; `X_validation` has no rows for ``ALL_ROWS``.
+    categorical, n_categories : ndarray of shape (n_features,)
+        Which columns hold category codes, and how many.
+    """
+
+    X_train: np.ndarray
+    X_validation: np.ndarray
+    categorical: np.ndarray
+    n_categories: np.ndarray
+
+
+class Workspace:
+    """The writing side, kept by the calling process.
+
+    Parameters
+    ----------
+    task : Task
+        The task; its frame is cleaned by `schema` already.
+    schema : Schema
+        Kinds of the columns.
+    folds : tuple of Fold
+        Row numbers of each fold.
+    metric : Metric
+        Loss of the run.
+    learners : mapping of str to Learner
+        Learner of each strategy.
+    seed : int
+        Seed of the preparation.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        schema: Schema,
+        folds: tuple[Fold, ...],
+        metric: Metric,
+        learners: Mapping[str, Learner],
+        seed: int,
+    ) -> None:
+        self._task, self._schema, self._seed = task, schema, seed
+        self.shared = Shared(task.y, task.sample_weight, task.problem, task.n_classes, folds, metric, learners)
+        self._preparations: dict[tuple[int, View], Preparation] = {}
+        self.folder = Path(tempfile.mkdtemp(prefix="autometa-"))
+        try:
+            # Metrics and estimators may be defined in a user's script, which plain pickle cannot send.
+            (self.folder / "shared.pkl").write_bytes(cloudpickle.dumps(self.shared, protocol=5))
+        except BaseException:
+            self.close()
+            raise
+
+    def train_rows(self, fold: int) -> np.ndarray:
+        """Return the row numbers that fold `fold` trains on."""
+        return np.arange(self._task.n_rows) if fold == ALL_ROWS else self.shared.folds[fold].train
+
+    def prepare(self, fold: int, view: View) -> Preparation:
+        """Return the preparation of a fold, fitted and applied on the first call only."""
+        key = (fold, view)
+        if key not in self._preparations:
+            train = self._task.X.iloc[self.train_rows(fold)]
+            preparation = fit_preparation(train, self._schema, view, self._seed)
+            X_train = preparation.transform(train)
+            X_validation = X_train[:0] if fold == ALL_ROWS else self._rows(self.shared.folds[fold].validation, preparation)
+            stem = self.folder / f"fold{fold}-{view}"
+            np.save(f"{stem}-train.npy", X_train)
+            np.save(f"{stem}-validation.npy", X_validation)
+            np.savez(f"{stem}-columns.npz", categorical=preparation.categorical, n_categories=preparation.n_categories)
+            self._preparations[key] = preparation
+        return self._preparations[key]
+
+    def is_prepared(self, fold: int, view: View) -> bool:
+        """Whether `prepare` would return at once."""
+        return (fold, view) in self._preparations
+
+    def _rows(self, rows: np.ndarray, preparation: Preparation) -> np.ndarray:
+        frame: pd.DataFrame = self._task.X.iloc[rows]
+        return preparation.transform(frame)
+
+    def load_model(self, trial: int, fold: int) -> tuple[Model, list[int] | None]:
+        """Return a model and the class codes that it knows (None: all)."""
+        # The file was written by this run's own workers, into a folder that only this user can read.
+        model, present = pickle.loads(model_path(self.folder, trial, fold).read_bytes())
+        return model, present
+
+    def drop_models(self, trial: int) -> None:
+        """Delete the models of a trial that no ensemble will use."""
+        for path in (self.folder / "models").glob(f"{trial}_*.pkl"):
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Delete the folder."""
+        _shared.cache_clear()
+        _prepared.cache_clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def model_path(folder: Path, trial: int, fold: int) -> Path:
+    """Return where the model of a trial's fold is kept."""
+    return folder / "models" / f"{trial}_{fold}.pkl"
+
+
+def read_shared(folder: Path) -> Shared:
+    """Return what the evaluations of a run share; read once per process."""
+    return _shared(str(folder))
+
+
+def read_prepared(folder: Path, fold: int, view: View) -> PreparedFold:
+    """Return a prepared fold; mapped once per process."""
+    return _prepared(str(folder), fold, view)
+
+
+@functools.lru_cache(maxsize=1)
+def _shared(folder: str) -> Shared:
+    shared: Shared = cloudpickle.loads((Path(folder) / "shared.pkl").read_bytes())
+    return shared
+
+
+@functools.lru_cache(maxsize=64)
+def _prepared(folder: str, fold: int, view: View) -> PreparedFold:
+    stem = f"{folder}/fold{fold}-{view}"
+    with np.load(f"{stem}-columns.npz", allow_pickle=False) as columns:
+        categorical, n_categories = columns["categorical"], columns["n_categories"]
+    return PreparedFold(
+        np.load(f"{stem}-train.npy", mmap_mode="r"),
+        np.load(f"{stem}-validation.npy", mmap_mode="r"),
+        categorical,
+        n_categories,
+    )
