@@ -1,0 +1,68 @@
+"""How often and how surely one system beats another over a set of tasks. Losses: lower is better, NaN is a failure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+# Losses closer than this, relative to their size, are ties: they differ by rounding.
+TIE = 1e-9
+
+
+def wins(losses: np.ndarray, rival_losses: np.ndarray) -> np.ndarray:
+    """Return, for each task, 1 for the smaller loss, 0.5 for a tie and 0 for the larger loss.
+
+    A failure loses to any loss and ties with a failure.
+
+    Parameters
+    ----------
+    losses, rival_losses : ndarray of shape (n_tasks,)
+        Losses on the same tasks; NaN for a failure.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,)
+    """
+    own = np.nan_to_num(np.asarray(losses, dtype=float), nan=np.inf)
+    rival = np.nan_to_num(np.asarray(rival_losses, dtype=float), nan=np.inf)
+    return np.where(np.isclose(own, rival, rtol=TIE, atol=1e-15), 0.5, (own < rival).astype(float))
+
+
+def bootstrap_interval(
+    values: np.ndarray, seed: int, *, n_resamples: int = 10_000, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean.
+
+    The tasks are drawn with replacement; `values` holds the outcome of a pair of systems on each task, so
+    that the two stay paired (Efron and Tibshirani 1993, chapter 13).
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_tasks,)
+        One number per task.
+    seed : int
+        Seed of the draws.
+    n_resamples : int
+        Number of draws of `n_tasks` tasks.
+    level : float
+        Coverage, in (0, 1).
+    """
+    draws = np.random.default_rng(seed).integers(len(values), size=(n_resamples, len(values)))
+    low, high = np.quantile(np.asarray(values)[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def mean_ranks(losses: pd.DataFrame) -> pd.Series:
+    """Return the mean rank of each system, best first; systems that tie share the mean of their ranks.
+
+    Parameters
+    ----------
+    losses : DataFrame of shape (n_tasks, n_systems)
+        Losses; NaN for a failure.
+    """
+    ranks = {}
+    for system in losses:
+        # 1 + one for each rival that is better and a half for each that ties.
+        rivals = [1 - wins(losses[system].to_numpy(), losses[rival].to_numpy()) for rival in losses if rival != system]
+        ranks[system] = 1 + float(np.sum(rivals, axis=0).mean()) if rivals else 1.0
+    return pd.Series(ranks).sort_values()
