@@ -1,0 +1,66 @@
+"""Limits of a worker process.
+
+The module imports nothing heavy at its top: a worker runs `limit_process` before numpy
+and the boosting libraries read the environment.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+from pathlib import Path
+
+# One thread per worker: with several, OpenMP's waiting threads spin and slow every
+# neighbour down. PASSIVE makes those that exist anyway sleep while they wait.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
+    """Prepare this process for evaluations.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Bytes of private memory that it may allocate on top of what it holds after
+        `preload`; more fails with MemoryError. Not enforced where the system lacks
+        ``RLIMIT_DATA`` (Windows, macOS).
+    preload : tuple of str
+        Modules to import now, so that their seconds are not charged to the first fit.
+    """
+    os.environ.update(_ENVIRONMENT)
+    # Ctrl-C reaches the whole process group; only the calling process answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for module in preload:
+        importlib.import_module(module)
+    try:
+        import resource
+
+        limit = _private_bytes() + memory_bytes
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+def available_bytes() -> int:
+    """Return the memory that new processes could use now; 4 GiB where the system does not say."""
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 4 * 2**30
+
+
+def _private_bytes() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("VmData is not reported")

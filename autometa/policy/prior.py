@@ -1,0 +1,62 @@
+"""A policy made by hand: the strategies' own scores and portfolios, adapted to what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import softmax
+
+from autometa.core.evaluation import Evaluation
+from autometa.core.proposal import Proposal
+from autometa.core.strategy import Strategy
+from autometa.core.task import TaskDescription
+
+# A strategy's next portfolio entry competes with the first ones of others at this discount.
+_DISCOUNT_PER_ENTRY = 0.5
+# How far a strategy's rank on this task moves its score: from −1 for the worst to +1 for the best.
+_RANK_WEIGHT = 1.5
+
+
+class PriorPolicy:
+    """Softmax over the scores in the strategy files, updated by the strategies' ranks on the task.
+
+    Parameters
+    ----------
+    strategies : sequence of Strategy
+        What may be chosen; all fit the task.
+    """
+
+    def __init__(self, strategies: Sequence[Strategy]) -> None:
+        self._strategies = tuple(strategies)
+
+    def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
+        """Return the probabilities of the strategies, and what is left of their portfolios in order."""
+        scores = {strategy.name: strategy.score for strategy in self._strategies}
+        tried = {evaluation.configuration for evaluation in history}
+        queue = [
+            (strategy.score - _DISCOUNT_PER_ENTRY * position, configuration)
+            for strategy in self._strategies
+            for position, configuration in enumerate(strategy.portfolio)
+            if configuration not in tried
+        ]
+        queue.sort(key=lambda item: -item[0])
+        best = _best_losses(history)
+        if len(best) > 1:
+            ranked = sorted(best, key=lambda name: best[name])
+            for position, name in enumerate(ranked):
+                scores[name] += _RANK_WEIGHT * (1 - 2 * position / (len(ranked) - 1))
+        probabilities = softmax(np.array(list(scores.values())))
+        return Proposal(
+            dict(zip(scores, map(float, probabilities), strict=True)), tuple(configuration for _, configuration in queue)
+        )
+
+
+def _best_losses(history: Sequence[Evaluation]) -> dict[str, float]:
+    """Return each strategy's lowest loss on the first fold at anchor 1, where all can be compared."""
+    best: dict[str, float] = {}
+    for evaluation in history:
+        if evaluation.status == "ok" and evaluation.anchor == 1 and evaluation.fold == 0:
+            name = evaluation.configuration.strategy
+            best[name] = min(best.get(name, np.inf), evaluation.loss)
+    return best

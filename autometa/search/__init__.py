@@ -1,0 +1,1 @@
+"""The engine room: runs a study on a task."""

@@ -1,0 +1,481 @@
+"""The search: ask, evaluate anchor by anchor and fold by fold, report or prune, tell; until the deadline."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from autometa._support.seeds import child_seed
+from autometa.core.budget import Anchor, Budget, Deadline
+from autometa.core.evaluation import Evaluation
+from autometa.core.proposal import Policy
+from autometa.core.space import Configuration
+from autometa.core.strategy import Strategy
+from autometa.core.task import TaskDescription
+from autometa.evaluation.evaluator import Job, Outcome
+from autometa.evaluation.workspace import ALL_ROWS
+from autometa.search.plan import Plan
+from autometa.search.records import ObservedSeconds, TrialRecord, TrialStatus
+from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
+from autometa.search.workers import Handle
+
+logger = logging.getLogger(__name__)
+
+StudyCallback = Callable[[Study, FrozenTrial], Any]
+
+# In a run without a time limit one evaluation may still not hang for ever.
+_LONGEST_EVALUATION_S = 3600.0
+# Share of the search that all folds of one trial may take together, on one core.
+_SHARE_OF_ONE_TRIAL = 0.4
+_SHARE_OF_FIRST_TRIAL = 0.2
+# Learners that keep the deadline are killed only when they are this far over it.
+_GRACE_S = 3.0
+_HEARTBEAT_S = 15.0
+
+
+class Evaluator(Protocol):
+    """Runs jobs; the live one fits models, another may look results up."""
+
+    ready: bool
+    started: bool
+
+    def start(self) -> None: ...
+
+    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle: ...
+
+    def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]: ...
+
+
+@dataclass
+class _Running:
+    """A trial in progress."""
+
+    trial: Trial
+    record: TrialRecord
+    steps: list[tuple[Anchor, int]]
+    n_started: int = 0
+    n_in_flight: int = 0
+    cancelled: bool = False
+
+
+@dataclass
+class Search:
+    """One run of a study on a task.
+
+    Parameters
+    ----------
+    task : TaskDescription
+        Describes the task to the policy.
+    policy : Policy
+        Says what to try next.
+    strategies : sequence of Strategy
+        Every strategy of the study's space.
+    fit_strategies : sequence of str
+        Names of those that may be chosen.
+    evaluator : Evaluator
+        Runs the evaluations.
+    prepare : callable
+        ``prepare(strategy, fold)`` makes the arrays that evaluations of a strategy read.
+    inline_strategies : set of str
+        Strategies that may run in the calling process: they stop at their deadline.
+    study : optuna.Study
+        Holds the trials.
+    plan : Plan
+        Folds, anchors, use of time.
+    n_folds : int
+        Number of folds to evaluate.
+    budget : Budget
+        Limit on the run.
+    deadline : Deadline
+        When the search must have ended.
+    n_jobs : int
+        Evaluations at a time.
+    n_threads_inline : int
+        Threads of an evaluation in the calling process.
+    seed : int
+        Seed of the run.
+    first : sequence of Configuration
+        Tried before anything else, e.g. the best of an earlier run.
+    callbacks : sequence of callable
+        Called as ``callback(study, trial)`` after each trial; ``study.stop()`` ends the search.
+    on_trial : callable
+        Called with the records after each trial, for progress.
+    drop_models : callable
+        Called with the number of a trial whose models are not needed any more.
+    """
+
+    task: TaskDescription
+    policy: Policy
+    strategies: Sequence[Strategy]
+    fit_strategies: Sequence[str]
+    evaluator: Evaluator
+    prepare: Callable[[str, int], None]
+    inline_strategies: set[str]
+    study: Study
+    plan: Plan
+    n_folds: int
+    budget: Budget
+    deadline: Deadline
+    n_jobs: int
+    n_threads_inline: int
+    seed: int
+    first: Sequence[Configuration] = ()
+    callbacks: Sequence[StudyCallback] = ()
+    on_trial: Callable[[Sequence[TrialRecord]], None] = lambda records: None
+    drop_models: Callable[[int], None] = lambda trial: None
+
+    records: list[TrialRecord] = field(default_factory=list, init=False)
+    history: list[Evaluation] = field(default_factory=list, init=False)
+    probabilities: Mapping[str, float] = field(default_factory=dict, init=False)
+    stop_reason: str = field(default="", init=False)
+    first_model_s: float = field(default=math.nan, init=False)
+
+    def __post_init__(self) -> None:
+        self._start_s = time.monotonic()
+        self._search_s = self.deadline.remaining_s()
+        self._running: list[_Running] = []
+        self._seconds = ObservedSeconds()
+        self._first = list(self.first)
+        self._n_asked = 0
+        self._rng = np.random.default_rng(child_seed(self.seed, "strategy"))
+        self._last_heartbeat_s = -math.inf
+        # Without a time limit results must not depend on which evaluation ends first.
+        self._in_order = not self.budget.has_time_limit
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        """Search until the budget ends, Ctrl-C, ``study.stop()``, or nothing is left to try."""
+        if self.plan.use_workers and not self._in_order:
+            self.evaluator.start()
+        handles: list[Handle] = []
+        try:
+            while not self.stop_reason:
+                if self.deadline.passed():
+                    self.stop_reason = "the time budget is used up"
+                    break
+                self._fill(handles)
+                if not handles:
+                    self.stop_reason = self.stop_reason or "nothing is left that the budget allows"
+                    break
+                self._beat()
+                for handle, outcome in self.evaluator.wait(
+                    handles, in_order=self._in_order, timeout_s=self.deadline.remaining_s()
+                ):
+                    handles.remove(handle)
+                    self._process(handle, outcome)
+                if self._in_order and self.plan.use_workers and time.monotonic() - self._start_s > 2:
+                    self.evaluator.start()
+        except KeyboardInterrupt:
+            self.stop_reason = "interrupted"
+        logger.info("search ended: %s; %d trials", self.stop_reason, len(self.records))
+        self._close_running()
+
+    def _fill(self, handles: list[Handle]) -> None:
+        while len(handles) < self._n_slots() and not self.stop_reason:
+            job = self._next_job()
+            if job is None:
+                return
+            inline = job.configuration.strategy in self.inline_strategies and not self.evaluator.ready
+            keeps_deadline = job.configuration.strategy in self.inline_strategies
+            handles.append(
+                self.evaluator.submit(
+                    job, inline=inline, kill_after_s=job.limit_s + _GRACE_S if keeps_deadline else job.limit_s
+                )
+            )
+
+    def _n_slots(self) -> int:
+        # The calling process runs one job at a time; the order of results without a time
+        # limit must not depend on when workers get ready, so there the number is fixed.
+        if self._in_order or self.evaluator.ready:
+            return self.n_jobs
+        return 1
+
+    def _next_job(self) -> Job | None:
+        for running in list(self._running):
+            if not self._may_start_step(running):
+                continue
+            job = self._job(running)
+            if job is not None:
+                return job
+            self._finish(running, "stopped")
+        running_or_none = self._ask()
+        if running_or_none is None:
+            return None
+        job = self._job(running_or_none)
+        if job is None:
+            self._finish(running_or_none, "stopped")
+        return job
+
+    def _may_start_step(self, running: _Running) -> bool:
+        if running.cancelled or running.n_started >= len(running.steps):
+            return False
+        # Steps up to the first fold at anchor 1 decide on pruning, so they go one by one;
+        # the other folds may run side by side.
+        gates = len(self.plan.anchors)
+        return running.n_in_flight == 0 or running.n_started >= gates
+
+    def _job(self, running: _Running) -> Job | None:
+        """Return the next step of a trial as a job, None if the time left is too short for it."""
+        anchor, fold = running.steps[running.n_started]
+        configuration = running.record.configuration
+        self.prepare(configuration.strategy, fold)
+        limit_s = self._limit_s(configuration.strategy, anchor)
+        if limit_s is None:
+            return None
+        running.n_started += 1
+        running.n_in_flight += 1
+        n_threads = 1 if self.plan.use_workers else self.n_threads_inline
+        return Job(running.record.number, configuration, anchor, fold, self.seed, limit_s, n_threads)
+
+    # ------------------------------------------------------------------ time
+
+    def _limit_s(self, strategy: str, anchor: Anchor) -> float | None:
+        """Return the seconds that an evaluation may take, None if it would not end in time."""
+        if not self.budget.has_time_limit:
+            return _LONGEST_EVALUATION_S
+        left_s = self.deadline.remaining_s()
+        expected_s = self._seconds.predict(strategy, anchor)
+        if not math.isnan(self.first_model_s):
+            if expected_s is None and left_s < 0.08 * self._search_s:
+                return None
+            if expected_s is not None and expected_s > left_s:
+                return None
+        share = _SHARE_OF_ONE_TRIAL if any(r.status == "ok" for r in self.records) else _SHARE_OF_FIRST_TRIAL
+        n_workers = self.n_jobs if self.plan.use_workers else 1
+        share_s = share * self._search_s * min(n_workers, self.n_folds) / self.n_folds
+        return max(0.1, min(left_s, max(share_s, 1.0)))
+
+    def _fits_in_time(self, configuration: Configuration) -> bool:
+        """Whether all folds of a configuration can be expected to end in time."""
+        expected_s = self._seconds.predict(configuration.strategy, 1.0)
+        if expected_s is None or not self.budget.has_time_limit:
+            return True
+        n_workers = self.n_jobs if self.plan.use_workers else 1
+        rounds = math.ceil(self.n_folds / n_workers)
+        return expected_s * rounds <= self.deadline.remaining_s()
+
+    # ------------------------------------------------------------------ trials
+
+    def _ask(self) -> _Running | None:
+        if self.budget.n_trials is not None and self._n_asked >= self.budget.n_trials:
+            if not self._running:
+                self.stop_reason = "all trials are done"
+            return None
+        if self._n_asked and self.budget.has_time_limit and self.deadline.remaining_s() < 0.02 * self._search_s:
+            return None
+        try:
+            if not self._enqueue_next():
+                return None
+            trial, configuration = ask_configuration(self.study, self.strategies)
+        except Exception as error:
+            self._storage_failed(error)
+            return None
+        record = TrialRecord(trial.number, configuration)
+        self.records.append(record)
+        self._n_asked += 1
+        steps = [(anchor, 0) for anchor in self.plan.anchors]
+        steps += [(1.0, fold) for fold in range(1, self.n_folds)]
+        running = _Running(trial, record, steps)
+        self._running.append(running)
+        logger.debug("trial %d: %s", trial.number, configuration.key)
+        return running
+
+    def _enqueue_next(self) -> bool:
+        """Queue what to try next; False when nothing fits into the time left."""
+        if self._first:
+            enqueue(self.study, self._first.pop(0))
+            return True
+        seen = [*self.history, *(_placeholder(r.record.configuration) for r in self._running)]
+        proposal = self.policy.propose(self.task, seen, self.deadline.remaining_s())
+        self.probabilities = proposal.probabilities
+        for configuration in proposal.configurations:
+            if self._fits_in_time(configuration):
+                enqueue(self.study, configuration)
+                return True
+        affordable = {
+            strategy.name: proposal.probabilities[strategy.name]
+            for strategy in self.strategies
+            if strategy.name in proposal.probabilities
+            and strategy.space.distributions
+            and self._fits_in_time(Configuration(strategy.name))
+        }
+        if not affordable:
+            return False
+        weights = np.array(list(affordable.values()))
+        enqueue_strategy(self.study, str(self._rng.choice(list(affordable), p=weights / weights.sum())))
+        return True
+
+    def _process(self, handle: Handle, outcome: Outcome) -> None:
+        running = next(r for r in self._running if r.record.number == handle.job.trial)
+        running.n_in_flight -= 1
+        evaluation, record = outcome.evaluation, running.record
+        record.evaluations.append(evaluation)
+        self.history.append(evaluation)
+        if evaluation.status != "ok":
+            record.error = evaluation.error
+            running.cancelled = True
+            if running.n_in_flight == 0:
+                self._finish(running, evaluation.status)
+            return
+        self._seconds.add(evaluation)
+        if evaluation.anchor == 1 and outcome.predictions is not None:
+            record.predictions[evaluation.fold] = outcome.predictions
+            if outcome.n_iterations is not None:
+                record.n_iterations[evaluation.fold] = outcome.n_iterations
+        if math.isnan(self.first_model_s):
+            self.first_model_s = time.monotonic() - self._start_s
+        if running.cancelled:
+            if running.n_in_flight == 0:
+                self._finish(running, "pruned" if not record.error else "failed")
+        elif len(record.evaluations) == len(running.steps):
+            self._finish(running, "ok")
+        elif self._should_prune(running, len(record.evaluations)):
+            running.cancelled = True
+            if running.n_in_flight == 0:
+                self._finish(running, "pruned")
+
+    def _should_prune(self, running: _Running, step: int) -> bool:
+        try:
+            running.trial.report(running.record.mean_loss(), step)
+            return running.trial.should_prune()
+        except Exception as error:
+            self._storage_failed(error)
+            return False
+
+    def _finish(self, running: _Running, status: TrialStatus) -> None:
+        """End a trial here and in the study."""
+        self._running.remove(running)
+        record = running.record
+        record.status, record.ended_s = status, time.monotonic() - self._start_s
+        record.loss = record.mean_loss() if record.predictions else math.nan
+        state = {"ok": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "stopped": TrialState.PRUNED}.get(
+            status, TrialState.FAIL
+        )
+        if state == TrialState.PRUNED and not record.evaluations:
+            state = TrialState.FAIL
+        try:
+            running.trial.set_user_attr("status", status)
+            if record.error:
+                running.trial.set_user_attr("error", record.error)
+            frozen = self.study.tell(running.trial, record.loss if state == TrialState.COMPLETE else None, state=state)
+        except Exception as error:
+            self._storage_failed(error)
+            return
+        if status == "ok":
+            logger.info("trial %d: loss %.6g with %s", record.number, record.loss, record.configuration.key)
+        elif record.error:
+            logger.info("trial %d %s: %s (%s)", record.number, status, record.error, record.configuration.strategy)
+        self._forget_weak_models()
+        self.on_trial(self.records)
+        self._call_back(frozen)
+
+    def _close_running(self) -> None:
+        for running in list(self._running):
+            complete = len(running.record.predictions) == self.n_folds
+            self._finish(running, "ok" if complete else "stopped")
+
+    def _forget_weak_models(self) -> None:
+        """Delete models that cannot enter the ensemble, so that disk use stays bounded."""
+        complete = sorted((r for r in self.records if r.status == "ok"), key=lambda r: r.loss)
+        if not complete:
+            return
+        for record in self.records:
+            weak = record.status not in ("ok", "running") or record in complete[self.plan.max_members :]
+            if weak and record.predictions:
+                record.predictions.clear()
+                self.drop_models(record.number)
+
+    def _call_back(self, frozen: FrozenTrial) -> None:
+        if not self.callbacks:
+            return
+        # Optuna's own callbacks end a study with `study.stop()`, which it allows only while
+        # these two private marks are set.
+        local = self.study._thread_local
+        before = local.in_optimize_loop
+        local.in_optimize_loop = True
+        self.study._stop_flag = False
+        try:
+            for callback in self.callbacks:
+                callback(self.study, frozen)
+        finally:
+            local.in_optimize_loop = before
+        if self.study._stop_flag:
+            self.stop_reason = "stopped by a callback"
+
+    # ------------------------------------------------------------------ storage
+
+    def _beat(self) -> None:
+        if not has_heartbeat(self.study) or time.monotonic() - self._last_heartbeat_s < _HEARTBEAT_S:
+            return
+        self._last_heartbeat_s = time.monotonic()
+        try:
+            for running in self._running:
+                record_heartbeat(self.study, running.trial)
+        except Exception as error:
+            self._storage_failed(error)
+
+    def _storage_failed(self, error: Exception) -> None:
+        """End the search, keeping its models: a storage that is gone must not cost the user the fit."""
+        if isinstance(error, (TypeError, ValueError)) and not isinstance(error, optuna.exceptions.OptunaError):
+            raise error
+        if not self.stop_reason:
+            logger.warning("the study's storage failed, so the search ends early: %s: %s", type(error).__name__, error)
+            self.stop_reason = "the study's storage failed"
+
+    # ------------------------------------------------------------------ refit
+
+    def refit(self, records: Sequence[TrialRecord], deadline: Deadline) -> set[int]:
+        """Fit the configurations of `records` again on all rows, in order, until the deadline.
+
+        Returns
+        -------
+        set of int
+            Numbers of the trials whose refitted model is there.
+        """
+        waiting, handles, refitted = list(records), [], set()
+        growth = self.plan.n_splits / (self.plan.n_splits - 1)
+        n_slots = self.n_jobs if self.evaluator.ready else 1
+        while waiting or handles:
+            while waiting and len(handles) < n_slots:
+                record = waiting.pop(0)
+                full = [e.time_s for e in record.evaluations if e.anchor == 1]
+                if max(full) * growth * 1.15 > deadline.remaining_s():
+                    continue
+                self.prepare(record.configuration.strategy, ALL_ROWS)
+                iterations = list(record.n_iterations.values())
+                job = Job(
+                    record.number,
+                    record.configuration,
+                    1.0,
+                    ALL_ROWS,
+                    self.seed,
+                    max(0.1, deadline.remaining_s()),
+                    1 if self.plan.use_workers else self.n_threads_inline,
+                    # More rows bear somewhat more iterations than the fold fits kept.
+                    round(float(np.mean(iterations)) * growth**0.5) if iterations else None,
+                )
+                handles.append(self.evaluator.submit(job, inline=not self.evaluator.ready, kill_after_s=job.limit_s))
+            if not handles:
+                break
+            if deadline.passed():
+                break
+            for handle, outcome in self.evaluator.wait(handles, in_order=False, timeout_s=deadline.remaining_s()):
+                handles.remove(handle)
+                if outcome.evaluation.status == "ok":
+                    refitted.add(handle.job.trial)
+        return refitted
+
+
+def _placeholder(configuration: Configuration) -> Evaluation:
+    """Return an evaluation that tells the policy that a configuration is being tried."""
+    return Evaluation(configuration, 1.0, 0, math.nan, 0.0, 0.0, "failed", "running")

@@ -1,0 +1,95 @@
+"""Rows and seconds → folds or holdout, anchors, and how many models to keep."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from autometa.core.budget import Anchor, Budget
+from autometa.core.task import TaskDescription
+
+# Seconds that one core takes for 1,000 boosting rounds per training row and column: about
+# 0.5 s for 1,000 × 20 and 5 s for 10,000 × 20, which is all the accuracy the plan needs.
+_SECONDS_PER_CELL = 2.5e-5
+_SECONDS_PER_FIT = 0.3
+# A search that cannot fit about this many configurations learns little from comparing them.
+_MIN_CONFIGURATIONS = 4
+# Processes take seconds to start; below this budget the calling process does all the work.
+MIN_BUDGET_FOR_WORKERS_S = 8.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search spends its budget.
+
+    Parameters
+    ----------
+    n_splits : int
+        Parts that the rows are divided into.
+    is_holdout : bool
+        Whether only the first part is validated on.
+    anchors : tuple of float
+        Fractions of the training rows that each trial is measured at, increasing to 1.
+    max_members : int
+        Number of best trials that may enter the ensemble.
+    use_workers : bool
+        Whether starting worker processes pays.
+    finish_s : float
+        Seconds kept back for choosing the ensemble and loading its models.
+    refit_share : float
+        Share of the time for fitting the chosen configurations again on all rows.
+    """
+
+    n_splits: int
+    is_holdout: bool
+    anchors: tuple[Anchor, ...]
+    max_members: int
+    use_workers: bool
+    finish_s: float
+    refit_share: float = 0.0
+
+
+def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int | None = None) -> Plan:
+    """Return the plan for a task.
+
+    Parameters
+    ----------
+    task : TaskDescription
+        Size of the task.
+    budget : Budget
+        Limit on the run.
+    n_jobs : int
+        Evaluations at a time.
+    n_folds : int, optional
+        Number of folds that the caller insists on.
+    """
+    cells = task.n_rows * min(task.n_columns, 500) * (max(1, task.n_classes) ** 0.5 if task.n_classes > 2 else 1)
+    fit_s = _SECONDS_PER_FIT + _SECONDS_PER_CELL * cells
+    affordable = budget.time_s * n_jobs / (_MIN_CONFIGURATIONS * fit_s) if budget.has_time_limit else 5.0
+    most = 8 if task.n_rows < 1000 else 5
+    if budget.has_time_limit and budget.time_s < MIN_BUDGET_FOR_WORKERS_S:
+        most = 5
+    if n_folds is not None:
+        n_splits, is_holdout = n_folds, False
+    elif affordable >= 3 or task.n_rows < 1000:
+        n_splits, is_holdout = max(3, min(most, math.floor(affordable))), False
+    else:
+        # 2,500 validation rows compare models well enough; the rest is better spent on training.
+        n_splits, is_holdout = max(5, min(10, round(task.n_rows / 2500))), True
+    return Plan(
+        n_splits=n_splits,
+        is_holdout=is_holdout,
+        anchors=(0.125, 1.0) if task.n_rows > 10_000 else (1.0,),
+        max_members=_max_members(task.n_rows),
+        use_workers=not budget.has_time_limit or budget.time_s >= MIN_BUDGET_FOR_WORKERS_S,
+        finish_s=min(3.0, 0.2 + 0.06 * budget.time_s) if budget.has_time_limit else 0.0,
+        refit_share=0.2 if is_holdout else 0.0,
+    )
+
+
+def _max_members(n_rows: int) -> int:
+    """Return how many models the ensemble may choose from: few rows cannot tell many models apart."""
+    for rows, members in ((200, 6), (500, 10), (2500, 16), (10_000, 25)):
+        if n_rows < rows:
+            return members
+    return 30

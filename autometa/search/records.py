@@ -1,0 +1,98 @@
+"""What a search remembers of each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from autometa.core.budget import Anchor
+from autometa.core.evaluation import Evaluation
+from autometa.core.space import Configuration
+
+TrialStatus = Literal["running", "ok", "pruned", "stopped", "timeout", "memory", "failed"]
+"""``ok``: measured on every fold; ``stopped``: the budget ended first."""
+
+
+@dataclass
+class TrialRecord:
+    """One trial: what was measured and what it predicted.
+
+    Parameters
+    ----------
+    number : int
+        Number of the trial in the study.
+    configuration : Configuration
+        What was fitted.
+    evaluations : list of Evaluation
+        In the order they ended.
+    predictions : dict of int to ndarray
+        Validation predictions at anchor 1 by fold.
+    n_iterations : dict of int to int
+        Iterations kept at anchor 1 by fold, for learners that stop early.
+    status : str
+        How it ended.
+    loss : float
+        Mean loss over the folds measured at anchor 1, weighted by their rows; NaN without.
+    ended_s : float
+        Seconds from the start of the search to its end.
+    error : str
+        Why it failed.
+    """
+
+    number: int
+    configuration: Configuration
+    evaluations: list[Evaluation] = field(default_factory=list)
+    predictions: dict[int, np.ndarray] = field(default_factory=dict)
+    n_iterations: dict[int, int] = field(default_factory=dict)
+    status: TrialStatus = "running"
+    loss: float = float("nan")
+    ended_s: float = float("nan")
+    error: str = ""
+
+    @property
+    def time_s(self) -> float:
+        """Seconds of all its evaluations together."""
+        return sum(evaluation.time_s for evaluation in self.evaluations)
+
+    def mean_loss(self) -> float:
+        """Return the mean loss over the folds at anchor 1, or at the last anchor measured."""
+        at_full = [e for e in self.evaluations if e.anchor == 1 and e.status == "ok"]
+        if at_full:
+            sizes = [len(self.predictions[e.fold]) for e in at_full]
+            return float(np.average([e.loss for e in at_full], weights=sizes))
+        measured = [e for e in self.evaluations if e.status == "ok"]
+        return measured[-1].loss if measured else float("nan")
+
+
+class ObservedSeconds:
+    """Predicts the seconds of an evaluation from those of the same strategy on this task."""
+
+    def __init__(self) -> None:
+        self._per_anchor: dict[str, list[float]] = {}
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Remember how long an evaluation took."""
+        # Seconds grow about in proportion to the rows; the constant part makes a small
+        # anchor look dearer than it is, which errs on the side of keeping the budget.
+        self._per_anchor.setdefault(evaluation.configuration.strategy, []).append(evaluation.time_s / evaluation.anchor**0.9)
+
+    def predict(self, strategy: str, anchor: Anchor) -> float | None:
+        """Return the expected seconds, None for a strategy that was not measured yet."""
+        seen = self._per_anchor.get(strategy)
+        return None if not seen else float(np.quantile(seen[-12:], 0.7)) * anchor**0.9
+
+
+def usable(records: Sequence[TrialRecord], n_folds: int) -> list[TrialRecord]:
+    """Return the trials that an ensemble can be made of, best first.
+
+    Those measured on every fold, if there is one; else those with the most folds.
+    """
+    most = max((len(record.predictions) for record in records), default=0)
+    if most == 0:
+        return []
+    needed = min(n_folds, most)
+    chosen = [record for record in records if len(record.predictions) >= needed]
+    return sorted(chosen, key=lambda record: (record.mean_loss(), record.number))

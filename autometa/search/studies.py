@@ -1,0 +1,183 @@
+"""The Optuna study behind a search: open, check, resume."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from autometa.core.space import Configuration
+from autometa.core.strategy import Strategy
+
+logger = logging.getLogger(__name__)
+
+STRATEGY = "strategy"
+"""Name of the parameter that holds the strategy."""
+
+_TASK_ATTRIBUTE = "autometa:task"
+
+
+def open_study(
+    study: Study | None,
+    storage: str | BaseStorage | None,
+    study_name: str | None,
+    *,
+    seed: int,
+    strategies: Sequence[Strategy],
+    task: dict[str, Any],
+) -> Study:
+    """Return the study to search in: the one given, the stored one of that name, or a new one.
+
+    Parameters
+    ----------
+    study : optuna.Study or None
+        A study of the caller's.
+    storage : str, BaseStorage or None
+        Where to keep a new study or find an old one; a URL is opened with heartbeats, so
+        that trials of a killed process are noticed.
+    study_name : str or None
+        Its name in the storage.
+    seed : int
+        Seed of a new study's sampler.
+    strategies : sequence of Strategy
+        What may be chosen.
+    task : dict
+        Plain values that must be equal in every run that shares the study.
+
+    Raises
+    ------
+    ValueError
+        If the study belongs to another task or space, maximises, or has several objectives.
+    """
+    if study is None:
+        study = _create(storage, study_name, seed)
+    elif storage is not None or study_name is not None:
+        raise ValueError("Give either study, or storage and study_name: a study has its storage already.")
+    elif not isinstance(study, Study):
+        raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
+    if len(study.directions) != 1 or study.direction != StudyDirection.MINIMIZE:
+        raise ValueError(
+            f"autometa minimises one loss, but study {study.study_name!r} has directions "
+            f"{[d.name.lower() for d in study.directions]}. Create it with direction='minimize'."
+        )
+    stored = study.user_attrs.get(_TASK_ATTRIBUTE)
+    if stored is not None and stored != task:
+        changed = [f"{k}: {stored.get(k)!r} then, {v!r} now" for k, v in task.items() if stored.get(k) != v]
+        raise ValueError(
+            f"Study {study.study_name!r} belongs to another task ({'; '.join(changed)}), so its losses cannot be "
+            "compared. Use another study_name."
+        )
+    _check_space(study, strategies)
+    if stored is None:
+        study.set_user_attr(_TASK_ATTRIBUTE, task)
+    if has_heartbeat(study):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)
+    return study
+
+
+def best_configurations(study: Study, strategies: Sequence[Strategy], n: int) -> list[Configuration]:
+    """Return the best `n` distinct configurations that an earlier run of the study completed."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    ranked = sorted((trial for trial in complete if trial.value is not None), key=lambda trial: trial.value or 0.0)
+    found: dict[str, Configuration] = {}
+    by_name = {strategy.name: strategy for strategy in strategies}
+    for trial in ranked:
+        strategy = by_name.get(trial.params.get(STRATEGY, ""))
+        if strategy is not None and len(found) < n:
+            configuration = _configuration_of(trial, strategy)
+            found.setdefault(configuration.key, configuration)
+    return list(found.values())
+
+
+def enqueue(study: Study, configuration: Configuration) -> None:
+    """Make `configuration` the study's next trial."""
+    prefix = f"{configuration.strategy}."
+    parameters = {prefix + name: value for name, value in configuration.parameters.items()}
+    study.enqueue_trial({STRATEGY: configuration.strategy, **parameters})
+
+
+def enqueue_strategy(study: Study, name: str) -> None:
+    """Make the study's next trial one of strategy `name`, with parameters from its sampler."""
+    study.enqueue_trial({STRATEGY: name})
+
+
+def ask_configuration(study: Study, strategies: Sequence[Strategy]) -> tuple[Trial, Configuration]:
+    """Return the next trial and what it says to fit."""
+    trial = study.ask()
+    names = sorted(strategy.name for strategy in strategies)
+    chosen = trial.suggest_categorical(STRATEGY, names)
+    strategy = next(strategy for strategy in strategies if strategy.name == chosen)
+    parameters = strategy.space.suggest(trial, prefix=f"{chosen}.")
+    return trial, Configuration(str(chosen), parameters)
+
+
+def has_heartbeat(study: Study) -> bool:
+    """Whether the study's storage notices trials whose process died."""
+    interval = getattr(study._storage, "get_heartbeat_interval", None)
+    return interval is not None and interval() is not None
+
+
+def record_heartbeat(study: Study, trial: Trial) -> None:
+    """Tell the storage that `trial` is alive; Optuna does it only inside `optimize`."""
+    study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+
+
+def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int) -> Study:
+    if isinstance(storage, str):
+        # Several fits may write to one SQLite file: wait for its lock instead of failing.
+        arguments = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                storage = RDBStorage(storage, engine_kwargs=arguments, heartbeat_interval=20, grace_period=60)
+        except Exception as error:
+            raise ValueError(
+                f"The storage {storage!r} could not be opened ({type(error).__name__}: {' '.join(str(error).split())[:200]}). "
+                "Expected a database URL such as 'sqlite:///study.db' that can be written to."
+            ) from error
+    with warnings.catch_warnings():
+        # group=True models each strategy's parameters jointly; Optuna marks it experimental.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=8, multivariate=True, group=True)
+    # Keeps about the better half at each step, once there is something to compare with.
+    pruner = optuna.pruners.PercentilePruner(50.0, n_startup_trials=6, n_min_trials=4)
+    return optuna.create_study(
+        storage=storage,
+        study_name=study_name,
+        sampler=sampler,
+        pruner=pruner,
+        direction="minimize",
+        load_if_exists=study_name is not None,
+    )
+
+
+def _check_space(study: Study, strategies: Sequence[Strategy]) -> None:
+    """Refuse a study whose trials were drawn from other choices, before Optuna fails in mid-search."""
+    names = tuple(sorted(strategy.name for strategy in strategies))
+    spaces = {f"{s.name}.{name}": d for s in strategies for name, d in s.space.distributions.items()}
+    spaces[STRATEGY] = CategoricalDistribution(names)
+    for trial in study.get_trials(deepcopy=False):
+        for name, distribution in trial.distributions.items():
+            if name in spaces:
+                try:
+                    optuna.distributions.check_distribution_compatibility(distribution, spaces[name])
+                except ValueError as error:
+                    raise ValueError(
+                        f"Study {study.study_name!r} was searched with other choices for {name!r}: {distribution} then, "
+                        f"{spaces[name]} now. Use another study_name, or the same strategies as before."
+                    ) from error
+
+
+def _configuration_of(trial: FrozenTrial, strategy: Strategy) -> Configuration:
+    prefix = f"{strategy.name}."
+    own = {name[len(prefix) :]: value for name, value in trial.params.items() if name.startswith(prefix)}
+    return Configuration(strategy.name, strategy.space.complete(own))
