@@ -1,0 +1,155 @@
+r"""Regularised discriminant analysis: from LDA and QDA to Gaussian naive Bayes.
+
+Each class is a normal distribution. Its covariance goes through two mixtures
+(Friedman 1989, "Regularized Discriminant Analysis"):
+
+=========== =====================================================================
+S_k, n_k    covariance and weight of class k; S is the pooled covariance, n the sum
+pooling     :math:`\lambda`: mixes ``n_k S_k`` with ``n S``; 1 is LDA, 0 is QDA
+shrinkage   :math:`\gamma`: mixes the result with its own diagonal (Friedman: with a
+            multiple of the identity); 1 is naive Bayes
+=========== =====================================================================
+
+Weighing by n_k makes a class of one row lean on the pooled covariance. The
+posterior is divided by a temperature that is fitted on rows set aside, because
+many columns that are not quite independent make the plain posterior far too sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from autometa.core.space import Value
+from autometa.learners.base import FitData, Learner
+from autometa.learners.numeric import bounded, probabilities
+
+_SMALLEST_VARIANCE = 1e-3
+"""Floor of every variance (columns have about unit variance): a column that is constant in a class must not decide."""
+
+_FEWEST_ROWS_TO_CALIBRATE = 100
+
+
+class GaussianClassesModel:
+    """One normal distribution for each class.
+
+    Parameters
+    ----------
+    log_prior : ndarray of shape (n_classes,)
+        Logarithms of the class frequencies.
+    means : ndarray of shape (n_classes, n_features)
+        Class means.
+    whiteners : ndarray of shape (n_classes or 1, n_features, n_features)
+        W with ``W Wᵀ`` the inverse covariance; one for all classes when it is shared.
+    log_determinants : ndarray of shape (n_classes or 1,)
+        Of the covariances.
+    """
+
+    def __init__(
+        self, log_prior: np.ndarray, means: np.ndarray, whiteners: np.ndarray, log_determinants: np.ndarray
+    ) -> None:
+        self.log_prior = log_prior
+        self.means = means
+        self.whiteners = whiteners
+        self.log_determinants = log_determinants
+        self.temperature = 1.0
+        self.n_iterations: int | None = None
+
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        """Return log joint densities (up to a constant) of shape (n_rows, n_classes)."""
+        X = bounded(X).astype(np.float64)
+        scores = np.empty((len(X), len(self.means)))
+        # A shared whitener is applied to the rows once, not once per class.
+        shared = X @ self.whiteners[0] if len(self.whiteners) == 1 else None
+        for k, mean in enumerate(self.means):
+            if shared is None:
+                distance = np.square((X - mean) @ self.whiteners[k]).sum(axis=1) + self.log_determinants[k]
+            else:
+                distance = np.square(shared - mean @ self.whiteners[0]).sum(axis=1)
+            scores[:, k] = self.log_prior[k] - 0.5 * distance
+        return scores
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return (n_rows, n_classes) probabilities."""
+        return probabilities(self.scores(X) / self.temperature)
+
+
+def fit_discriminant_analysis(data: FitData, parameters: Mapping[str, Value]) -> GaussianClassesModel:
+    """Return a regularised discriminant analysis with a calibrated temperature.
+
+    Parameters
+    ----------
+    data : FitData
+        Rows of the numeric view, problem binary or multiclass.
+    parameters : mapping
+        ``pooling`` and ``shrinkage``, both in [0, 1].
+    """
+    pooling = float(parameters.get("pooling", 0.5))  # type: ignore[arg-type]
+    shrinkage = float(parameters.get("shrinkage", 0.1))  # type: ignore[arg-type]
+    weight = np.ones(len(data.y)) if data.sample_weight is None else np.asarray(data.sample_weight, dtype=np.float64)
+    model = _fit_gaussians(data.X, data.y, weight, data.n_classes, pooling, shrinkage)
+    aside = _rows_to_set_aside(data.y, data.seed)
+    if len(aside):
+        rest = np.setdiff1d(np.arange(len(data.y)), aside)
+        trial = _fit_gaussians(data.X[rest], data.y[rest], weight[rest], data.n_classes, pooling, shrinkage)
+        model.temperature = _best_temperature(trial.scores(data.X[aside]), data.y[aside], weight[aside])
+    return model
+
+
+def _rows_to_set_aside(y: np.ndarray, seed: int) -> np.ndarray:
+    """Return up to a fifth of the rows (2000 at most), leaving every class a row."""
+    if len(y) < _FEWEST_ROWS_TO_CALIBRATE:
+        return np.array([], dtype=np.int64)
+    order = np.random.default_rng(seed).permutation(len(y))
+    _, first = np.unique(y[order], return_index=True)
+    spare = np.delete(order, first)
+    return np.sort(spare[: min(len(y) // 5, 2000)])
+
+
+def _best_temperature(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+    """Return the temperature of the smallest log loss among 1 … 1000."""
+    if not weight.sum() > 0:
+        return 1.0
+    losses = {}
+    for temperature in np.geomspace(1.0, 1000.0, 31):
+        p = probabilities(scores / temperature)[np.arange(len(y)), y]
+        losses[float(temperature)] = float(np.average(-np.log(np.maximum(p, 1e-15)), weights=weight))
+    return min(losses, key=lambda temperature: losses[temperature])
+
+
+def _fit_gaussians(
+    X: np.ndarray, y: np.ndarray, weight: np.ndarray, n_classes: int, pooling: float, shrinkage: float
+) -> GaussianClassesModel:
+    X = bounded(X).astype(np.float64)
+    n_features = X.shape[1]
+    # A class whose rows all have weight 0 still needs a mean and a prior.
+    weight = weight + 1e-9
+    totals = np.bincount(y, weights=weight, minlength=n_classes)
+    means = np.stack([weight[y == k] @ X[y == k] / totals[k] for k in range(n_classes)])
+    centred = (X - means[y]) * np.sqrt(weight)[:, None]
+    pooled = centred.T @ centred
+    groups = [slice(None)] if pooling >= 1.0 else [y == k for k in range(n_classes)]
+    whiteners = np.empty((len(groups), n_features, n_features))
+    log_determinants = np.empty(len(groups))
+    for k, rows in enumerate(groups):
+        if pooling >= 1.0:
+            covariance = pooled / totals.sum()
+        else:
+            own = centred[rows].T @ centred[rows]
+            covariance = ((1 - pooling) * own + pooling * pooled) / ((1 - pooling) * totals[k] + pooling * totals.sum())
+        whiteners[k], log_determinants[k] = _whiten(covariance, shrinkage)
+    return GaussianClassesModel(np.log(totals / totals.sum()), means, whiteners, log_determinants)
+
+
+def _whiten(covariance: np.ndarray, shrinkage: float) -> tuple[np.ndarray, float]:
+    """Return W with ``W Wᵀ`` the inverse of the shrunk covariance, and its log determinant."""
+    shrunk = (1 - shrinkage) * covariance
+    np.fill_diagonal(shrunk, np.diag(covariance) + _SMALLEST_VARIANCE)
+    values, vectors = np.linalg.eigh(shrunk)
+    # Rounding leaves collinear columns eigenvalues just below the floor that the diagonal was given.
+    values = np.maximum(values, _SMALLEST_VARIANCE)
+    return vectors / np.sqrt(values), float(np.log(values).sum())
+
+
+DISCRIMINANT_ANALYSIS = Learner(name="discriminant_analysis", view="numeric", fit=fit_discriminant_analysis)

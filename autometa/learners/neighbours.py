@@ -1,0 +1,124 @@
+"""k nearest neighbours, with weighted votes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from autometa.core.space import Value
+from autometa.learners.base import FitData, Learner
+from autometa.learners.numeric import bounded
+
+MOST_REFERENCE_VALUES = 4_000_000
+"""Rows × columns of the reference table; a search visits all of it for every row that it predicts."""
+
+_CHUNK_ROWS = 4096
+
+
+class NeighboursModel:
+    """Votes of the nearest reference rows.
+
+    Parameters
+    ----------
+    reference : ndarray of shape (n_reference, n_features), float32
+        Rows that are searched.
+    votes : ndarray of shape (n_reference, n_outputs)
+        What each reference row says: its class as a row of zeros and a one, or its target.
+    row_weight : ndarray of shape (n_reference,)
+        Weight of each reference row's vote.
+    prior : ndarray of shape (n_outputs,) or None
+        Class frequencies, mixed in as one further neighbour so that no probability is 0;
+        None for regression.
+    n_neighbors : int
+        Neighbours asked.
+    by_distance : bool
+        Whether votes are weighted by inverse distance.
+    p : int
+        1 for Manhattan, 2 for Euclidean distance.
+    """
+
+    def __init__(
+        self,
+        reference: np.ndarray,
+        votes: np.ndarray,
+        row_weight: np.ndarray,
+        prior: np.ndarray | None,
+        n_neighbors: int,
+        by_distance: bool,
+        p: int,
+    ) -> None:
+        self.reference = reference
+        self.votes = votes
+        self.row_weight = row_weight
+        self.prior = prior
+        self.n_neighbors = n_neighbors
+        self.by_distance = by_distance
+        self.p = p
+        self.n_iterations: int | None = None
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
+        from sklearn.neighbors import NearestNeighbors
+
+        # The index is built anew: it is quick next to the search, and only plain arrays are kept.
+        index = NearestNeighbors(n_neighbors=self.n_neighbors, p=self.p, n_jobs=n_threads).fit(self.reference)
+        X = bounded(X)
+        parts = [self._predict_chunk(index, X[i : i + _CHUNK_ROWS]) for i in range(0, len(X), _CHUNK_ROWS)]
+        merged = np.concatenate(parts) if parts else np.empty((0, self.votes.shape[1]))
+        return merged[:, 0] if self.prior is None else merged
+
+    def _predict_chunk(self, index: Any, X: np.ndarray) -> np.ndarray:
+        distances, neighbours = index.kneighbors(X)
+        weights = self.row_weight[neighbours]
+        if self.by_distance:
+            # The floor lets exact matches outvote all others without dividing by zero.
+            nearness = 1.0 / np.maximum(distances, 1e-6)
+            weights = weights * nearness / nearness.max(axis=1, keepdims=True)
+        total = weights.sum(axis=1, keepdims=True)
+        # Where all neighbours have weight 0 they vote alike.
+        weights = np.where(total > 0, weights, 1.0)
+        weights /= weights.sum(axis=1, keepdims=True)
+        shares = np.einsum("rk,rko->ro", weights, self.votes[neighbours])
+        if self.prior is None:
+            return shares
+        mixed = (self.n_neighbors * shares + self.prior) / (self.n_neighbors + 1)
+        return mixed / mixed.sum(axis=1, keepdims=True)
+
+
+def fit_nearest_neighbours(data: FitData, parameters: Mapping[str, Value]) -> NeighboursModel:
+    """Return a k-nearest-neighbours model; sample weights multiply the votes.
+
+    Tables of more than `MOST_REFERENCE_VALUES` values are thinned to a random sample of the rows.
+
+    Parameters
+    ----------
+    data : FitData
+        Rows of the numeric view.
+    parameters : mapping
+        ``n_neighbors``, ``weights`` ("uniform" or "distance"), ``p`` (1 or 2).
+    """
+    n_rows, n_features = data.X.shape
+    kept = np.arange(n_rows)
+    n_kept = max(1000, MOST_REFERENCE_VALUES // n_features)
+    if n_kept < n_rows:
+        kept = np.sort(np.random.default_rng(data.seed).choice(n_rows, n_kept, replace=False))
+    row_weight = np.ones(n_rows) if data.sample_weight is None else np.asarray(data.sample_weight, dtype=np.float64)
+    if data.problem == "regression":
+        votes, prior = data.y[:, None].astype(np.float64), None
+    else:
+        votes = np.eye(data.n_classes)[data.y]
+        prior = np.average(votes, axis=0, weights=row_weight)
+    return NeighboursModel(
+        reference=np.array(bounded(data.X)[kept]),
+        votes=votes[kept],
+        row_weight=row_weight[kept],
+        prior=prior,
+        n_neighbors=min(int(parameters.get("n_neighbors", 10)), len(kept)),  # type: ignore[arg-type]
+        by_distance=parameters.get("weights", "distance") == "distance",
+        p=int(parameters.get("p", 2)),  # type: ignore[arg-type]
+    )
+
+
+NEAREST_NEIGHBOURS = Learner(name="nearest_neighbours", view="numeric", fit=fit_nearest_neighbours)

@@ -1,0 +1,126 @@
+"""What the learners of the numeric view share: bounds, target scales, links, and the linear model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+from scipy.special import expit, softmax
+
+Link = Literal["identity", "softmax"]
+
+LARGEST_INPUT = 1e3
+"""Inputs are clipped to ±this. Columns have about unit variance, so only faulty or
+adversarial values lie beyond, and their squares must not overflow float32."""
+
+
+def bounded(X: np.ndarray) -> np.ndarray:
+    """Return `X` itself when every value is within ±LARGEST_INPUT, else a clipped copy."""
+    if X.size == 0 or (X.min() >= -LARGEST_INPUT and X.max() <= LARGEST_INPUT):
+        return X
+    return np.clip(X, -LARGEST_INPUT, LARGEST_INPUT)
+
+
+class TargetScale:
+    """Standardises a regression target of any magnitude and undoes it.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Training target.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Weights of the rows in mean and deviation.
+
+    Attributes
+    ----------
+    centre, spread : float
+        Weighted mean and standard deviation (1 for a constant target).
+    low, high : float
+        Range of the training target.
+    """
+
+    def __init__(self, y: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
+        # Dividing by the largest magnitude first keeps squares of 1e200 finite.
+        magnitude = float(np.abs(y).max()) or 1.0
+        relative = y / magnitude
+        centre = float(np.average(relative, weights=sample_weight))
+        spread = float(np.sqrt(np.average((relative - centre) ** 2, weights=sample_weight)))
+        # Below this the deviation is rounding error of a constant.
+        self.spread = spread * magnitude if spread > 1e-12 else 1.0
+        self.centre = centre * magnitude
+        self.low, self.high = float(y.min()), float(y.max())
+
+    def standardise(self, y: np.ndarray) -> np.ndarray:
+        """Return `y` with mean 0 and deviation 1."""
+        return (y - self.centre) / self.spread
+
+    def restore(self, z: np.ndarray, margin: float | None = None) -> np.ndarray:
+        """Return standardised values in the target's own units, as float64.
+
+        With `margin`, values stay within the training range widened on both sides by that share of it.
+        """
+        y = np.asarray(z, dtype=np.float64) * self.spread + self.centre
+        if margin is None:
+            return y
+        # The halves keep the width of a range like ±1e308 finite.
+        extra = 2.0 * margin * (self.high / 2 - self.low / 2)
+        return np.clip(y, self.low - extra, self.high + extra)
+
+
+@contextmanager
+def torch_threads(n_threads: int) -> Iterator[None]:
+    """Let torch use `n_threads` threads inside the block, and as many as before after it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """Return float64 class probabilities of shape (n_rows, n_classes) whose rows sum to 1.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_classes) or (n_rows, 1)
+        Logits; one column is the logit of class 1 against class 0.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.shape[1] == 1:
+        positive = expit(scores[:, 0])
+        return np.column_stack([1.0 - positive, positive])
+    return softmax(scores, axis=1)
+
+
+def outputs(scores: np.ndarray, scale: TargetScale | None) -> np.ndarray:
+    """Return probabilities from logits, or target values when there is a target scale."""
+    return probabilities(scores) if scale is None else scale.restore(scores[:, 0])
+
+
+class LinearModel:
+    """Scores that are linear in the columns.
+
+    Parameters
+    ----------
+    coefficients : ndarray of shape (n_features, n_outputs)
+        One output for regression and for two classes, else one a class.
+    intercept : ndarray of shape (n_outputs,)
+        Added to every row.
+    scale : TargetScale or None
+        How a regression target was standardised; None for classification.
+    """
+
+    def __init__(self, coefficients: np.ndarray, intercept: np.ndarray, scale: TargetScale | None = None) -> None:
+        self.coefficients = np.asarray(coefficients, dtype=np.float32)
+        self.intercept = np.asarray(intercept, dtype=np.float64)
+        self.scale = scale
+        self.n_iterations: int | None = None
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
+        return outputs(bounded(X) @ self.coefficients + self.intercept, self.scale)
