@@ -1,0 +1,213 @@
+"""Tree ensembles of scikit-learn: histogram gradient boosting, random forest, extremely randomised trees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from threadpoolctl import threadpool_limits
+
+from autometa.core.budget import Deadline
+from autometa.core.space import Value
+from autometa.learners.base import FitData, Learner
+from autometa.learners.early_stopping import iterations_to_do, stops_early
+from autometa.learners.numeric import TargetScale
+
+_MAX_CATEGORIES = 255
+"""Limit of scikit-learn's histogram gradient boosting; columns with more are taken as numbers."""
+
+_FOREST_BYTES = 256 * 2**20
+"""What the trees of one forest may weigh. Fully grown trees on 60,000 rows with 60 classes would take gigabytes."""
+
+
+class TreesModel:
+    """A fitted scikit-learn ensemble of trees.
+
+    Parameters
+    ----------
+    estimator : scikit-learn estimator
+        Fitted on class codes, or on a standardised target.
+    scale : TargetScale or None
+        How a regression target was standardised; None for classification.
+    n_iterations : int or None
+        Boosting iterations kept; None for forests.
+    """
+
+    def __init__(self, estimator: Any, scale: TargetScale | None, n_iterations: int | None) -> None:
+        self.estimator = estimator
+        self.scale = scale
+        self.n_iterations = n_iterations
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
+        if hasattr(self.estimator, "n_jobs"):
+            self.estimator.n_jobs = n_threads
+            return self._output(X)
+        with threadpool_limits(n_threads, user_api="openmp"):
+            return self._output(X)
+
+    def _output(self, X: np.ndarray) -> np.ndarray:
+        X = _writeable(X)
+        if self.scale is not None:
+            return self.scale.restore(self.estimator.predict(X))
+        return self.estimator.predict_proba(X)
+
+
+class Pace:
+    """How long the next chunk of iterations would take, learnt from the ones before.
+
+    A call of `fit` costs something by itself (binning, checks) and something per
+    iteration; the last two calls tell them apart.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self._calls: list[tuple[int, float]] = []
+        self._started_s = time.monotonic()
+
+    def record(self, n_iterations: int) -> None:
+        """Note that a call that did `n_iterations` has just ended."""
+        now = time.monotonic()
+        self._calls.append((n_iterations, now - self._started_s))
+        self._started_s = now
+
+    def affordable(self, wanted: int) -> int:
+        """Return how many iterations, at most `wanted`, fit before the deadline; the first one always does."""
+        if not self._calls:
+            return min(1, wanted)
+        fixed_s, each_s = self._costs()
+        left_s = self.deadline.remaining_s() - fixed_s
+        return int(min(wanted, max(0.0, left_s) / max(each_s, 1e-6)))
+
+    def _costs(self) -> tuple[float, float]:
+        n_last, last_s = self._calls[-1]
+        if len(self._calls) == 1:
+            return 0.0, last_s / n_last
+        n_before, before_s = self._calls[-2]
+        each_s = last_s / n_last
+        if n_last != n_before:
+            each_s = min(each_s, max(0.0, (last_s - before_s) / (n_last - n_before)))
+        return max(0.0, last_s - n_last * each_s), max(each_s, 0.5 * last_s / n_last)
+
+
+def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -> TreesModel:
+    """Return scikit-learn's histogram gradient boosting, stopped early on the validation rows."""
+    scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
+    chosen: dict[str, Any] = {"learning_rate": 0.08, "min_samples_leaf": 20, **parameters}
+    chosen["min_samples_leaf"] = max(1, min(chosen["min_samples_leaf"], len(data.y) // 25))
+    watches = stops_early(data)
+    native = data.categorical & (data.n_categories <= _MAX_CATEGORIES)
+    estimator_class = HistGradientBoostingClassifier if scale is None else HistGradientBoostingRegressor
+    estimator = estimator_class(
+        categorical_features=native if native.any() else None,
+        early_stopping=watches,
+        scoring="loss",
+        n_iter_no_change=round(min(100.0, max(15.0, 2.0 / chosen["learning_rate"]))),
+        tol=0.0,
+        warm_start=True,
+        random_state=data.seed,
+        **chosen,
+    )
+    y = _target(data.y, scale)
+    validation: dict[str, Any] = {}
+    if watches:
+        assert data.y_val is not None
+        y_val = _target(data.y_val, scale)
+        validation = {"X_val": data.X_val, "y_val": y_val, "sample_weight_val": data.sample_weight_val}
+
+    def grow_to(n_iterations: int) -> bool:
+        estimator.set_params(max_iter=n_iterations).fit(data.X, y, data.sample_weight, **validation)
+        return estimator.n_iter_ < n_iterations
+
+    default = round(10 / chosen["learning_rate"])
+    limit = round(min(2000.0, 150 / chosen["learning_rate"]))
+    with threadpool_limits(data.n_threads, user_api="openmp"):
+        _grow_in_chunks(grow_to, iterations_to_do(data, default, limit), data.deadline)
+    # The first validation score is that of no trees at all.
+    best = int(np.argmax(estimator.validation_score_[1:])) + 1 if watches else int(estimator.n_iter_)
+    estimator._predictors = estimator._predictors[:best]
+    return TreesModel(estimator, scale, best)
+
+
+def fit_random_forest(data: FitData, parameters: Mapping[str, Value]) -> TreesModel:
+    """Return a random forest of as many trees as time allows."""
+    return _fit_forest(data, parameters, RandomForestClassifier, RandomForestRegressor)
+
+
+def fit_extra_trees(data: FitData, parameters: Mapping[str, Value]) -> TreesModel:
+    """Return a forest of extremely randomised trees, as many as time allows."""
+    return _fit_forest(data, parameters, ExtraTreesClassifier, ExtraTreesRegressor)
+
+
+def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any, regressor: Any) -> TreesModel:
+    scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
+    chosen: dict[str, Any] = {"n_estimators": 300, **parameters}
+    n_trees = int(chosen.pop("n_estimators"))
+    estimator = (classifier if scale is None else regressor)(
+        max_leaf_nodes=_affordable_leaves(n_trees, max(1, data.n_classes)),
+        warm_start=True,
+        n_jobs=data.n_threads,
+        random_state=data.seed,
+        **chosen,
+    )
+    X, y = _writeable(data.X), _target(data.y, scale)
+
+    def grow_to(n_iterations: int) -> bool:
+        estimator.set_params(n_estimators=n_iterations).fit(X, y, data.sample_weight)
+        return False
+
+    _grow_in_chunks(grow_to, n_trees, data.deadline)
+    return TreesModel(estimator, scale, n_iterations=None)
+
+
+def _affordable_leaves(n_trees: int, n_outputs: int) -> int:
+    """Return the leaves a tree may have for the forest to stay within its bytes."""
+    bytes_per_node = 64 + 8 * n_outputs
+    return max(16, _FOREST_BYTES // (2 * n_trees * bytes_per_node))
+
+
+def _grow_in_chunks(grow_to: Callable[[int], bool], n_wanted: int, deadline: Deadline) -> None:
+    """Call `grow_to` with growing numbers of iterations while the next call fits before the deadline.
+
+    `grow_to` continues from where it was and returns whether it ended by itself. The
+    chunks are the same whatever the time, so that only the last one depends on it.
+    """
+    pace = Pace(deadline)
+    n_done = 0
+    while chunk := pace.affordable(min(n_wanted - n_done, _next_chunk(n_done))):
+        ended = grow_to(n_done + chunk)
+        pace.record(chunk)
+        n_done += chunk
+        if ended:
+            break
+
+
+def _next_chunk(n_done: int) -> int:
+    """Return 1, 4, 10, 15, 30, then as many as were done before: the first ones teach the pace cheaply."""
+    return {0: 1, 1: 4, 5: 10, 15: 15}.get(n_done, n_done)
+
+
+def _writeable(X: np.ndarray) -> np.ndarray:
+    # scikit-learn's check for infinite values refuses a read-only buffer as soon as a value is missing.
+    return X if X.flags.writeable else np.array(X)
+
+
+def _target(y: np.ndarray, scale: TargetScale | None) -> np.ndarray:
+    return y if scale is None else scale.standardise(y)
+
+
+HIST_GRADIENT_BOOSTING = Learner(
+    name="hist_gradient_boosting", view="tree", fit=fit_hist_gradient_boosting, keeps_deadline=True
+)
+RANDOM_FOREST = Learner(name="random_forest", view="tree", fit=fit_random_forest, keeps_deadline=True)
+EXTRA_TREES = Learner(name="extra_trees", view="tree", fit=fit_extra_trees, keeps_deadline=True)
