@@ -25,10 +25,12 @@ from benchmarks.systems import SYSTEMS, Setting, versions
 
 logger = logging.getLogger(__name__)
 
-FIELDS = (
-    "task problem system seed budget_s n_rows n_features metric loss accuracy balanced_error r2 fit_s predict_s "
-    "peak_mb frame_mb overrun error versions"
-).split()
+# fmt: off
+FIELDS = [
+    "task", "problem", "system", "seed", "budget_s", "n_rows", "n_features", "metric", "loss", "accuracy",
+    "balanced_error", "r2", "fit_s", "predict_s", "peak_mb", "frame_mb", "overrun", "error", "versions",
+]
+# fmt: on
 BUDGETED = "autometa"
 TEST_FRACTION = 0.25
 # Above the 600 s after which CatBoost stops itself, with time to load, predict and score.
@@ -271,7 +273,9 @@ def _limits(results: pd.DataFrame) -> str:
             "memory kept": np.where(keeps_memory(results["peak_mb"], results["frame_mb"]), "yes", "no"),
         }
     )
-    shares = f"budget kept {(kept['budget kept'] == 'yes').mean():.0%}, memory {(kept['memory kept'] == 'yes').mean():.0%}"
+    shares = (
+        f"budget kept {(kept['budget kept'] == 'yes').mean():.0%}, memory {(kept['memory kept'] == 'yes').mean():.0%}"
+    )
     return f"{kept.to_string(index=False)}\n{shares}"
 
 

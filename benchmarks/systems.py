@@ -137,7 +137,7 @@ def _levels(column: pd.Series) -> list[str]:
 
 def _date_parts(column: pd.Series) -> dict[str, np.ndarray]:
     dates = column.dt
-    parts = {part: getattr(dates, part) for part in ("year", "month", "day", "dayofweek", "hour")}
+    parts = {part: getattr(dates, part) for part in ("year", "month", "day", "day_of_week", "hour")}
     zone_free = dates.tz_convert(None) if dates.tz is not None else column
     parts["seconds"] = (zone_free - pd.Timestamp(0)).dt.total_seconds()
     return {part: values.to_numpy(dtype=np.float64, na_value=np.nan) for part, values in parts.items()}
