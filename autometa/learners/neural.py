@@ -1,0 +1,453 @@
+r"""A multilayer perceptron with good defaults, in torch.
+
+Follows RealMLP (Holzmüller, Grinsztajn and Steinwart 2024, "Better by Default: Strong
+Pre-Tuned MLPs and Boosted Trees on Tabular Data"): a learnt factor for every column,
+periodic embeddings of numbers (PBLD), the neural tangent parametrisation, learning
+rates by kind of parameter, schedules over the whole training, and the epoch that is
+best on the validation rows. Clipping and scaling of columns is left to preparation.
+
+============ ===================================================================
+progress     share of the training that is done, in [0, 1]: of the planned steps
+             or of the time until the deadline, whichever is further
+coslog4      :math:`\frac{1}{2}(1 - \cos(2 \pi \log_2(1 + 15 t)))`, four cycles that
+             each take about twice as long as the one before
+flat_cos     1 for the first half, then half a cosine down to 0
+============ ===================================================================
+
+Because schedules follow progress they always reach their end, also under a short
+deadline. What is kept of a fit is numpy arrays, and predicting needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from autometa.core.space import Value
+from autometa.learners.base import FitData, Learner
+from autometa.learners.numeric import TargetScale, bounded, outputs, torch_threads
+
+MOST_OPERATIONS = 2.0e11
+"""Floating-point operations of a training without a deadline: about five seconds of one core."""
+
+FEWEST_EPOCHS = 12
+"""Trained for even when that exceeds `MOST_OPERATIONS`; only a deadline ends training sooner."""
+
+_N_FREQUENCIES = 16
+_EMBEDDING_SIZE = 3
+_MOST_EMBEDDED_COLUMNS = 200
+_CHUNK_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Hyperparameters of the network; the names are those of the strategy file."""
+
+    width: int = 256
+    n_layers: int = 3
+    activation: str = "selu"
+    embeddings: str = "pbld"
+    dropout: float = 0.15
+    weight_decay: float = 0.02
+    learning_rate: float = 0.04
+    label_smoothing: float = 0.0
+    n_epochs: int = 256
+
+
+class NeuralNetworkModel:
+    """The arrays of a trained network.
+
+    Parameters
+    ----------
+    weights, biases : list of ndarray
+        Of the layers, of shapes (n_inputs, n_units) and (n_units,).
+    activation : {"selu", "mish", "relu"}
+        Between the layers.
+    embedded, plain : ndarray of int
+        Columns that go through the embedding, and those that enter as they are.
+    embedding : list of ndarray
+        Frequencies and phases of shape (n_embedded, 16), the mixing weights
+        (n_embedded, 16, 3) and their biases (n_embedded, 3); empty without embedding.
+    scale : TargetScale or None
+        How a regression target was standardised; None for classification.
+    n_iterations : int
+        Epochs trained until these arrays.
+    """
+
+    def __init__(
+        self,
+        weights: list[np.ndarray],
+        biases: list[np.ndarray],
+        activation: str,
+        embedded: np.ndarray,
+        plain: np.ndarray,
+        embedding: list[np.ndarray],
+        scale: TargetScale | None,
+        n_iterations: int,
+    ) -> None:
+        self.weights = weights
+        self.biases = biases
+        self.activation = activation
+        self.embedded = embedded
+        self.plain = plain
+        self.embedding = embedding
+        self.scale = scale
+        self.n_iterations: int | None = n_iterations
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return (n_rows, n_classes) probabilities, or (n_rows,) values within the range seen in training."""
+        X = bounded(X)
+        scores = np.empty((len(X), len(self.biases[-1])))
+        for i in range(0, len(X), _CHUNK_ROWS):
+            scores[i : i + _CHUNK_ROWS] = self._forward(X[i : i + _CHUNK_ROWS])
+        return outputs(scores, None) if self.scale is None else self.scale.restore(scores[:, 0], margin=0.0)
+
+    def _forward(self, X: np.ndarray) -> np.ndarray:
+        hidden = np.asarray(X, dtype=np.float32)
+        if self.embedding:
+            frequency, phase, mix, mix_bias = self.embedding
+            numbers = hidden[:, self.embedded]  # (B, E)
+            waves = np.cos(numbers[:, :, None] * frequency + phase)  # (B, E, 16)
+            # One small matrix for each column: (E, B, 16) @ (E, 16, 3) -> (E, B, 3)
+            mixed = np.matmul(waves.transpose(1, 0, 2), mix).transpose(1, 0, 2) + mix_bias
+            hidden = np.hstack([hidden[:, self.plain], numbers, mixed.reshape(len(X), -1)])
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = hidden @ weight + bias
+            if layer < len(self.weights) - 1:
+                hidden = _ACTIVATIONS[self.activation](hidden)
+        return hidden
+
+
+def _selu(x: np.ndarray) -> np.ndarray:
+    return np.float32(1.0507009873554805) * np.where(
+        x > 0, x, np.float32(1.6732632423543772) * np.expm1(np.minimum(x, 0))
+    )
+
+
+def _mish(x: np.ndarray) -> np.ndarray:
+    # tanh(log(1 + e^x)) as a ratio of exponentials; beyond 20 the ratio is 1 in float32.
+    e = np.exp(np.minimum(x, 20.0))
+    squared = np.square(1 + e)
+    return x * (squared - 1) / (squared + 1)
+
+
+def _relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+_ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"selu": _selu, "mish": _mish, "relu": _relu}
+
+
+class _Network:
+    """The parameters in training, as torch tensors grouped by their learning rates."""
+
+    def __init__(self, X: Any, n_outputs: int, settings: _Settings, generator: Any) -> None:
+        import torch
+
+        self.settings = settings
+        n_features = X.shape[1]
+        self.embedded, self.plain = _embedded_columns(X.numpy(), settings.embeddings)
+        n_inputs = n_features
+        self.embedding: list[Any] = []
+        if len(self.embedded):
+            n_embedded = len(self.embedded)
+            n_inputs += n_embedded * _EMBEDDING_SIZE
+            frequency = 2 * math.pi * 0.1 * torch.randn(n_embedded, _N_FREQUENCIES, generator=generator)
+            phase = math.pi * (2 * torch.rand(n_embedded, _N_FREQUENCIES, generator=generator) - 1)
+            mix = torch.randn(n_embedded, _N_FREQUENCIES, _EMBEDDING_SIZE, generator=generator) / _N_FREQUENCIES**0.5
+            self.embedding = [frequency, phase, mix, torch.zeros(n_embedded, _EMBEDDING_SIZE)]
+        sizes = [n_inputs, *[settings.width] * settings.n_layers, n_outputs]
+        self.column_factor = torch.ones(n_inputs)
+        self.weights = [torch.randn(a, b, generator=generator) for a, b in pairwise(sizes)]
+        self.biases = [torch.zeros(b) for b in sizes[1:]]
+        self.plain_index, self.embedded_index = torch.from_numpy(self.plain), torch.from_numpy(self.embedded)
+        self._fit_start(X, generator)
+        for tensor in self.tensors():
+            tensor.requires_grad_(True)
+
+    def tensors(self) -> list[Any]:
+        """Return all parameters."""
+        return [*self.embedding, self.column_factor, *self.weights, *self.biases]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the groups of the optimiser with their factors of the learning rate."""
+        return [
+            {"params": self.weights, "factor": 1.0},
+            {"params": self.biases, "factor": 0.1},
+            {"params": [self.column_factor], "factor": 6.0},
+            {"params": self.embedding, "factor": 0.1},
+        ]
+
+    def _fit_start(self, X: Any, generator: Any) -> None:
+        """Give every layer inputs of unit variance, kinks amid the data, and zero initial scores."""
+        import torch
+
+        rows = torch.randperm(len(X), generator=generator)[:256]
+        hidden = self._inputs(X[rows])
+        for layer, weight in enumerate(self.weights[:-1]):
+            before = hidden @ weight / len(weight) ** 0.5
+            spread = before.std(dim=0, unbiased=False)
+            weight /= torch.where(spread > 1e-3, spread, torch.ones_like(spread))
+            before = hidden @ weight / len(weight) ** 0.5
+            # The unit's zero passes through the projection of a random row.
+            chosen = torch.randint(len(before), (before.shape[1],), generator=generator)
+            self.biases[layer].copy_(-before[chosen, torch.arange(before.shape[1])])
+            hidden = self._activate(before + self.biases[layer])
+        self.weights[-1].zero_()
+
+    def _inputs(self, X: Any) -> Any:
+        import torch
+
+        if not self.embedding:
+            return X * self.column_factor
+        frequency, phase, mix, mix_bias = self.embedding
+        numbers = X[:, self.embedded_index]
+        waves = torch.cos(numbers[:, :, None] * frequency + phase)
+        mixed = torch.bmm(waves.transpose(0, 1), mix).transpose(0, 1) + mix_bias
+        return torch.cat([X[:, self.plain_index], numbers, mixed.flatten(1)], dim=1) * self.column_factor
+
+    def _activate(self, x: Any) -> Any:
+        import torch.nn.functional as F
+
+        return {"selu": F.selu, "mish": F.mish, "relu": F.relu}[self.settings.activation](x)
+
+    def forward(self, X: Any, dropout: float = 0.0, generator: Any = None) -> Any:
+        """Return the scores of the rows of X; units are dropped with probability `dropout`."""
+        import torch
+
+        hidden = self._inputs(X)
+        last = len(self.weights) - 1
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = torch.addmm(bias, hidden, weight, alpha=len(weight) ** -0.5)
+            if layer < last:
+                hidden = self._activate(hidden)
+                if dropout > 0:
+                    kept = torch.empty_like(hidden).bernoulli_(1 - dropout, generator=generator)
+                    hidden = hidden * kept / (1 - dropout)
+        return hidden
+
+    def n_operations(self) -> float:
+        """Return floating-point operations of training on one row: forward and twice that backward."""
+        return 6.0 * (sum(w.numel() for w in self.weights) + 4 * sum(e.numel() for e in self.embedding))
+
+    def to_model(self, arrays: list[np.ndarray], scale: TargetScale | None, n_epochs: int) -> NeuralNetworkModel:
+        """Return the model of a snapshot of `tensors()`, factors folded into the weights."""
+        n_embedding, n_layers = len(self.embedding), len(self.weights)
+        weights = arrays[n_embedding + 1 : n_embedding + 1 + n_layers]
+        weights = [w / np.float32(len(w) ** 0.5) for w in weights]
+        weights[0] = weights[0] * arrays[n_embedding][:, None]
+        return NeuralNetworkModel(
+            weights=weights,
+            biases=arrays[n_embedding + 1 + n_layers :],
+            activation=self.settings.activation,
+            embedded=self.embedded,
+            plain=self.plain,
+            embedding=arrays[:n_embedding],
+            scale=scale,
+            n_iterations=n_epochs,
+        )
+
+
+def _embedded_columns(X: np.ndarray, embeddings: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns to embed and the others; columns of two values (one-hot) gain nothing from waves."""
+    every = np.arange(X.shape[1])
+    if embeddings == "none":
+        return every[:0], every
+    sample = X[:1000]
+    is_number = np.array([len(np.unique(column)) > 2 for column in sample.T], dtype=bool)
+    if not 0 < is_number.sum() <= _MOST_EMBEDDED_COLUMNS:
+        return every[:0], every
+    return every[is_number], every[~is_number]
+
+
+def fit_neural_network(data: FitData, parameters: Mapping[str, Value]) -> NeuralNetworkModel:
+    """Return a trained network; with validation rows the one of its best epoch.
+
+    Parameters
+    ----------
+    data : FitData
+        Rows of the numeric view.
+    parameters : mapping
+        ``width``, ``n_layers``, ``activation``, ``embeddings``, ``dropout``, ``weight_decay``,
+        ``learning_rate`` (of the weights; twice that for regression), ``label_smoothing`` and
+        ``n_epochs`` (at most; fewer where `MOST_OPERATIONS` or the deadline ask for it).
+    """
+    with torch_threads(data.n_threads):
+        return _train(data, _Settings(**parameters))  # type: ignore[arg-type]
+
+
+def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
+    import torch
+
+    generator = torch.Generator().manual_seed(data.seed)
+    is_regression = data.problem == "regression"
+    scale = TargetScale(data.y, data.sample_weight) if is_regression else None
+    X = _tensor(data.X)
+    y = torch.from_numpy(scale.standardise(data.y).astype(np.float32)) if scale else torch.tensor(data.y)
+    weight = None if data.sample_weight is None else torch.from_numpy(data.sample_weight.astype(np.float32))
+    network = _Network(X, 1 if is_regression else max(2, data.n_classes), settings, generator)
+    optimiser = torch.optim.AdamW(
+        [group for group in network.parameter_groups() if group["params"]], lr=0.0, betas=(0.9, 0.95), fused=True
+    )
+    if not is_regression:
+        frequencies = np.bincount(data.y, weights=data.sample_weight, minlength=data.n_classes) + 1e-3
+        with torch.no_grad():
+            network.biases[-1].copy_(torch.from_numpy(np.log(frequencies / frequencies.sum())))
+
+    batch_size = _batch_size(len(X))
+    steps_per_epoch = math.ceil(len(X) / batch_size)
+    n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(X), settings.n_epochs)
+    n_steps = n_epochs * steps_per_epoch
+    progress = _Progress(n_steps, 0.95 * data.deadline.remaining_s())
+    learning_rate = settings.learning_rate * (2.0 if is_regression else 1.0)
+    monitor = _Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
+    best = [t.detach().numpy().copy() for t in network.tensors()]
+    best_loss, best_epoch, epoch = math.inf, 1, 0
+    while not progress.finished():
+        epoch += 1
+        order = torch.randperm(len(X), generator=generator)
+        for start in range(0, len(X), batch_size):
+            t = progress.share()
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate * group["factor"] * coslog4(t)
+                group["weight_decay"] = settings.weight_decay * flat_cos(t)
+            rows = order[start : start + batch_size]
+            scores = network.forward(X[rows], settings.dropout * flat_cos(t), generator)
+            losses = _row_losses(scores, y[rows], settings.label_smoothing)
+            loss = losses.mean() if weight is None else (losses * weight[rows]).mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            progress.step()
+            if progress.finished():
+                break
+        if monitor is not None:
+            with torch.no_grad():
+                val_loss = monitor.loss(network.forward)
+            # On a tie the later epoch, which has seen more of the schedule, is kept.
+            if val_loss <= best_loss:
+                best_loss, best_epoch = val_loss, epoch
+                best = [t.detach().numpy().copy() for t in network.tensors()]
+    if monitor is None:
+        best, best_epoch = [t.detach().numpy() for t in network.tensors()], max(epoch, 1)
+    if not all(np.isfinite(array).all() for array in best):
+        raise FloatingPointError(f"The training diverged; learning_rate={settings.learning_rate} is too large here.")
+    return network.to_model(best, scale, best_epoch)
+
+
+def coslog4(t: float) -> float:
+    """Return the factor of the learning rate at progress `t`."""
+    return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t)))
+
+
+def flat_cos(t: float) -> float:
+    """Return the factor of the regularisation at progress `t`."""
+    return 1.0 if t < 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * t - 1)))
+
+
+class _Progress:
+    """How far the training is, by steps and by the clock."""
+
+    def __init__(self, n_steps: int, time_s: float) -> None:
+        self.n_steps = n_steps
+        self.time_s = max(time_s, 1e-9)
+        self.n_done = 0
+        self.started_s = time.monotonic()
+
+    def step(self) -> None:
+        self.n_done += 1
+
+    def share(self) -> float:
+        return min(1.0, max(self.n_done / self.n_steps, (time.monotonic() - self.started_s) / self.time_s))
+
+    def finished(self) -> bool:
+        # One step is always made, so that a fit past its deadline still returns a model.
+        return self.n_done > 0 and self.share() >= 1.0
+
+
+class _Monitor:
+    """The loss on the validation rows, near to the metric of the run."""
+
+    def __init__(self, data: FitData, scale: TargetScale | None) -> None:
+        assert data.X_val is not None and data.y_val is not None
+        self.X = _tensor(data.X_val)
+        self.y = data.y_val if scale is None else scale.standardise(data.y_val)
+        self.weight = data.sample_weight_val
+        self.metric = data.metric
+        self.problem = data.problem
+
+    def loss(self, forward: Callable[[Any], Any]) -> float:
+        import torch
+
+        scores = torch.cat([forward(self.X[i : i + _CHUNK_ROWS]) for i in range(0, len(self.X), _CHUNK_ROWS)]).numpy()
+        if self.problem == "regression":
+            error = scores[:, 0] - self.y
+            return float(
+                np.average(
+                    np.abs(error) if "abs" in self.metric or "mae" in self.metric else error**2, weights=self.weight
+                )
+            )
+        if self.problem == "binary" and "auc" in self.metric:
+            return _area_above_curve(scores[:, 1] - scores[:, 0], self.y)
+        log_loss = float(
+            np.average(-_log_softmax(scores.astype(np.float64))[np.arange(len(self.y)), self.y], weights=self.weight)
+        )
+        if "accuracy" not in self.metric and "f1" not in self.metric:
+            return log_loss
+        # The log loss settles ties of a loss that counts rows.
+        return float(np.average(scores.argmax(axis=1) != self.y, weights=self.weight)) + 1e-3 * log_loss
+
+
+def _area_above_curve(score: np.ndarray, y: np.ndarray) -> float:
+    n_positive = int(y.sum())
+    n_negative = len(y) - n_positive
+    if not n_positive or not n_negative:
+        return 0.5
+    ranks = rankdata(score)
+    return 1.0 - (ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+
+
+def _log_softmax(scores: np.ndarray) -> np.ndarray:
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _row_losses(scores: Any, y: Any, label_smoothing: float) -> Any:
+    import torch.nn.functional as F
+
+    if scores.shape[1] == 1:
+        return F.mse_loss(scores[:, 0], y, reduction="none")
+    return F.cross_entropy(scores, y, reduction="none", label_smoothing=label_smoothing)
+
+
+def _tensor(X: np.ndarray) -> Any:
+    import torch
+
+    # Copied: torch warns about read-only arrays.
+    return torch.from_numpy(np.array(bounded(X), dtype=np.float32))
+
+
+def _batch_size(n_rows: int) -> int:
+    """Return rows of a step: small tables need enough steps in an epoch, large ones need few."""
+    if n_rows <= 256:
+        return 32
+    if n_rows <= 2000:
+        return 128
+    return 256 if n_rows <= 20_000 else 512
+
+
+def _plan_epochs(operations_per_epoch: float, n_epochs: int) -> int:
+    """Return the number of epochs that a training without a deadline takes."""
+    return min(n_epochs, max(FEWEST_EPOCHS, int(MOST_OPERATIONS / operations_per_epoch)))
+
+
+NEURAL_NETWORK = Learner(
+    name="neural_network", view="numeric", fit=fit_neural_network, library="torch", keeps_deadline=True
+)
