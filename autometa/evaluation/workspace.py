@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
+from joblib.externals import cloudpickle
 import numpy as np
 import pandas as pd
 

@@ -1,1 +1,45 @@
-"""What can be fitted."""
+"""What can be fitted; ``LEARNERS`` is the only list of it."""
+
+from __future__ import annotations
+
+from autometa.learners.base import Learner
+from autometa.learners.bayes import DISCRIMINANT_ANALYSIS
+from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST
+from autometa.learners.kernels import GAUSSIAN_PROCESS, KERNEL_SVM
+from autometa.learners.linear import ELASTIC_NET, LOGISTIC_REGRESSION, RIDGE
+from autometa.learners.neighbours import NEAREST_NEIGHBOURS
+from autometa.learners.neural import NEURAL_NETWORK
+from autometa.learners.trees import EXTRA_TREES, HIST_GRADIENT_BOOSTING, RANDOM_FOREST
+
+LEARNERS: tuple[Learner, ...] = (
+    LIGHTGBM,
+    CATBOOST,
+    XGBOOST,
+    HIST_GRADIENT_BOOSTING,
+    RANDOM_FOREST,
+    EXTRA_TREES,
+    LOGISTIC_REGRESSION,
+    RIDGE,
+    ELASTIC_NET,
+    NEAREST_NEIGHBOURS,
+    KERNEL_SVM,
+    GAUSSIAN_PROCESS,
+    DISCRIMINANT_ANALYSIS,
+    NEURAL_NETWORK,
+)
+
+_BY_NAME = {learner.name: learner for learner in LEARNERS}
+
+
+def learner_named(name: str) -> Learner:
+    """Return the learner called `name`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        raise ValueError(f"There is no learner {name!r}; there are {sorted(_BY_NAME)}.") from None

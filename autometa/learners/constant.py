@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 
 class ConstantModel:
@@ -22,3 +23,11 @@ class ConstantModel:
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return the same prediction for each row of `X`."""
         return np.broadcast_to(self.prediction, (len(X), *self.prediction.shape)).copy()
+
+
+class NoPreparation:
+    """Prepares nothing, for models that do not look at the rows."""
+
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
+        """Return an array with as many rows as `X` and no columns."""
+        return np.empty((len(X), 0), dtype=np.float32)

@@ -40,6 +40,8 @@ _SHARE_OF_FIRST_TRIAL = 0.2
 # Learners that keep the deadline are killed only when they are this far over it.
 _GRACE_S = 3.0
 _HEARTBEAT_S = 15.0
+# A strategy that failed this often on a task, and never succeeded, is not tried again.
+_MOST_FAILURES = 3
 
 
 class Evaluator(Protocol):
@@ -79,8 +81,6 @@ class Search:
         Says what to try next.
     strategies : sequence of Strategy
         Every strategy of the study's space.
-    fit_strategies : sequence of str
-        Names of those that may be chosen.
     evaluator : Evaluator
         Runs the evaluations.
     prepare : callable
@@ -116,7 +116,6 @@ class Search:
     task: TaskDescription
     policy: Policy
     strategies: Sequence[Strategy]
-    fit_strategies: Sequence[str]
     evaluator: Evaluator
     prepare: Callable[[str, int], None]
     inline_strategies: set[str]
@@ -298,14 +297,16 @@ class Search:
         seen = [*self.history, *(_placeholder(r.record.configuration) for r in self._running)]
         proposal = self.policy.propose(self.task, seen, self.deadline.remaining_s())
         self.probabilities = proposal.probabilities
+        given_up = self._given_up()
         for configuration in proposal.configurations:
-            if self._fits_in_time(configuration):
+            if configuration.strategy not in given_up and self._fits_in_time(configuration):
                 enqueue(self.study, configuration)
                 return True
         affordable = {
             strategy.name: proposal.probabilities[strategy.name]
             for strategy in self.strategies
             if strategy.name in proposal.probabilities
+            and strategy.name not in given_up
             and strategy.space.distributions
             and self._fits_in_time(Configuration(strategy.name))
         }
@@ -314,6 +315,14 @@ class Search:
         weights = np.array(list(affordable.values()))
         enqueue_strategy(self.study, str(self._rng.choice(list(affordable), p=weights / weights.sum())))
         return True
+
+    def _given_up(self) -> set[str]:
+        """Return the strategies that failed several times on this task and never succeeded."""
+        failures: dict[str, int] = {}
+        for evaluation in self.history:
+            name = evaluation.configuration.strategy
+            failures[name] = -(10**9) if evaluation.status == "ok" else failures.get(name, 0) + 1
+        return {name for name, n in failures.items() if n >= _MOST_FAILURES}
 
     def _process(self, handle: Handle, outcome: Outcome) -> None:
         running = next(r for r in self._running if r.record.number == handle.job.trial)

@@ -1,0 +1,287 @@
+"""One fit from a cleaned task to a fitted ensemble: plan, search, choose, refit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.study import Study
+from threadpoolctl import threadpool_limits
+
+from autometa._support.imports import is_installed
+from autometa._support.progress import ProgressBar
+from autometa._support.seeds import child_seed
+from autometa.core.budget import Budget, Deadline
+from autometa.core.strategy import Strategy
+from autometa.core.task import Task
+from autometa.ensemble.predictor import FittedPredictor, Member
+from autometa.ensemble.selection import select_ensemble
+from autometa.evaluation.isolation import available_bytes
+from autometa.evaluation.metrics import Metric
+from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds
+from autometa.evaluation.workspace import ALL_ROWS, Workspace
+from autometa.exceptions import SearchFailedError
+from autometa.learners import learner_named
+from autometa.learners.base import Learner
+from autometa.learners.frames import Schema
+from autometa.learners.own import own_learner
+from autometa.policy.prior import PriorPolicy
+from autometa.search.engine import Search, StudyCallback
+from autometa.search.history import SearchHistory, trial_rows
+from autometa.search.plan import Plan, make_plan
+from autometa.search.records import TrialRecord, usable
+from autometa.search.studies import best_configurations, open_study
+from autometa.search.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+# Greedy selection computes the loss some thousand times; more rows than this would not
+# change what it chooses, only how long it takes.
+_MAX_SELECTION_ROWS = 10_000
+# Configurations of an earlier run of the same study that are fitted first.
+_N_RESUMED = 3
+# Members below this weight cost time at predict and change nothing.
+_MIN_WEIGHT = 0.01
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fit; see ``AutoMeta`` for the meaning of each field."""
+
+    budget: Budget
+    deadline: Deadline
+    n_jobs: int
+    ensemble_size: int
+    memory_bytes: int | None
+    cv: Any
+    study: Study | None
+    storage: Any
+    study_name: str | None
+    callbacks: Sequence[StudyCallback]
+    progress: bool | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit leaves behind."""
+
+    predictor: FittedPredictor
+    history: SearchHistory
+    study: Study
+
+
+def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
+    """Return the ensemble that a search finds for `task`, whose frame is cleaned by `schema`.
+
+    Raises
+    ------
+    SearchFailedError
+        If no strategy suits the task, or no trial gave a usable model.
+    ValueError
+        If the study, the splitter or the metric does not suit the task.
+    """
+    start_s = time.monotonic()
+    available, reasons = _available(strategies, task)
+    description = task.describe()
+    n_folds = settings.cv if isinstance(settings.cv, int) else None
+    plan = make_plan(description, settings.budget, settings.n_jobs, n_folds)
+    if settings.cv is not None and n_folds is None:
+        folds = folds_of_splitter(task, settings.cv)
+    else:
+        n_kept = 1 if plan.is_holdout else None
+        folds = make_folds(task, plan.n_splits, child_seed(settings.seed, "folds"), n_kept=n_kept)
+    study = open_study(
+        settings.study,
+        settings.storage,
+        settings.study_name,
+        seed=child_seed(settings.seed, "sampler"),
+        strategies=strategies,
+        task={"problem": task.problem, "metric": metric.name, "n_rows": task.n_rows, "n_columns": task.X.shape[1]},
+    )
+    learners = {strategy.name: _learner(strategy) for strategy in available}
+    workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
+    workers = Workers(workspace.folder, settings.n_jobs, _memory_per_worker(task, settings))
+    bar = ProgressBar(settings.progress, settings.budget.time_s, settings.budget.n_trials)
+
+    def show(records: Sequence[TrialRecord]) -> None:
+        losses = [record.loss for record in records if record.status == "ok"]
+        ended = sum(record.status != "running" for record in records)
+        bar.update(ended, f"{metric.score(min(losses)):.5g}" if losses else "–")
+
+    reserve_s = plan.finish_s + plan.refit_share * settings.deadline.remaining_s() if settings.budget.has_time_limit else 0.0
+    search = Search(
+        task=description,
+        policy=PriorPolicy(available),
+        strategies=strategies,
+        evaluator=workers,
+        prepare=lambda strategy, fold: _prepare(workspace, learners[strategy], fold),
+        inline_strategies={name for name, learner in learners.items() if learner.keeps_deadline},
+        study=study,
+        plan=plan,
+        n_folds=len(folds),
+        budget=settings.budget,
+        deadline=settings.deadline.sooner(reserve_s),
+        n_jobs=settings.n_jobs,
+        n_threads_inline=settings.n_jobs,
+        seed=settings.seed,
+        first=[c for c in best_configurations(study, strategies, _N_RESUMED) if c.strategy in learners],
+        callbacks=settings.callbacks,
+        on_trial=show,
+        drop_models=workspace.drop_models,
+    )
+    try:
+        search.run()
+        predictor, weights = _finish(search, workspace, workers, task, metric, plan, settings)
+    finally:
+        workers.stop()
+        workspace.close()
+        bar.close()
+    probabilities = dict(search.probabilities)
+    history = SearchHistory(
+        metric=metric.name,
+        trials=trial_rows(search.records, weights),
+        strategies=[
+            {"name": s.name, "probability": probabilities.get(s.name), "note": reasons.get(s.name, "")} for s in strategies
+        ],
+        stop_reason=search.stop_reason,
+        first_model_s=search.first_model_s,
+        total_s=time.monotonic() - start_s,
+    )
+    return Fitted(predictor, history, study)
+
+
+def _available(strategies: Sequence[Strategy], task: Task) -> tuple[list[Strategy], dict[str, str]]:
+    """Return the strategies that suit the task, and why the others do not."""
+    description = task.describe()
+    reasons: dict[str, str] = {}
+    for strategy in strategies:
+        reason = strategy.fitness.reason_against(description)
+        if not reason and isinstance(strategy.learner, str):
+            learner = learner_named(strategy.learner)
+            if not is_installed(learner.library):
+                reason = f"{learner.library} is not installed"
+                if learner.extra:
+                    reason += f': pip install "autometa[{learner.extra}]"'
+        if reason:
+            reasons[strategy.name] = f"left out: {reason}"
+    available = [strategy for strategy in strategies if strategy.name not in reasons]
+    if not available:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise SearchFailedError(f"None of the strategies suits this task. {listed}.")
+    return available, reasons
+
+
+def _learner(strategy: Strategy) -> Learner:
+    if isinstance(strategy.learner, str):
+        return learner_named(strategy.learner)
+    return own_learner(strategy.name, strategy.learner)
+
+
+def _prepare(workspace: Workspace, learner: Learner, fold: int) -> None:
+    workspace.prepare(fold, learner.view)
+
+
+def _memory_per_worker(task: Task, settings: Settings) -> int:
+    """Return the bytes that one worker may allocate.
+
+    Without a limit of the user's, all workers together may use 2 GiB and ten times the
+    frame, within what the machine has free.
+    """
+    total = settings.memory_bytes
+    if total is None:
+        frame = int(task.X.memory_usage(index=False, deep=False).sum())
+        wanted = max(2 * 2**30 + 10 * frame, settings.n_jobs * 768 * 2**20)
+        total = min(wanted, int(0.8 * available_bytes()))
+    return max(total // settings.n_jobs, 64 * 2**20)
+
+
+def _finish(
+    search: Search, workspace: Workspace, workers: Workers, task: Task, metric: Metric, plan: Plan, settings: Settings
+) -> tuple[FittedPredictor, Mapping[int, float]]:
+    """Return the ensemble of the search's best trials, and the weight of each trial in it."""
+    records = usable(search.records, len(workspace.shared.folds))[: plan.max_members]
+    if not records:
+        if search.stop_reason == "interrupted":
+            raise KeyboardInterrupt("interrupted before the first model was fitted")
+        raise SearchFailedError(_why_nothing_worked(search))
+    common = sorted(set.intersection(*(set(record.predictions) for record in records)))
+    if not common:
+        records, common = records[:1], sorted(records[0].predictions)
+    with threadpool_limits(limits=1):
+        weights = _choose(records, common, workspace.shared.folds, task, metric, plan, settings)
+    chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
+    total = sum(weight for _, weight in chosen)
+    chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
+    refitted: set[int] = set()
+    if plan.refit_share and search.stop_reason != "interrupted" and settings.budget.has_time_limit:
+        refitted = search.refit([record for record, _ in chosen], settings.deadline.sooner(plan.finish_s / 2))
+    predictor = _load(chosen, refitted, workspace, task.n_classes)
+    return predictor, {record.number: weight for record, weight in chosen}
+
+
+def _choose(
+    records: Sequence[TrialRecord],
+    folds_used: Sequence[int],
+    folds: Sequence[Fold],
+    task: Task,
+    metric: Metric,
+    plan: Plan,
+    settings: Settings,
+) -> np.ndarray:
+    rows = np.concatenate([folds[fold].validation for fold in folds_used])
+    positions = np.arange(len(rows))
+    if len(rows) > _MAX_SELECTION_ROWS:
+        rng = np.random.default_rng(child_seed(settings.seed, "selection"))
+        positions = np.sort(rng.choice(len(rows), _MAX_SELECTION_ROWS, replace=False))
+    y = task.y[rows[positions]]
+    weight = None if task.sample_weight is None else task.sample_weight[rows[positions]]
+    predictions = [np.concatenate([record.predictions[fold] for fold in folds_used])[positions] for record in records]
+    seconds = settings.deadline.remaining_s()
+    limit = Deadline.after(min(plan.finish_s, seconds) * 0.6) if math.isfinite(seconds) else settings.deadline
+    return select_ensemble(
+        predictions, lambda p: metric.loss(y, p, weight), size=settings.ensemble_size, deadline=limit
+    )
+
+
+def _load(
+    chosen: Sequence[tuple[TrialRecord, float]], refitted: set[int], workspace: Workspace, n_classes: int
+) -> FittedPredictor:
+    preparations: list[Any] = []
+    position: dict[tuple[int, str], int] = {}
+    members = []
+    for record, weight in chosen:
+        folds = [ALL_ROWS] if record.number in refitted else sorted(record.predictions)
+        view = workspace.shared.learners[record.configuration.strategy].view
+        member = Member(record.number, weight, [], [], [])
+        for fold in folds:
+            if (fold, view) not in position:
+                position[fold, view] = len(preparations)
+                preparations.append(workspace.prepare(fold, view))
+            model, present = workspace.load_model(record.number, fold)
+            member.models.append(model)
+            member.preparations.append(position[fold, view])
+            member.present.append(present)
+        members.append(member)
+    return FittedPredictor(members, preparations, n_classes)
+
+
+def _why_nothing_worked(search: Search) -> str:
+    errors: dict[str, str] = {}
+    for record in search.records:
+        if record.error:
+            errors.setdefault(record.configuration.strategy, f"{record.status}: {record.error}")
+    if not errors:
+        return (
+            f"The search ended ({search.stop_reason}) before one model was fitted. Give it more time_budget, or "
+            "faster strategies, e.g. strategies=['ridge'] or ['logistic_regression']."
+        )
+    listed = "; ".join(f"{name}: {error}" for name, error in errors.items())
+    return f"Every trial failed ({search.stop_reason}). {listed}."
+
+
