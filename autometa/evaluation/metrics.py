@@ -1,0 +1,263 @@
+"""Metric name → loss (lower is better), and back to the metric's own units."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.metrics import get_scorer
+
+from autometa.core.task import Problem
+from autometa.evaluation import losses
+from autometa.evaluation.scorers import CustomLoss, callable_name, custom_kind, is_loss
+
+Needs = Literal["probabilities", "labels", "values"]
+LossFunction = Callable[[np.ndarray, np.ndarray, "np.ndarray | None"], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How predictions are judged.
+
+    Parameters
+    ----------
+    name : str
+        Name of the metric, e.g. ``"roc_auc"``.
+    needs : {"probabilities", "labels", "values"}
+        What the metric looks at: class probabilities, only the most probable class, or
+        the values of a regression.
+    function : callable
+        ``function(y, predictions, sample_weight) -> loss``.
+    higher_is_better : bool
+        Whether the metric's own values are better when they are higher.
+    best : float
+        ``best − loss`` is a score that is better when it is higher: 1 for metrics whose
+        best value is 1, else 0 (the score of an error is the negated error).
+    """
+
+    name: str
+    needs: Needs
+    function: LossFunction
+    higher_is_better: bool = False
+    best: float = 0.0
+
+    def loss(self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
+        """Return the loss of predictions, lower is better.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_rows,)
+            Class codes 0 … n_classes − 1 (int64), or values. Classes may be missing.
+        predictions : ndarray of shape (n_rows, n_classes) or (n_rows,)
+            Probabilities, also where the metric needs labels only; values for regression.
+        sample_weight : ndarray of shape (n_rows,) or None
+            Non-negative weights; if all are 0 they are ignored, as there is nothing else
+            to go by.
+
+        Returns
+        -------
+        float
+            0 is the best value, except for metrics of the user's own. ROC AUC where `y`
+            has a single class is 0.5, so its loss is 0.5 too.
+
+        Raises
+        ------
+        ValueError
+            If predictions are not finite or of another length than `y`, or if a metric
+            of the user's own fails or returns no finite number.
+        """
+        if len(predictions) != len(y):
+            raise ValueError(f"Predictions must have one row per row of y ({len(y)}), got {len(predictions)}.")
+        # The sum is finite exactly when all predictions are (they are far from overflowing).
+        if not np.isfinite(predictions.sum()):
+            raise ValueError("Predictions must be finite, got NaN or infinity.")
+        if sample_weight is not None and not sample_weight.any():
+            sample_weight = None
+        return self.function(y, predictions, sample_weight)
+
+    def score(self, loss: float) -> float:
+        """Return the metric's own value behind a loss, in its usual direction and units."""
+        return self.best - loss if self.higher_is_better else loss
+
+
+def resolve_metric(metric: str | Callable[..., Any], problem: Problem, classes: np.ndarray | None = None) -> Metric:
+    """Return the metric that a name, a scorer or a metric function means.
+
+    Parameters
+    ----------
+    metric : str or callable
+        ``"auto"`` (ROC AUC for two classes, log loss for more, root mean squared error
+        for regression); a name of autometa's or of scikit-learn's scorers; a scorer
+        ``(estimator, X, y)``, which sees labels but an `X` without columns; or a function
+        ``(y_true, y_pred)`` of labels or values, whose name ends in ``_score`` if higher
+        is better and in ``_loss`` or ``_error`` if lower is better.
+    problem : {"binary", "multiclass", "regression"}
+        Kind of the target.
+    classes : ndarray of shape (n_classes,) or None
+        The labels behind the class codes, for scorers; the second is the positive one.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the metric does not fit the problem; if a callable fails
+        on a small example.
+    TypeError
+        If `metric` is neither a name nor a suitable callable.
+
+    Examples
+    --------
+    >>> metric = resolve_metric("neg_root_mean_squared_error", "regression")
+    >>> metric.name, metric.score(metric.loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+    ('rmse', 1.4142135623730951)
+    """
+    if isinstance(metric, str):
+        return _named(metric, problem, classes)
+    if not callable(metric):
+        raise TypeError(f"metric must be a name or a scorer, got {metric!r}.")
+    kind = custom_kind(metric)
+    resolved = Metric(
+        callable_name(metric),
+        "values" if problem == "regression" else "labels" if kind != "scorer" else "probabilities",
+        CustomLoss(metric, kind, problem, classes),
+        higher_is_better=kind != "loss" and not is_loss(metric),
+    )
+    _try_out(resolved, problem, classes)
+    return resolved
+
+
+def metric_names(problem: Problem) -> list[str]:
+    """Return the names of the metrics that fit a problem; scikit-learn's names for them work too."""
+    return sorted(name for name, problems in _PROBLEMS.items() if problem in problems)
+
+
+# -- the list of metrics ------------------------------------------------------------------------
+
+
+def _one_minus(score: LossFunction, y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None) -> float:
+    return 1.0 - score(y, predictions, weight)
+
+
+def _one_minus_confusion(
+    score: Callable[[np.ndarray], float], y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
+) -> float:
+    return 1.0 - score(losses.confusion_matrix(y, predictions, weight))
+
+
+def _error(name: str, needs: Needs, function: LossFunction) -> Metric:
+    return Metric(name, needs, function)
+
+
+def _score(name: str, needs: Needs, function: LossFunction) -> Metric:
+    return Metric(name, needs, partial(_one_minus, function), higher_is_better=True, best=1.0)
+
+
+def _label_score(name: str, function: Callable[[np.ndarray], float]) -> Metric:
+    return Metric(name, "labels", partial(_one_minus_confusion, function), higher_is_better=True, best=1.0)
+
+
+_BINARY: tuple[Problem, ...] = ("binary",)
+_CLASSIFICATION: tuple[Problem, ...] = ("binary", "multiclass")
+_REGRESSION: tuple[Problem, ...] = ("regression",)
+
+_METRICS: tuple[tuple[Metric, tuple[Problem, ...]], ...] = (
+    (_score("roc_auc", "probabilities", losses.roc_auc_score), _CLASSIFICATION),
+    (_score("average_precision", "probabilities", losses.average_precision_score), _CLASSIFICATION),
+    (_error("log_loss", "probabilities", losses.log_loss), _CLASSIFICATION),
+    (_error("brier", "probabilities", losses.brier), _CLASSIFICATION),
+    (_label_score("accuracy", losses.accuracy_score), _CLASSIFICATION),
+    (_label_score("balanced_accuracy", losses.balanced_accuracy_score), _CLASSIFICATION),
+    (_label_score("f1", losses.f1_score), _BINARY),
+    (_label_score("f1_macro", losses.f1_macro_score), _CLASSIFICATION),
+    (_label_score("f1_weighted", losses.f1_weighted_score), _CLASSIFICATION),
+    (_label_score("precision", losses.precision_score), _BINARY),
+    (_label_score("precision_macro", losses.precision_macro_score), _CLASSIFICATION),
+    (_label_score("recall", losses.recall_score), _BINARY),
+    (_label_score("recall_macro", losses.recall_macro_score), _CLASSIFICATION),
+    (_label_score("matthews", losses.matthews_score), _CLASSIFICATION),
+    (_label_score("cohen_kappa", losses.cohen_kappa_score), _CLASSIFICATION),
+    (_error("rmse", "values", losses.rmse), _REGRESSION),
+    (_error("mse", "values", losses.mse), _REGRESSION),
+    (_error("mae", "values", losses.mae), _REGRESSION),
+    (_error("median_absolute_error", "values", losses.median_absolute_error), _REGRESSION),
+    (_error("mape", "values", losses.mape), _REGRESSION),
+    (_error("rmsle", "values", losses.rmsle), _REGRESSION),
+    (_error("msle", "values", losses.msle), _REGRESSION),
+    (_score("r2", "values", losses.r2_score), _REGRESSION),
+)
+
+# Scorers of scikit-learn's that are called as they are: rarely asked for, not worth a fast version.
+_DELEGATED: dict[str, tuple[Problem, ...]] = {
+    "jaccard_macro": _CLASSIFICATION,
+    "jaccard_weighted": _CLASSIFICATION,
+    "precision_weighted": _CLASSIFICATION,
+    "roc_auc_ovo": _CLASSIFICATION,
+    "roc_auc_ovr_weighted": _CLASSIFICATION,
+    "d2_absolute_error_score": _REGRESSION,
+    "explained_variance": _REGRESSION,
+    "neg_max_error": _REGRESSION,
+    "neg_mean_poisson_deviance": _REGRESSION,
+    "neg_mean_gamma_deviance": _REGRESSION,
+}
+
+_BY_NAME = {metric.name: metric for metric, _ in _METRICS}
+_PROBLEMS = {metric.name: problems for metric, problems in _METRICS} | _DELEGATED
+_DEFAULTS: dict[Problem, str] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+
+# Other names, without scikit-learn's "neg_" in front and "_score" behind.
+_ALIASES = {
+    "acc": "accuracy",
+    "auc": "roc_auc",
+    "roc_auc_ovr": "roc_auc",
+    "brier_loss": "brier",
+    "logloss": "log_loss",
+    "cross_entropy": "log_loss",
+    "kappa": "cohen_kappa",
+    "mcc": "matthews",
+    "matthews_corrcoef": "matthews",
+    "recall_weighted": "accuracy",
+    "f1_micro": "accuracy",
+    "precision_micro": "accuracy",
+    "recall_micro": "accuracy",
+    "root_mean_squared_error": "rmse",
+    "mean_squared_error": "mse",
+    "mean_absolute_error": "mae",
+    "mean_absolute_percentage_error": "mape",
+    "root_mean_squared_log_error": "rmsle",
+    "mean_squared_log_error": "msle",
+}
+
+
+def _named(metric: str, problem: Problem, classes: np.ndarray | None) -> Metric:
+    name = _DEFAULTS[problem] if metric == "auto" else metric.strip().lower()
+    if name not in _PROBLEMS:
+        short = name.removeprefix("neg_").removesuffix("_score")
+        name = _ALIASES.get(short, short if short in _PROBLEMS else name)
+    fitting = ", ".join(metric_names(problem))
+    if name not in _PROBLEMS:
+        close = difflib.get_close_matches(name, [*_PROBLEMS, *_ALIASES], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"Unknown metric {metric!r}.{hint} For {problem} there are: auto, {fitting}.")
+    if problem not in _PROBLEMS[name]:
+        raise ValueError(f"The metric {metric!r} does not fit a {problem} target. Fitting ones are: auto, {fitting}.")
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    delegated = resolve_metric(get_scorer(name), problem, classes)
+    return replace(delegated, name=name)
+
+
+def _try_out(metric: Metric, problem: Problem, classes: np.ndarray | None) -> None:
+    """Call a metric of the user's on a small example: a search in which it fails would be in vain."""
+    n_classes = 0 if problem == "regression" else len(classes) if classes is not None else 2 + (problem == "multiclass")
+    n_rows = 10 * max(2, n_classes)
+    if problem == "regression":
+        y = np.arange(1.0, n_rows + 1)
+        predictions = y + 0.5
+    else:
+        y = np.arange(n_rows) % n_classes
+        predictions = np.full((n_rows, n_classes), 0.5 / n_classes)
+        predictions[np.arange(n_rows), np.roll(y, n_rows // 4)] += 0.5
+    metric.loss(y, predictions)
