@@ -40,6 +40,9 @@ MOST_OPERATIONS = 2.0e11
 FEWEST_EPOCHS = 12
 """Trained for even when that exceeds `MOST_OPERATIONS`; only a deadline ends training sooner."""
 
+_CYCLE_ENDS = (1 / 15, 3 / 15, 7 / 15)
+"""Progress at which the learning rate of coslog4 is 0, before the end."""
+
 _N_FREQUENCIES = 16
 _EMBEDDING_SIZE = 3
 _MOST_EMBEDDED_COLUMNS = 200
@@ -145,6 +148,30 @@ def _relu(x: np.ndarray) -> np.ndarray:
 _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"selu": _selu, "mish": _mish, "relu": _relu}
 
 
+class _Dropout:
+    """Masks of dropped units, cut from one long sequence of random numbers.
+
+    Drawing anew for every mask would take a fifth of the training.
+    """
+
+    _LENGTH = 1 << 20
+
+    def __init__(self, generator: Any) -> None:
+        import torch
+
+        self.rate = 0.0
+        self.generator = generator
+        self.uniform = torch.rand(self._LENGTH, generator=generator)
+
+    def mask(self, n_rows: int, n_units: int) -> Any:
+        """Return zeros and 1 / (1 − rate) of shape (n_rows, n_units)."""
+        import torch
+
+        start = int(torch.randint(self._LENGTH - n_rows * n_units, (1,), generator=self.generator))
+        kept = self.uniform[start : start + n_rows * n_units].view(n_rows, n_units) >= self.rate
+        return kept * (1.0 / (1.0 - self.rate))
+
+
 class _Network:
     """The parameters in training, as torch tensors grouped by their learning rates."""
 
@@ -218,8 +245,8 @@ class _Network:
 
         return {"selu": F.selu, "mish": F.mish, "relu": F.relu}[self.settings.activation](x)
 
-    def forward(self, X: Any, dropout: float = 0.0, generator: Any = None) -> Any:
-        """Return the scores of the rows of X; units are dropped with probability `dropout`."""
+    def forward(self, X: Any, dropout: _Dropout | None = None) -> Any:
+        """Return the scores of the rows of X."""
         import torch
 
         hidden = self._inputs(X)
@@ -228,9 +255,8 @@ class _Network:
             hidden = torch.addmm(bias, hidden, weight, alpha=len(weight) ** -0.5)
             if layer < last:
                 hidden = self._activate(hidden)
-                if dropout > 0:
-                    kept = torch.empty_like(hidden).bernoulli_(1 - dropout, generator=generator)
-                    hidden = hidden * kept / (1 - dropout)
+                if dropout is not None:
+                    hidden = hidden * dropout.mask(*hidden.shape)
         return hidden
 
     def n_operations(self) -> float:
@@ -307,9 +333,11 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
     n_steps = n_epochs * steps_per_epoch
     progress = _Progress(n_steps, 0.95 * data.deadline.remaining_s())
     learning_rate = settings.learning_rate * (2.0 if is_regression else 1.0)
+    dropout = _Dropout(generator) if settings.dropout > 0 else None
     monitor = _Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
     best = [t.detach().numpy().copy() for t in network.tensors()]
-    best_loss, best_epoch, epoch = math.inf, 1, 0
+    best_loss, best_epoch, best_share, epoch = math.inf, 1, 0.0, 0
+    checkpoints = list(pairwise(_CYCLE_ENDS))
     while not progress.finished():
         epoch += 1
         order = torch.randperm(len(X), generator=generator)
@@ -319,7 +347,9 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
                 group["lr"] = learning_rate * group["factor"] * coslog4(t)
                 group["weight_decay"] = settings.weight_decay * flat_cos(t)
             rows = order[start : start + batch_size]
-            scores = network.forward(X[rows], settings.dropout * flat_cos(t), generator)
+            if dropout is not None:
+                dropout.rate = settings.dropout * flat_cos(t)
+            scores = network.forward(X[rows], dropout)
             losses = _row_losses(scores, y[rows], settings.label_smoothing)
             loss = losses.mean() if weight is None else (losses * weight[rows]).mean()
             optimiser.zero_grad(set_to_none=True)
@@ -333,8 +363,13 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
                 val_loss = monitor.loss(network.forward)
             # On a tie the later epoch, which has seen more of the schedule, is kept.
             if val_loss <= best_loss:
-                best_loss, best_epoch = val_loss, epoch
+                best_loss, best_epoch, best_share = val_loss, epoch, progress.share()
                 best = [t.detach().numpy().copy() for t in network.tensors()]
+            if checkpoints and progress.share() >= checkpoints[0][1]:
+                before, _ = checkpoints.pop(0)
+                # A whole cycle of the learning rate brought nothing: the longer ones that follow only overfit more.
+                if best_share <= before:
+                    break
     if monitor is None:
         best, best_epoch = [t.detach().numpy() for t in network.tensors()], max(epoch, 1)
     if not all(np.isfinite(array).all() for array in best):
