@@ -244,8 +244,12 @@ class AutoMeta(BaseEstimator):
             if cv < 2:
                 raise ValueError(f"cv must be at least 2 folds, a splitter or None, got {cv}.")
             cv = int(cv)
-        elif cv is not None and (isinstance(cv, (bool, str, float)) or not (hasattr(cv, "split") or hasattr(cv, "__iter__"))):
-            raise TypeError(f"cv must be a whole number, a scikit-learn splitter, (train, validation) rows or None, got {cv!r}.")
+        elif cv is not None and (
+            isinstance(cv, (bool, str, float)) or not (hasattr(cv, "split") or hasattr(cv, "__iter__"))
+        ):
+            raise TypeError(
+                f"cv must be a whole number, a scikit-learn splitter, (train, validation) rows or None, got {cv!r}."
+            )
         ensemble_size = _whole("ensemble_size", self.ensemble_size)
         if ensemble_size < 1:
             raise ValueError(f"ensemble_size must be at least 1, got {ensemble_size}.")
@@ -345,21 +349,13 @@ class AutoMeta(BaseEstimator):
 
     def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "predictor_")
-        frame = as_frame(X)
-        named = hasattr(self, "feature_names_in_") and hasattr(X, "columns")
-        if not named:
-            if frame.shape[1] != self.n_features_in_:
-                raise ValueError(
-                    f"X has {frame.shape[1]} features, but {type(self).__name__} is expecting "
-                    f"{self.n_features_in_} features as input."
-                )
-            if hasattr(self, "feature_names_in_"):
-                warnings.warn(
-                    f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names",
-                    UserWarning,
-                    stacklevel=3,
-                )
-                frame = frame.set_axis(list(self._schema.names), axis=1)
+        if hasattr(self, "feature_names_in_") and not hasattr(X, "columns"):
+            warnings.warn(
+                f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names",
+                UserWarning,
+                stacklevel=3,
+            )
+        frame = as_frame(X, names=self._schema.columns, owner=type(self).__name__)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
         return self.predictor_.predict(self._schema.clean(frame), n_threads)
 
@@ -543,7 +539,12 @@ def _fit_constant(task: Task, metric: Metric, settings: Settings) -> Fitted:
     )
     member = Member(0, 1.0, [ConstantModel(value)], [0], [None])
     study = open_study(
-        settings.study, settings.storage, settings.study_name, seed=settings.seed, strategies=(), task={"constant": True}
+        settings.study,
+        settings.storage,
+        settings.study_name,
+        seed=settings.seed,
+        strategies=(),
+        task={"constant": True},
     )
     history = SearchHistory(metric.name, stop_reason="y is constant", first_model_s=0.0)
     return Fitted(FittedPredictor([member], [NoPreparation()], 0), history, study)

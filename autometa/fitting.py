@@ -34,7 +34,7 @@ from autometa.policy.prior import PriorPolicy
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.history import SearchHistory, trial_rows
 from autometa.search.plan import Plan, make_plan
-from autometa.search.records import TrialRecord, usable
+from autometa.search.records import TrialRecord, candidates, usable
 from autometa.search.studies import best_configurations, open_study
 from autometa.search.workers import Workers
 
@@ -114,7 +114,9 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         ended = sum(record.status != "running" for record in records)
         bar.update(ended, f"{metric.score(min(losses)):.5g}" if losses else "–")
 
-    reserve_s = plan.finish_s + plan.refit_share * settings.deadline.remaining_s() if settings.budget.has_time_limit else 0.0
+    reserve_s = (
+        plan.finish_s + plan.refit_share * settings.deadline.remaining_s() if settings.budget.has_time_limit else 0.0
+    )
     search = Search(
         task=description,
         policy=PriorPolicy(available),
@@ -147,7 +149,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         metric=metric.name,
         trials=trial_rows(search.records, weights),
         strategies=[
-            {"name": s.name, "probability": probabilities.get(s.name), "note": reasons.get(s.name, "")} for s in strategies
+            {"name": s.name, "probability": probabilities.get(s.name), "note": reasons.get(s.name, "")}
+            for s in strategies
         ],
         stop_reason=search.stop_reason,
         first_model_s=search.first_model_s,
@@ -205,7 +208,7 @@ def _finish(
     search: Search, workspace: Workspace, workers: Workers, task: Task, metric: Metric, plan: Plan, settings: Settings
 ) -> tuple[FittedPredictor, Mapping[int, float]]:
     """Return the ensemble of the search's best trials, and the weight of each trial in it."""
-    records = usable(search.records, len(workspace.shared.folds))[: plan.max_members]
+    records = candidates(usable(search.records, len(workspace.shared.folds)), plan.max_members)
     if not records:
         if search.stop_reason == "interrupted":
             raise KeyboardInterrupt("interrupted before the first model was fitted")
@@ -283,5 +286,3 @@ def _why_nothing_worked(search: Search) -> str:
         )
     listed = "; ".join(f"{name}: {error}" for name, error in errors.items())
     return f"Every trial failed ({search.stop_reason}). {listed}."
-
-

@@ -53,9 +53,9 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto") -> Target:
     - text, categories, booleans: classes;
     - numbers with a fraction: regression;
     - whole numbers (integers, or floats without a fraction): classes when there are two
-      distinct values, or at most 20 and each occurs at least twice on average three
-      times; regression otherwise. With more than two values this is a guess, so a
-      UserWarning names the way out.
+      distinct values, or at most 20 that occur three times each on average; regression
+      otherwise. From 3 to 100 distinct values this is a guess, so a UserWarning names the
+      way out.
 
     Raises
     ------
@@ -89,6 +89,9 @@ def _one_column(y: Any) -> np.ndarray:
     elif hasattr(y, "toarray"):
         raise TypeError("y is a sparse matrix; pass a dense array, e.g. y.toarray().ravel().")
     values = np.asarray(y)
+    if values.dtype.kind in "US" and isinstance(y, (list, tuple)) and not all(isinstance(label, str) for label in y):
+        # numpy would turn the numbers of a mixed list into text, and predict labels that y never held.
+        values = np.array(y, dtype=object)
     if values.ndim == 2 and values.shape[1] == 1:
         warnings.warn(
             "A column-vector y was passed when a 1d array was expected. "
@@ -98,7 +101,9 @@ def _one_column(y: Any) -> np.ndarray:
         )
         values = values.ravel()
     if values.ndim != 1:
-        raise ValueError(f"y should be a 1d array, got an array of shape {values.shape} instead: one target column only.")
+        raise ValueError(
+            f"y should be a 1d array, got an array of shape {values.shape} instead: one target column only."
+        )
     if values.dtype.kind == "c":
         raise ValueError("Complex data not supported: y holds complex numbers.")
     if values.dtype.kind in "Mm":
@@ -122,7 +127,9 @@ def _plain(series: pd.Series) -> np.ndarray:
 def _refuse_missing(values: np.ndarray) -> None:
     missing = int(pd.isna(values).sum())
     if missing:
-        raise ValueError(f"Input y contains NaN: {missing} of {len(values)} targets are missing. Drop those rows first.")
+        raise ValueError(
+            f"Input y contains NaN: {missing} of {len(values)} targets are missing. Drop those rows first."
+        )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError(
             "Input y contains infinity or a value too large for dtype('float64'). Drop or replace those rows first."
@@ -154,7 +161,9 @@ def _as_numbers(values: np.ndarray) -> np.ndarray | None:
     """Return float64 values, or None where they are not all numbers."""
     if values.dtype.kind in "iuf":
         return values.astype(np.float64)
-    if values.dtype.kind == "O" and all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in values):
+    if values.dtype.kind == "O" and all(
+        isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in values
+    ):
         return values.astype(np.float64)
     return None
 
@@ -185,7 +194,7 @@ def _classes(values: np.ndarray, choice: ProblemChoice) -> Target:
     if numbers is not None and not np.array_equal(numbers, np.round(numbers)):
         raise ValueError(
             f"Unknown label type: continuous. Classes were expected, y holds numbers with fractions such as "
-            f'{values[numbers != np.round(numbers)][0]!r}. Use problem="regression" or AutoMetaRegressor, or turn y into labels.'
+            f'{_shown(values[numbers != np.round(numbers)][:1])}. Use problem="regression" or AutoMetaRegressor, or turn y into labels.'
         )
     try:
         classes, codes = np.unique(values, return_inverse=True)
@@ -195,7 +204,7 @@ def _classes(values: np.ndarray, choice: ProblemChoice) -> Target:
         ) from error
     if len(classes) < 2:
         raise ValueError(
-            f"Classification needs at least 2 classes, but y holds only one class: {classes[0]!r}. "
+            f"Classification needs at least 2 classes, but y holds only one class: {_shown(classes[:1])}. "
             "Check the target column, or add rows of other classes."
         )
     if len(classes) == len(values) and len(values) > 2 and values.dtype.kind in "OUS":
@@ -205,6 +214,11 @@ def _classes(values: np.ndarray, choice: ProblemChoice) -> Target:
         )
     if choice == "binary" and len(classes) != 2:
         raise ValueError(
-            f'problem="binary" needs exactly 2 classes, y has {len(classes)}: {list(classes[:5])}. Use problem="multiclass".'
+            f'problem="binary" needs exactly 2 classes, y has {len(classes)}: {_shown(classes[:5])}. Use problem="multiclass".'
         )
     return Target(codes.astype(np.int64), "binary" if len(classes) == 2 else "multiclass", classes)
+
+
+def _shown(labels: np.ndarray) -> str:
+    """Return labels as a user wrote them, not as numpy prints them."""
+    return ", ".join(repr(label) for label in labels.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import pickle
 import time
@@ -83,9 +84,11 @@ class Outcome:
 
 def evaluate(folder: Path, job: Job) -> Outcome:
     """Return the outcome of a job; a learner that fails makes a failed evaluation, not an error."""
-    deadline = Deadline.after(job.limit_s)
     shared = read_shared(folder)
+    # Seconds of importing a library belong to no configuration.
+    importlib.import_module(shared.learners[job.configuration.strategy].library)
     start_s = time.monotonic()
+    deadline = Deadline.after(job.limit_s)
     try:
         with warnings.catch_warnings(), threadpool_limits(limits=job.n_threads):
             # Learners warn about data that cannot be helped here; a failure is recorded with its reason.
@@ -93,7 +96,7 @@ def evaluate(folder: Path, job: Job) -> Outcome:
             return _evaluate(folder, shared, job, deadline)
     except Exception as error:
         logger.debug("trial %d failed:\n%s", job.trial, traceback.format_exc())
-        status = "memory" if _is_memory_error(error) else "failed"
+        status: Status = "memory" if _is_memory_error(error) else "failed"
         return Outcome(failed(job, status, _one_line(error), time.monotonic() - start_s))
 
 
@@ -136,9 +139,7 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
     path = model_path(folder, job.trial, job.fold)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(pickle.dumps((model, present), protocol=5))
-    evaluation = Evaluation(
-        job.configuration, job.anchor, job.fold, loss, fitted_s - start_s, predicted_s - fitted_s
-    )
+    evaluation = Evaluation(job.configuration, job.anchor, job.fold, loss, fitted_s - start_s, predicted_s - fitted_s)
     return Outcome(evaluation, predictions, model.n_iterations)
 
 

@@ -6,6 +6,7 @@ and the boosting libraries read the environment.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -37,7 +38,9 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
     # Ctrl-C reaches the whole process group; only the calling process answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for module in preload:
-        importlib.import_module(module)
+        # What cannot be imported fails the evaluations that need it, each with its reason.
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
     try:
         import resource
 

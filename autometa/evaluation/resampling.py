@@ -137,4 +137,7 @@ def _keep_every_class(fold: Fold, y: np.ndarray) -> Fold:
     if not len(lost):
         return fold
     moves = np.isin(y[fold.validation], lost)
+    if moves.all():
+        # Too few rows to do both: validating on unknown classes beats not validating.
+        return fold
     return Fold(np.sort(np.concatenate([fold.train, fold.validation[moves]])), fold.validation[~moves])

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joblib.externals import cloudpickle
+
+import cloudpickle
 import numpy as np
 import pandas as pd
+
 
 from autometa.core.task import Task
 from autometa.evaluation.metrics import Metric
@@ -125,7 +127,9 @@ class Workspace:
             train = self._task.X.iloc[self.train_rows(fold)]
             preparation = fit_preparation(train, self._schema, view, self._seed)
             X_train = preparation.transform(train)
-            X_validation = X_train[:0] if fold == ALL_ROWS else self._rows(self.shared.folds[fold].validation, preparation)
+            X_validation = (
+                X_train[:0] if fold == ALL_ROWS else self._rows(self.shared.folds[fold].validation, preparation)
+            )
             stem = self.folder / f"fold{fold}-{view}"
             np.save(f"{stem}-train.npy", X_train)
             np.save(f"{stem}-validation.npy", X_validation)

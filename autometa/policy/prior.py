@@ -33,22 +33,23 @@ class PriorPolicy:
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return the probabilities of the strategies, and what is left of their portfolios in order."""
         scores = {strategy.name: strategy.score for strategy in self._strategies}
-        tried = {evaluation.configuration for evaluation in history}
-        queue = [
-            (strategy.score - _DISCOUNT_PER_ENTRY * position, configuration)
-            for strategy in self._strategies
-            for position, configuration in enumerate(strategy.portfolio)
-            if configuration not in tried
-        ]
-        queue.sort(key=lambda item: -item[0])
         best = _best_losses(history)
         if len(best) > 1:
             ranked = sorted(best, key=lambda name: best[name])
             for position, name in enumerate(ranked):
                 scores[name] += _RANK_WEIGHT * (1 - 2 * position / (len(ranked) - 1))
+        tried = {evaluation.configuration for evaluation in history}
+        queue = [
+            (scores[strategy.name] - _DISCOUNT_PER_ENTRY * position, configuration)
+            for strategy in self._strategies
+            for position, configuration in enumerate(strategy.portfolio)
+            if configuration not in tried
+        ]
+        queue.sort(key=lambda item: -item[0])
         probabilities = softmax(np.array(list(scores.values())))
         return Proposal(
-            dict(zip(scores, map(float, probabilities), strict=True)), tuple(configuration for _, configuration in queue)
+            dict(zip(scores, map(float, probabilities), strict=True)),
+            tuple(configuration for _, configuration in queue),
         )
 
 

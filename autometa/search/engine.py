@@ -24,7 +24,7 @@ from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome
 from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.plan import Plan
-from autometa.search.records import ObservedSeconds, TrialRecord, TrialStatus
+from autometa.search.records import ObservedSeconds, TrialRecord, TrialStatus, candidates
 from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
 from autometa.search.workers import Handle
 
@@ -47,8 +47,8 @@ _MOST_FAILURES = 3
 class Evaluator(Protocol):
     """Runs jobs; the live one fits models, another may look results up."""
 
-    ready: bool
-    started: bool
+    @property
+    def ready(self) -> bool: ...
 
     def start(self) -> None: ...
 
@@ -312,9 +312,15 @@ class Search:
         }
         if not affordable:
             return False
-        weights = np.array(list(affordable.values()))
+        weights = np.array([p / (1 + self._n_in_vain(name)) for name, p in affordable.items()])
         enqueue_strategy(self.study, str(self._rng.choice(list(affordable), p=weights / weights.sum())))
         return True
+
+    def _n_in_vain(self, strategy: str) -> int:
+        """Return how many trials of a strategy ended since its best one."""
+        own = [r for r in self.records if r.configuration.strategy == strategy and r.status != "running"]
+        losses = [r.loss if r.status == "ok" else math.inf for r in own]
+        return len(own) - 1 - int(np.argmin(losses)) if own else 0
 
     def _given_up(self) -> set[str]:
         """Return the strategies that failed several times on this task and never succeeded."""
@@ -395,12 +401,12 @@ class Search:
 
     def _forget_weak_models(self) -> None:
         """Delete models that cannot enter the ensemble, so that disk use stays bounded."""
-        complete = sorted((r for r in self.records if r.status == "ok"), key=lambda r: r.loss)
+        complete = sorted((r for r in self.records if r.status == "ok" and r.predictions), key=lambda r: r.loss)
         if not complete:
             return
+        kept = {record.number for record in candidates(complete, self.plan.max_members)}
         for record in self.records:
-            weak = record.status not in ("ok", "running") or record in complete[self.plan.max_members :]
-            if weak and record.predictions:
+            if record.predictions and record.status != "running" and record.number not in kept:
                 record.predictions.clear()
                 self.drop_models(record.number)
 
@@ -451,7 +457,9 @@ class Search:
         set of int
             Numbers of the trials whose refitted model is there.
         """
-        waiting, handles, refitted = list(records), [], set()
+        waiting = list(records)
+        handles: list[Handle] = []
+        refitted: set[int] = set()
         growth = self.plan.n_splits / (self.plan.n_splits - 1)
         n_slots = self.n_jobs if self.evaluator.ready else 1
         while waiting or handles:

@@ -35,7 +35,7 @@ class TrialRecord:
     status : str
         How it ended.
     loss : float
-        Mean loss over the folds measured at anchor 1, weighted by their rows; NaN without.
+        Mean loss over the folds measured at anchor 1; NaN without.
     ended_s : float
         Seconds from the start of the search to its end.
     error : str
@@ -61,8 +61,7 @@ class TrialRecord:
         """Return the mean loss over the folds at anchor 1, or at the last anchor measured."""
         at_full = [e for e in self.evaluations if e.anchor == 1 and e.status == "ok"]
         if at_full:
-            sizes = [len(self.predictions[e.fold]) for e in at_full]
-            return float(np.average([e.loss for e in at_full], weights=sizes))
+            return float(np.mean([e.loss for e in at_full]))
         measured = [e for e in self.evaluations if e.status == "ok"]
         return measured[-1].loss if measured else float("nan")
 
@@ -77,7 +76,9 @@ class ObservedSeconds:
         """Remember how long an evaluation took."""
         # Seconds grow about in proportion to the rows; the constant part makes a small
         # anchor look dearer than it is, which errs on the side of keeping the budget.
-        self._per_anchor.setdefault(evaluation.configuration.strategy, []).append(evaluation.time_s / evaluation.anchor**0.9)
+        self._per_anchor.setdefault(evaluation.configuration.strategy, []).append(
+            evaluation.time_s / evaluation.anchor**0.9
+        )
 
     def predict(self, strategy: str, anchor: Anchor) -> float | None:
         """Return the expected seconds, None for a strategy that was not measured yet."""
@@ -96,3 +97,23 @@ def usable(records: Sequence[TrialRecord], n_folds: int) -> list[TrialRecord]:
     needed = min(n_folds, most)
     chosen = [record for record in records if len(record.predictions) >= needed]
     return sorted(chosen, key=lambda record: (record.mean_loss(), record.number))
+
+
+def candidates(ranked: Sequence[TrialRecord], n: int) -> list[TrialRecord]:
+    """Return at most `n` of the trials, which come best first, for an ensemble to choose from.
+
+    The best trial of every strategy comes first, as far as there is room; of the rest, no
+    strategy gives more than a third: near copies of one good trial would crowd out what
+    makes an ensemble better than its best member.
+    """
+    firsts: list[TrialRecord] = []
+    rest: list[TrialRecord] = []
+    seen: dict[str, int] = {}
+    for record in ranked:
+        name = record.configuration.strategy
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] == 1:
+            firsts.append(record)
+        elif seen[name] <= max(2, n // 3):
+            rest.append(record)
+    return sorted((firsts + rest)[:n], key=lambda record: (record.mean_loss(), record.number))

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
+from autometa.search.pruner import StrategyPruner
 
 logger = logging.getLogger(__name__)
 
@@ -148,13 +149,11 @@ def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int
         # group=True models each strategy's parameters jointly; Optuna marks it experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=8, multivariate=True, group=True)
-    # Keeps about the better half at each step, once there is something to compare with.
-    pruner = optuna.pruners.PercentilePruner(50.0, n_startup_trials=6, n_min_trials=4)
     return optuna.create_study(
         storage=storage,
         study_name=study_name,
         sampler=sampler,
-        pruner=pruner,
+        pruner=StrategyPruner(STRATEGY),
         direction="minimize",
         load_if_exists=study_name is not None,
     )

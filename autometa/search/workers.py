@@ -67,11 +67,6 @@ class Workers:
             self._first_answer = self._pool.schedule(os.getpid)
 
     @property
-    def started(self) -> bool:
-        """Whether the processes were started."""
-        return self._pool is not None
-
-    @property
     def ready(self) -> bool:
         """Whether a process has answered."""
         return self._first_answer is not None and self._first_answer.done()
@@ -92,7 +87,12 @@ class Workers:
             return Handle(job, None)
         self.start()
         assert self._pool is not None
-        return Handle(job, self._pool.schedule(evaluate, args=(self._folder, job), timeout=kill_after_s))
+        try:
+            return Handle(job, self._pool.schedule(evaluate, args=(self._folder, job), timeout=kill_after_s))
+        except RuntimeError as error:
+            # Processes cannot be started here, e.g. for lack of memory or rights.
+            logger.warning("worker processes cannot be used (%s); evaluating in this process", error)
+            return Handle(job, None)
 
     def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
         """Return jobs that are done, at least one unless `timeout_s` passes first.
@@ -112,7 +112,11 @@ class Workers:
             if handle.future is None:
                 return [(handle, evaluate(self._folder, handle.job))]
         # Waking every half second lets Ctrl-C and heartbeats through on every platform.
-        wait([handle.future for handle in handles if handle.future], timeout=min(timeout_s, 0.5), return_when=FIRST_COMPLETED)
+        wait(
+            [handle.future for handle in handles if handle.future],
+            timeout=min(timeout_s, 0.5),
+            return_when=FIRST_COMPLETED,
+        )
         return [(handle, _outcome(handle)) for handle in handles if handle.future is not None and handle.future.done()]
 
     def stop(self) -> None:

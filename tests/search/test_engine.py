@@ -1,0 +1,217 @@
+"""The search loop against a stand-in evaluator that knows every loss and takes no time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+
+from autometa.core.budget import Budget, Deadline
+from autometa.core.evaluation import Evaluation
+from autometa.core.strategy import Strategy
+from autometa.core.task import TaskDescription
+from autometa.evaluation.evaluator import Job, Outcome, failed
+from autometa.policy.prior import PriorPolicy
+from autometa.search.engine import Search
+from autometa.search.plan import Plan
+from autometa.search.records import usable
+from autometa.search.studies import open_study
+from autometa.search.workers import Handle
+
+TASK = TaskDescription("regression", 100, 3, 0)
+PLAN = Plan(
+    n_splits=3, is_holdout=False, anchors=(1.0,), max_members=5, use_workers=False, finish_s=0.0, refit_share=0.0
+)
+
+
+class InstantEvaluator:
+    """Answers each job at once: the loss is the distance of `x` from 0.3, failures as told."""
+
+    ready = True
+
+    def __init__(self, failing: Sequence[str] = (), interrupt_after: int | None = None) -> None:
+        self.failing = failing
+        self.interrupt_after = interrupt_after
+        self.jobs: list[Job] = []
+
+    def start(self) -> None:
+        pass
+
+    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
+        self.jobs.append(job)
+        return Handle(job, Future())
+
+    def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
+        if self.interrupt_after is not None and len(self.jobs) > self.interrupt_after:
+            raise KeyboardInterrupt
+        handle = handles[0]
+        return [(handle, self._outcome(handle.job))]
+
+    def _outcome(self, job: Job) -> Outcome:
+        if job.configuration.strategy in self.failing:
+            return Outcome(failed(job, "failed", "told to", 0.0))
+        loss = abs(float(job.configuration.parameters["x"]) - 0.3) + 0.01 * job.fold  # type: ignore[arg-type]
+        return Outcome(Evaluation(job.configuration, job.anchor, job.fold, loss, 0.0, 0.0), np.zeros(10), 7)
+
+
+def make_strategies(*names: str) -> tuple[Strategy, ...]:
+    return tuple(
+        Strategy(name, "ridge", {"x": FloatDistribution(0, 1)}, ({"x": 0.5}, {"x": 0.9}))
+        for name in names or ("a", "b")
+    )
+
+
+def make_search(evaluator: InstantEvaluator, n_trials: int = 12, seed: int = 0, **changes: Any) -> Search:
+    strategies = changes.pop("strategies", make_strategies())
+    study = changes.pop("study", None)
+    arguments: dict[str, Any] = {
+        "task": TASK,
+        "policy": PriorPolicy(strategies),
+        "strategies": strategies,
+        "evaluator": evaluator,
+        "prepare": lambda strategy, fold: None,
+        "inline_strategies": set(),
+        "study": open_study(study, None, None, seed=seed, strategies=strategies, task={"n_rows": 100}),
+        "plan": PLAN,
+        "n_folds": 3,
+        "budget": Budget(n_trials=n_trials),
+        "deadline": Deadline(math.inf),
+        "n_jobs": 2,
+        "n_threads_inline": 1,
+        "seed": seed,
+    }
+    return Search(**(arguments | changes))
+
+
+def test_every_trial_is_told_and_counted() -> None:
+    search = make_search(InstantEvaluator(), n_trials=12)
+    search.run()
+    assert len(search.records) == 12
+    assert all(trial.state.is_finished() for trial in search.study.trials)
+    assert search.stop_reason == "all trials are done"
+
+
+def test_portfolios_come_before_the_sampler_and_nothing_is_tried_twice() -> None:
+    search = make_search(InstantEvaluator(), n_trials=10)
+    search.run()
+    tried = [record.configuration.parameters["x"] for record in search.records]
+    assert sorted(tried[:4]) == [0.5, 0.5, 0.9, 0.9]
+    assert len({record.configuration for record in search.records}) == 10
+
+
+def test_the_same_seed_gives_the_same_search(seed: int) -> None:
+    def run() -> list[str]:
+        search = make_search(InstantEvaluator(), n_trials=15, seed=seed)
+        search.run()
+        return [record.configuration.key for record in search.records]
+
+    assert run() == run()
+
+
+def test_a_complete_trial_has_the_mean_of_its_folds() -> None:
+    search = make_search(InstantEvaluator(), n_trials=1)
+    search.run()
+    (record,) = search.records
+    assert record.status == "ok"
+    assert record.loss == pytest.approx(0.2 + 0.01)
+    assert search.study.best_value == pytest.approx(record.loss)
+
+
+def test_bad_trials_are_pruned_before_their_last_fold() -> None:
+    search = make_search(InstantEvaluator(), n_trials=30)
+    search.run()
+    pruned = [record for record in search.records if record.status == "pruned"]
+    assert pruned
+    for record in pruned:
+        peers = [
+            other
+            for other in search.records
+            if other.configuration.strategy == record.configuration.strategy and other.status == "ok"
+        ]
+        assert record.mean_loss() > min(peer.mean_loss() for peer in peers)
+    assert min(len(record.evaluations) for record in pruned) == 1
+
+
+def test_a_failing_strategy_is_given_up_and_the_others_go_on() -> None:
+    search = make_search(InstantEvaluator(failing=["a"]), n_trials=20)
+    search.run()
+    of_a = [record for record in search.records if record.configuration.strategy == "a"]
+    assert 1 <= len(of_a) <= 4
+    assert all(record.status == "failed" and "told to" in record.error for record in of_a)
+    assert sum(record.status == "ok" for record in search.records) >= 5
+
+
+def test_a_search_in_which_everything_fails_ends() -> None:
+    search = make_search(InstantEvaluator(failing=["a", "b"]), n_trials=1000)
+    search.run()
+    assert len(search.records) < 20
+    assert usable(search.records, 3) == []
+
+
+def test_ctrl_c_keeps_what_was_measured() -> None:
+    search = make_search(InstantEvaluator(interrupt_after=10), n_trials=100)
+    search.run()
+    assert search.stop_reason == "interrupted"
+    assert usable(search.records, 3)
+    assert all(trial.state.is_finished() for trial in search.study.trials)
+
+
+def test_a_callback_can_stop_the_study() -> None:
+    def stop_after_three(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        if trial.number >= 2:
+            study.stop()
+
+    search = make_search(InstantEvaluator(), n_trials=100, callbacks=[stop_after_three])
+    search.run()
+    assert search.stop_reason == "stopped by a callback"
+    assert 3 <= len(search.records) <= 5
+
+
+def test_models_outside_the_ensemble_are_dropped() -> None:
+    dropped: list[int] = []
+    search = make_search(InstantEvaluator(), n_trials=30, drop_models=dropped.append)
+    search.run()
+    kept = [record for record in search.records if record.predictions]
+    assert len(kept) <= PLAN.max_members
+    assert set(dropped).isdisjoint(record.number for record in kept)
+
+
+def test_a_storage_that_fails_in_mid_search_ends_it_with_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = make_search(InstantEvaluator(), n_trials=50)
+    ask = search.study.ask
+
+    def ask_five_times() -> optuna.Trial:
+        if len(search.records) >= 5:
+            raise optuna.exceptions.StorageInternalError("database is gone")
+        return ask()
+
+    monkeypatch.setattr(search.study, "ask", ask_five_times)
+    search.run()
+    assert search.stop_reason == "the study's storage failed"
+    assert usable(search.records, 3)
+
+
+def test_a_study_that_maximises_is_refused() -> None:
+    with pytest.raises(ValueError, match="direction='minimize'"):
+        make_search(InstantEvaluator(), study=optuna.create_study(direction="maximize"))
+
+
+def test_a_study_of_another_task_is_refused() -> None:
+    strategies = make_strategies()
+    study = optuna.create_study()
+    open_study(study, None, None, seed=0, strategies=strategies, task={"n_rows": 100})
+    with pytest.raises(ValueError, match="n_rows: 100 then, 50 now"):
+        open_study(study, None, None, seed=0, strategies=strategies, task={"n_rows": 50})
+
+
+def test_a_study_with_other_choices_is_refused() -> None:
+    study = optuna.create_study()
+    make_search(InstantEvaluator(), n_trials=2, study=study).run()
+    with pytest.raises(ValueError, match="Use another study_name"):
+        make_search(InstantEvaluator(), study=study, strategies=make_strategies("a", "b", "c"))
