@@ -57,10 +57,10 @@ class CategoryCodes:
 
     def keep(self, mask: np.ndarray) -> None:
         """Restrict the columns to those of `mask`."""
-        self._columns, self._tables, self.names = (
-            [item for item, kept in zip(items, mask, strict=True) if kept]
-            for items in (self._columns, self._tables, self.names)
-        )
+        chosen = np.flatnonzero(mask)
+        self._columns = [self._columns[i] for i in chosen]
+        self._tables = [self._tables[i] for i in chosen]
+        self.names = [self.names[i] for i in chosen]
         self.sizes, self.worth = self.sizes[mask], self.worth[mask]
 
     def write(self, codes: np.ndarray, out: np.ndarray) -> None:

@@ -311,7 +311,7 @@ def _is_category(reading: Reading, n_present: int) -> bool:
     n_levels = len(reading.levels)
     if n_levels <= _MAX_LEVELS:
         return True
-    mean_words = np.mean([level.count(" ") + 1 for level in reading.levels])
+    mean_words = float(np.mean([level.count(" ") + 1 for level in reading.levels]))
     if reading.nominal:
         return n_levels < 0.5 * n_present or mean_words < 2
     return n_levels * _MIN_ROWS_PER_LEVEL <= n_present and mean_words <= _MAX_WORDS
@@ -346,7 +346,7 @@ def _note_loss(lost: list[str], name: str, reading: Reading, missing: np.ndarray
 def _tame(block: np.ndarray, X: pd.DataFrame, where: Sequence[int]) -> None:
     """Make infinities missing in place; finite numbers too large for float32 are cut instead."""
     infinite = np.isinf(block)
-    for j in np.flatnonzero(infinite.any(axis=0)):
+    for j in map(int, np.flatnonzero(infinite.any(axis=0))):
         source = read_column(X.iloc[:, where[j]]).values
         was_finite = infinite[:, j] & np.isfinite(source.astype(np.float64)) if source.dtype.kind == "f" else False
         block[:, j] = np.where(

@@ -12,6 +12,7 @@ _FEW_LEVELS = 30
 """Categories with more levels also tell how frequent a row's level is."""
 _LARGEST = 1e30
 _DAY_S = 86_400.0
+_NEVER = np.iinfo(np.int64).max
 _DTYPES = (np.float32, np.float64, "datetime64[us]", np.int32, object)
 """Types of the blocks of cleaned rows."""
 _LINEAR_PARTS = ("days", "year")
@@ -36,8 +37,8 @@ class Measures:
         self._is_cyclic = view == "numeric"
         self._fit_precise(X)
         moments = self._block(X, 2)
-        known = moments[~np.isnat(moments)]
-        self._epoch = known.min() if len(known) else np.datetime64(0, "us")
+        ticks = np.where(np.isnat(moments), _NEVER, moments.astype(np.int64)).min(axis=0, initial=_NEVER)
+        self._epochs_us = np.where(ticks == _NEVER, 0, ticks)
         self._frequencies = _level_frequencies(self._block(X, 3), list(schema.categories.values()))
         self._repeats = [_repeats(texts) for texts in self._block(X, 4).T]
         every = [
@@ -65,7 +66,7 @@ class Measures:
         low, high = np.nan_to_num(low), np.nan_to_num(high)
         with np.errstate(over="ignore"):
             span = high - low
-        # Dividing by powers of two changes no digit; columns of usual size are only shifted.
+        # Columns of usual size are only shifted; tiny and huge ones are also divided by their range.
         usual = (span > 1 / _LARGEST) & (span < _LARGEST)
         self._offsets = np.where(np.isfinite(span), low, 0.0)
         self._scales = np.where(usual | (span == 0), 1.0, np.where(np.isfinite(span), np.maximum(span, 5e-324), 1e300))
@@ -90,7 +91,7 @@ class Measures:
             shifted = (self._block(X, 1) - self._offsets) / self._scales
             blocks.append(np.clip(shifted, -_LARGEST, _LARGEST).astype(np.float32))
         if self._bounds[3] > self._bounds[2]:
-            blocks.append(_moment_parts(self._block(X, 2), self._epoch, self._is_cyclic))
+            blocks.append(_moment_parts(self._block(X, 2), self._epochs_us, self._is_cyclic))
         if self._frequencies:
             codes = self._block(X, 3)
             blocks.append(np.stack([table[codes[:, j]] for j, table in self._frequencies.items()], axis=1))
@@ -109,28 +110,35 @@ def _part_names(is_cyclic: bool) -> list[str]:
     return [*_LINEAR_PARTS, *(f"{part} {wave}" for part in _CYCLES for wave in ("sine", "cosine"))]
 
 
-def _moment_parts(moments: np.ndarray, epoch: np.datetime64, is_cyclic: bool) -> np.ndarray:
+def _moment_parts(moments: np.ndarray, epochs_us: np.ndarray, is_cyclic: bool) -> np.ndarray:
     """Return the parts of moments, float32 of shape (n_rows, n_moments × n_parts)."""
+    epochs = epochs_us.astype("datetime64[us]")
     missing = np.isnat(moments)
-    moments = np.where(missing, epoch, moments)
+    moments = np.where(missing, epochs, moments)
     day, month, year = (moments.astype(f"datetime64[{unit}]") for unit in "DMY")
     parts: dict[str, np.ndarray] = {
-        "days": (moments - epoch).astype(np.float64) / (1e6 * _DAY_S),
+        "days": (moments - epochs).astype(np.float64) / (1e6 * _DAY_S),
         "year": year.astype(np.int64) + 1970,
         "month": month.astype(np.int64) % 12 + 1,
-        "day": (day - month).astype(np.int64) + 1,
+        "day": (day - month.astype(day.dtype)).astype(np.int64) + 1,
         "weekday": (day.astype(np.int64) + 3) % 7,
-        "hour": (moments - day).astype(np.float64) / 3.6e9,
-        "day_of_year": (day - year).astype(np.int64) + 1,
+        "hour": (moments - day).astype(np.float32) / np.float32(3.6e9),
+        "day_of_year": (day - year.astype(day.dtype)).astype(np.int64) + 1,
     }
-    columns = [parts[part] for part in (_LINEAR_PARTS if is_cyclic else _PARTS)]
-    if is_cyclic:
-        for part, period in _CYCLES.items():
-            angle = 2 * np.pi * parts[part] / period
-            columns += [np.sin(angle), np.cos(angle)]
-    stacked = np.stack(columns, axis=2).astype(np.float32)
-    stacked[missing] = np.nan
-    return stacked.reshape(len(moments), -1)
+    names = _part_names(is_cyclic)
+    columns = np.empty((*moments.shape, len(names)), dtype=np.float32)
+    for k, name in enumerate(names):
+        part, _, wave = name.partition(" ")
+        if not wave:
+            columns[:, :, k] = parts[part]
+            continue
+        function = np.sin if wave == "sine" else np.cos
+        turn = np.float32(2 * np.pi / _CYCLES[part])
+        # Whole numbers of few values are looked up, which is faster than computing each wave.
+        is_whole = parts[part].dtype.kind == "i"
+        columns[:, :, k] = function(np.arange(400) * turn)[parts[part]] if is_whole else function(parts[part] * turn)
+    columns[missing] = np.nan
+    return columns.reshape(len(moments), moments.shape[1] * len(names))
 
 
 def _level_frequencies(codes: np.ndarray, levels: list[list[str]]) -> dict[int, np.ndarray]:

@@ -6,6 +6,7 @@ Text is read through its distinct values, so a column of a few levels costs litt
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -193,8 +194,7 @@ def read_numbers(levels: Sequence[str], style: str) -> np.ndarray:
     """Return the levels as float64 numbers, NaN where unreadable or infinite."""
     texts = pd.Series(list(levels), dtype=object)
     values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, copy=True)
-    open_ = np.flatnonzero(np.isnan(values))
-    for i in open_:
+    for i in map(int, np.flatnonzero(np.isnan(values))):
         values[i] = _read_number(levels[i], style)
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -232,7 +232,10 @@ def find_moment_format(levels: Sequence[str], counts: np.ndarray) -> str | None:
     formats = ["ISO8601"]
     for text in sample[:5]:
         for dayfirst in (False, True):
-            guess = guess_datetime_format(text, dayfirst=dayfirst)
+            with warnings.catch_warnings():
+                # A year in front makes pandas remark that dayfirst means nothing.
+                warnings.simplefilter("ignore")
+                guess = guess_datetime_format(text, dayfirst=dayfirst)
             if guess is not None and guess not in formats:
                 formats.append(guess)
     # Any four digits are a year in ISO 8601; numbers were ruled out before.

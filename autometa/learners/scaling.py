@@ -7,6 +7,8 @@ import numpy as np
 _N_ROWS = 10_000
 """Rows that the quantiles are estimated on."""
 _SMOOTH_CLIP = 4.0
+_CHUNK_CELLS = 2**17
+"""Rows are scaled in stretches that fit into the processor's cache."""
 
 
 class Scaler:
@@ -53,13 +55,19 @@ class Scaler:
     def write(self, values: np.ndarray, out: np.ndarray) -> None:
         """Write scaled values and indicators of rows into `out`, (n_rows, n_columns)."""
         n = len(self._columns)
-        with np.errstate(over="ignore"):
-            scaled = (values[:, self._columns] - self._center[self._columns]) * self._factor[self._columns]
-        # Bounded before squaring, which would overflow.
-        np.clip(scaled, -1e6, 1e6, out=scaled)
-        scaled /= np.sqrt(1 + (scaled / _SMOOTH_CLIP) ** 2)
-        out[:, :n] = np.nan_to_num(scaled, copy=False)
-        out[:, n:] = np.isnan(values[:, self._gaps])
+        center, factor = self._center[self._columns], self._factor[self._columns]
+        columns: slice | np.ndarray = slice(None) if n == values.shape[1] else self._columns
+        step = max(1, _CHUNK_CELLS // max(1, values.shape[1]))
+        for start in range(0, len(values), step):
+            chunk = values[start : start + step]
+            with np.errstate(over="ignore"):
+                scaled = (chunk[:, columns] - center) * factor
+            # Bounded before squaring, which would overflow.
+            np.clip(scaled, -1e6, 1e6, out=scaled)
+            scaled /= np.sqrt(1 + np.square(scaled / np.float32(_SMOOTH_CLIP)))
+            scaled[np.isnan(scaled)] = 0
+            out[start : start + step, :n] = scaled
+            out[start : start + step, n:] = np.isnan(chunk[:, self._gaps])
 
 
 def _quantile(ordered: np.ndarray, n_present: np.ndarray, q: float) -> np.ndarray:

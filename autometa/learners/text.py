@@ -13,7 +13,8 @@ from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
 _N_BUCKETS = 2**16
-_CHUNK_CHARACTERS = 2**21
+_CHUNK_CHARACTERS = 2**17
+"""Texts are hashed in stretches whose arrays fit into the processor's cache."""
 _MAX_CHARACTERS = 2000
 """Longer texts are cut: what a text is about shows early, and the time stays bounded."""
 _N_FIT_ROWS = 4_000
