@@ -177,12 +177,18 @@ class CatBoostModel(BoostedModel[bytes]):
 
 
 def fit_catboost(data: FitData, parameters: Mapping[str, Value]) -> Model:
-    """Return CatBoost fitted with ordered target statistics of the categories."""
+    """Return CatBoost fitted with ordered target statistics of the categories.
+
+    The parameter ``learning_rate_factor`` multiplies the learning rate that CatBoost
+    chooses by the number of rows; the others are CatBoost's own.
+    """
     import catboost
 
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
     chosen = {**_catboost_settings(data), **parameters}
-    learning_rate = float(chosen.setdefault("learning_rate", _catboost_learning_rate(len(data.y), data.problem)))
+    factor = float(chosen.pop("learning_rate_factor", 1.0))
+    learning_rate = min(1.0, factor * _automatic_learning_rate(len(data.y), data.problem))
+    chosen["learning_rate"] = learning_rate
     chosen["iterations"] = iterations_to_do(data, 500, round(min(3000.0, max(1000.0, 60 / learning_rate))))
     train = _pool(data.X, data.categorical, data.n_categories, _target(data.y, scale), data.sample_weight)
     watched = None
@@ -229,7 +235,7 @@ def _catboost_settings(data: FitData) -> dict[str, Any]:
     }
 
 
-def _catboost_learning_rate(n_rows: int, problem: Problem) -> float:
+def _automatic_learning_rate(n_rows: int, problem: Problem) -> float:
     """Return CatBoost's own choice for 1,000 iterations with validation rows.
 
     The library uses another rule when it is given none; with its choice spelled out, a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,37 +31,57 @@ _FOREST_BYTES = 256 * 2**20
 """What the trees of one forest may weigh. Fully grown trees on 60,000 rows with 60 classes would take gigabytes."""
 
 
-class TreesModel:
-    """A fitted scikit-learn ensemble of trees.
+class HistogramModel:
+    """A fitted histogram gradient boosting.
 
     Parameters
     ----------
-    estimator : scikit-learn estimator
+    estimator : HistGradientBoostingClassifier or HistGradientBoostingRegressor
         Fitted on class codes, or on a standardised target.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
-    n_iterations : int or None
-        Boosting iterations kept; None for forests.
     """
 
-    def __init__(self, estimator: Any, scale: TargetScale | None, n_iterations: int | None) -> None:
+    def __init__(self, estimator: Any, scale: TargetScale | None) -> None:
         self.estimator = estimator
         self.scale = scale
-        self.n_iterations = n_iterations
+        self.n_iterations: int | None = int(estimator.n_iter_)
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
-        if hasattr(self.estimator, "n_jobs"):
-            self.estimator.n_jobs = n_threads
-            return self._output(X)
         with threadpool_limits(n_threads, user_api="openmp"):
-            return self._output(X)
+            if self.scale is not None:
+                return self.scale.restore(self.estimator.predict(X))
+            return self.estimator.predict_proba(X)
 
-    def _output(self, X: np.ndarray) -> np.ndarray:
+
+class ForestModel:
+    """A fitted forest.
+
+    Parameters
+    ----------
+    estimator : scikit-learn forest
+        Fitted on class codes, or on a standardised target.
+    scale : TargetScale or None
+        How a regression target was standardised; None for classification.
+    """
+
+    n_iterations: int | None = None
+
+    def __init__(self, estimator: Any, scale: TargetScale | None) -> None:
+        self.estimator = estimator
+        self.scale = scale
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
+        self.estimator.n_jobs = n_threads
         X = _writeable(X)
         if self.scale is not None:
             return self.scale.restore(self.estimator.predict(X))
-        return self.estimator.predict_proba(X)
+        probabilities = self.estimator.predict_proba(X)
+        n_trees, n_classes = len(self.estimator.estimators_), probabilities.shape[1]
+        # As if one more tree knew nothing: no class is ruled out because no tree has met it.
+        return (n_trees * probabilities + 1.0 / n_classes) / (n_trees + 1)
 
 
 class Pace:
@@ -100,7 +121,7 @@ class Pace:
         return max(0.0, last_s - n_last * each_s), max(each_s, 0.5 * last_s / n_last)
 
 
-def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -> TreesModel:
+def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -> HistogramModel:
     """Return scikit-learn's histogram gradient boosting, stopped early on the validation rows."""
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
     chosen: dict[str, Any] = {"learning_rate": 0.08, "min_samples_leaf": 20, **parameters}
@@ -136,25 +157,28 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
     # The first validation score is that of no trees at all.
     best = int(np.argmax(estimator.validation_score_[1:])) + 1 if watches else int(estimator.n_iter_)
     estimator._predictors = estimator._predictors[:best]
-    return TreesModel(estimator, scale, best)
+    return HistogramModel(estimator, scale)
 
 
-def fit_random_forest(data: FitData, parameters: Mapping[str, Value]) -> TreesModel:
+def fit_random_forest(data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
     """Return a random forest of as many trees as time allows."""
     return _fit_forest(data, parameters, RandomForestClassifier, RandomForestRegressor)
 
 
-def fit_extra_trees(data: FitData, parameters: Mapping[str, Value]) -> TreesModel:
+def fit_extra_trees(data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
     """Return a forest of extremely randomised trees, as many as time allows."""
     return _fit_forest(data, parameters, ExtraTreesClassifier, ExtraTreesRegressor)
 
 
-def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any, regressor: Any) -> TreesModel:
+def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any, regressor: Any) -> ForestModel:
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
-    chosen: dict[str, Any] = {"n_estimators": 300, **parameters}
+    chosen: dict[str, Any] = {"n_estimators": 250, "max_features": 0.4, "min_samples_leaf": 2, **parameters}
     n_trees = int(chosen.pop("n_estimators"))
+    n_columns = data.X.shape[1]
+    # On wide tables the time of a split goes by its columns; beyond this many they add little.
+    chosen["max_features"] = max(1, round(min(chosen["max_features"] * n_columns, 10 * math.sqrt(n_columns))))
     estimator = (classifier if scale is None else regressor)(
-        max_leaf_nodes=_affordable_leaves(n_trees, max(1, data.n_classes)),
+        max_leaf_nodes=affordable_leaves(n_trees, max(1, data.n_classes)),
         warm_start=True,
         n_jobs=data.n_threads,
         random_state=data.seed,
@@ -167,10 +191,10 @@ def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any,
         return False
 
     _grow_in_chunks(grow_to, n_trees, data.deadline)
-    return TreesModel(estimator, scale, n_iterations=None)
+    return ForestModel(estimator, scale)
 
 
-def _affordable_leaves(n_trees: int, n_outputs: int) -> int:
+def affordable_leaves(n_trees: int, n_outputs: int) -> int:
     """Return the leaves a tree may have for the forest to stay within its bytes."""
     bytes_per_node = 64 + 8 * n_outputs
     return max(16, _FOREST_BYTES // (2 * n_trees * bytes_per_node))
