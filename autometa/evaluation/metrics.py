@@ -258,6 +258,7 @@ def _try_out(metric: Metric, problem: Problem, classes: np.ndarray | None) -> No
         predictions = y + 0.5
     else:
         y = np.arange(n_rows) % n_classes
+        predicted = np.where(np.arange(n_rows) % 4 == 0, (y + 1) % n_classes, y)
         predictions = np.full((n_rows, n_classes), 0.5 / n_classes)
-        predictions[np.arange(n_rows), np.roll(y, n_rows // 4)] += 0.5
+        predictions[np.arange(n_rows), predicted] += 0.5
     metric.loss(y, predictions)

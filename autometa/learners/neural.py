@@ -28,7 +28,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
@@ -423,18 +422,14 @@ class _Monitor:
 
         scores = torch.cat([forward(self.X[i : i + _CHUNK_ROWS]) for i in range(0, len(self.X), _CHUNK_ROWS)]).numpy()
         if self.problem == "regression":
-            error = scores[:, 0] - self.y
-            return float(
-                np.average(
-                    np.abs(error) if "abs" in self.metric or "mae" in self.metric else error**2, weights=self.weight
-                )
-            )
-        if self.problem == "binary" and "auc" in self.metric:
+            error = np.abs(scores[:, 0] - self.y)
+            return float(np.average(error if self.metric == "mae" else error**2, weights=self.weight))
+        if self.problem == "binary" and self.metric == "roc_auc":
             return _area_above_curve(scores[:, 1] - scores[:, 0], self.y)
         log_loss = float(
             np.average(-_log_softmax(scores.astype(np.float64))[np.arange(len(self.y)), self.y], weights=self.weight)
         )
-        if "accuracy" not in self.metric and "f1" not in self.metric:
+        if self.metric != "accuracy":
             return log_loss
         # The log loss settles ties of a loss that counts rows.
         return float(np.average(scores.argmax(axis=1) != self.y, weights=self.weight)) + 1e-3 * log_loss
@@ -445,7 +440,9 @@ def _area_above_curve(score: np.ndarray, y: np.ndarray) -> float:
     n_negative = len(y) - n_positive
     if not n_positive or not n_negative:
         return 0.5
-    ranks = rankdata(score)
+    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
+    # Equal scores share the mean of their ranks.
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
     return 1.0 - (ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
 
 

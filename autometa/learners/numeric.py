@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, softmax
 
 Link = Literal["identity", "softmax"]
 
@@ -92,9 +91,10 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.shape[1] == 1:
-        positive = expit(scores[:, 0])
-        return np.column_stack([1.0 - positive, positive])
-    return softmax(scores, axis=1)
+        scores = np.column_stack([np.zeros(len(scores)), scores])
+    # scipy.special has a softmax, but loading it takes longer than most fits.
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def outputs(scores: np.ndarray, scale: TargetScale | None) -> np.ndarray:

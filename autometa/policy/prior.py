@@ -13,9 +13,9 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 
 # A strategy's next portfolio entry competes with the first ones of others at this discount.
-_DISCOUNT_PER_ENTRY = 0.5
-# How far a strategy's rank on this task moves its score: from −1 for the worst to +1 for the best.
-_RANK_WEIGHT = 1.5
+_DISCOUNT_PER_ENTRY = 1.0
+# How far a strategy's rank on this task moves its score: times −1 for the worst to +1 for the best.
+_RANK_WEIGHT = 0.75
 
 
 class PriorPolicy:

@@ -221,7 +221,7 @@ class Search:
         # Steps up to the first fold at anchor 1 decide on pruning, so they go one by one;
         # the other folds may run side by side.
         gates = len(self.plan.anchors)
-        return running.n_in_flight == 0 or running.n_started >= gates
+        return running.n_in_flight == 0 or len(running.record.evaluations) >= gates
 
     def _job(self, running: _Running) -> Job | None:
         """Return the next step of a trial as a job, None if the time left is too short for it."""
