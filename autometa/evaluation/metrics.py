@@ -194,8 +194,6 @@ _DELEGATED: dict[str, tuple[Problem, ...]] = {
     "jaccard_macro": _CLASSIFICATION,
     "jaccard_weighted": _CLASSIFICATION,
     "precision_weighted": _CLASSIFICATION,
-    "roc_auc_ovo": _CLASSIFICATION,
-    "roc_auc_ovr_weighted": _CLASSIFICATION,
     "d2_absolute_error_score": _REGRESSION,
     "explained_variance": _REGRESSION,
     "neg_max_error": _REGRESSION,

@@ -335,9 +335,7 @@ def test_other_names_of_a_metric_are_known(alias: str, problem: Problem, name: s
         "recall_macro",
         "recall_micro",
         "recall_weighted",
-        "roc_auc_ovo",
         "roc_auc_ovr",
-        "roc_auc_ovr_weighted",
     ],
 )
 def test_scorer_name_of_scikit_learn_means_what_it_means_there(name: str):
