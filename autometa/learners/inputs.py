@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -160,9 +161,13 @@ def _from_values(X: Any) -> tuple[pd.DataFrame, list[Any]]:
         array = np.char.decode(array, "utf-8", "replace")
     elif array.dtype.kind in "fg" and array.dtype.itemsize not in (4, 8):
         array = array.astype(np.float64)
-    frame = pd.DataFrame(array, copy=False)
     if array.dtype.kind == "O":
-        frame = frame.infer_objects()
+        frame = pd.DataFrame(array, dtype=object)
+        with contextlib.suppress(UnicodeEncodeError):
+            # Text that is not valid Unicode cannot be inferred; then all columns stay objects.
+            frame = frame.infer_objects()
+    else:
+        frame = pd.DataFrame(array, copy=False)
     return frame, list(range(frame.shape[1]))
 
 
