@@ -199,6 +199,8 @@ class AutoMeta(BaseEstimator):
         settings = self._settings(start_s)
         strategies = load_strategies(self.strategies)
         frame = as_frame(X)
+        if len(frame) < 2:
+            raise ValueError("At least 2 rows are needed to train and validate, got n_samples = 1.")
         target = read_target(y, len(frame), self._problem_choice())
         metric = resolve_metric(self.metric, target.problem, target.classes)
         task = self._task(frame, target, sample_weight, groups)

@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 _MAX_SELECTION_ROWS = 10_000
 # Configurations of an earlier run of the same study that are fitted first.
 _N_RESUMED = 3
+# Cells up to which strategies called quick are.
+_MAX_QUICK_CELLS = 300_000
 # Members below this weight cost time at predict and change nothing.
 _MIN_WEIGHT = 0.01
 
@@ -104,7 +106,16 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         strategies=strategies,
         task={"problem": task.problem, "metric": metric.name, "n_rows": task.n_rows, "n_columns": task.X.shape[1]},
     )
+    is_small = task.X.size <= _MAX_QUICK_CELLS
     learners = {strategy.name: _learner(strategy) for strategy in available}
+    if not plan.use_workers:
+        alone = {
+            name for name, learner in learners.items() if learner.keeps_deadline or (learner.is_quick and is_small)
+        }
+        for strategy in available:
+            if alone and strategy.name not in alone:
+                reasons[strategy.name] = "left out: too slow for this time_budget"
+        available = [strategy for strategy in available if strategy.name not in reasons]
     workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
     workers = Workers(workspace.folder, settings.n_jobs, _memory_per_worker(task, settings))
     bar = ProgressBar(settings.progress, settings.budget.time_s, settings.budget.n_trials)
@@ -123,7 +134,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         strategies=strategies,
         evaluator=workers,
         prepare=lambda strategy, fold: _prepare(workspace, learners[strategy], fold),
-        inline_strategies={name for name, learner in learners.items() if learner.keeps_deadline},
+        quick_strategies={name for name, learner in learners.items() if learner.is_quick and is_small},
+        strategies_with_deadline={name for name, learner in learners.items() if learner.keeps_deadline},
         study=study,
         plan=plan,
         n_folds=len(folds),

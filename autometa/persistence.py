@@ -70,7 +70,8 @@ TRUSTED_TYPES = (
     "autometa.learners.preparation.Preparation",
     "autometa.learners.scaling.Scaler",
     "autometa.learners.text.TextEmbedding",
-    "autometa.learners.trees.TreesModel",
+    "autometa.learners.trees.ForestModel",
+    "autometa.learners.trees.HistogramModel",
     # Trees are arrays of numbers that scikit-learn follows blindly; `check_trees` looks at them first.
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -233,15 +234,15 @@ def _split_parameters(model: AutoMeta) -> tuple[dict[str, Any], dict[str, str]]:
     dropped: dict[str, str] = {}
     defaults = {name: value.default for name, value in inspect.signature(type(model)).parameters.items()}
     for name, value in model.get_params(deep=False).items():
+        if value is defaults[name]:
+            continue
         if name == "strategies" and isinstance(value, (list, tuple)):
-            plain = [str(item) for item in value if isinstance(item, (str, Path))]
+            kept[name] = [str(item) for item in value if isinstance(item, (str, Path))] or None
             own = [item.name for item in value if not isinstance(item, (str, Path))]
-            kept[name] = plain or None
             if own:
                 dropped[name] = f"Strategy objects: {', '.join(own)}"
         elif name in _NEVER_KEPT or not _is_plain(value):
-            if not (value is defaults[name] or _is_plain(value) and value == defaults[name]):
-                dropped[name] = _described(name, value)
+            dropped[name] = _described(name, value)
         else:
             kept[name] = value
     return kept, dropped
@@ -346,7 +347,7 @@ def _reading(file: Path) -> Iterator[None]:
 
 def _read_manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     if "manifest.json" not in archive.namelist():
-        raise PersistenceError(f"{file} is not a model saved by autometa: it has no manifest.json.")
+        raise PersistenceError(f"{file} is not a model saved by autometa, or not all of it: it has no manifest.json.")
     manifest: dict[str, Any] = json.loads(archive.read("manifest.json"))
     version = manifest["format"]
     if not isinstance(version, int) or version > FORMAT:

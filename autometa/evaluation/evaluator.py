@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import pickle
 import time
 import traceback
@@ -47,6 +48,8 @@ class Job:
         Seed of the run; the fit's own seed is derived from it.
     limit_s : float
         Seconds it may take; learners that can, stop before that.
+    ends_at_s : float
+        Time of day (``time.time()``) when the search ends: a job may wait for its worker.
     n_threads : int
         Threads it may use.
     n_iterations : int or None
@@ -59,6 +62,7 @@ class Job:
     fold: int
     seed: int
     limit_s: float
+    ends_at_s: float = math.inf
     n_threads: int = 1
     n_iterations: int | None = None
 
@@ -88,7 +92,7 @@ def evaluate(folder: Path, job: Job) -> Outcome:
     # Seconds of importing a library belong to no configuration.
     importlib.import_module(shared.learners[job.configuration.strategy].library)
     start_s = time.monotonic()
-    deadline = Deadline.after(job.limit_s)
+    deadline = Deadline.after(min(job.limit_s, max(0.0, job.ends_at_s - time.time())))
     try:
         with warnings.catch_warnings(), threadpool_limits(limits=job.n_threads):
             # Learners warn about data that cannot be helped here; a failure is recorded with its reason.

@@ -112,7 +112,9 @@ class Learner:
     extra : str
         Extra of autometa that installs it; empty when it comes with autometa.
     keeps_deadline : bool
-        Whether `fit` itself stops at ``data.deadline`` (then it may run in the calling process).
+        Whether `fit` itself stops at ``data.deadline``.
+    is_quick : bool
+        Whether a fit on some 100,000 cells takes well under a second.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Learner:
     library: str = "sklearn"
     extra: str = ""
     keeps_deadline: bool = False
+    is_quick: bool = False
 
 
 class SklearnModel:

@@ -196,14 +196,18 @@ def fit_catboost(data: FitData, parameters: Mapping[str, Value]) -> Model:
         assert data.X_val is not None and data.y_val is not None
         y_val = _target(data.y_val, scale)
         watched = _pool(data.X_val, data.categorical, data.n_categories, y_val, data.sample_weight_val)
-    stopping = EarlyStopping(_patience(learning_rate), data.deadline)
+    patience = _patience(learning_rate)
     booster = catboost.CatBoost(chosen)
     try:
-        booster.fit(train, eval_set=watched, callbacks=[_CatBoostCallback(stopping)])
-    except catboost.CatBoostError:
-        if _has_information(data):
+        booster.fit(train, eval_set=watched, callbacks=[_CatBoostCallback(EarlyStopping(patience, data.deadline))])
+    except catboost.CatBoostError as error:
+        if not _has_information(data):
+            return _constant_model(data)
+        if "Too few sampling units" not in str(error):
             raise
-        return _constant_model(data)
+        # Rows are sampled by their gradients, and a target that is fitted perfectly leaves none.
+        booster = catboost.CatBoost({**chosen, "bootstrap_type": "No"})
+        booster.fit(train, eval_set=watched, callbacks=[_CatBoostCallback(EarlyStopping(patience, data.deadline))])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.cbm"
         booster.save_model(str(path), format="cbm")

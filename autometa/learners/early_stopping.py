@@ -9,8 +9,9 @@ from autometa.core.budget import Deadline
 from autometa.learners.base import FitData
 
 _NOTABLE = 1e-4
-"""Share of the loss that counts as progress. On separable classes the log loss falls by ever
-smaller amounts for thousands of iterations, and nobody wants to wait for them."""
+_NOTABLE_AT_ALL = 1e-7
+"""Share of the loss, and fall of the loss, that count as progress. On separable classes the log
+loss falls by ever smaller amounts for thousands of iterations, and nobody wants to wait for them."""
 
 
 class EarlyStopping:
@@ -50,7 +51,8 @@ class EarlyStopping:
             return False
         if loss < self._best_loss:
             self._best_loss, self.best_iteration = loss, iteration
-        if loss < self._notable_loss - _NOTABLE * abs(self._notable_loss) or self._notable_iteration == 0:
+        notable = max(_NOTABLE_AT_ALL, _NOTABLE * abs(self._notable_loss))
+        if self._notable_iteration == 0 or loss < self._notable_loss - notable:
             self._notable_loss, self._notable_iteration = loss, iteration
         return iteration - self._notable_iteration >= self.patience
 

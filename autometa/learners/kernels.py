@@ -170,6 +170,8 @@ def _fit_support_vectors(data: FitData, kernel: str, column_scale: np.ndarray, C
     scale = TargetScale(data.y, data.sample_weight)
     rows = bounded(data.X) * column_scale
     svr = SVR(kernel="precomputed", C=C, epsilon=epsilon, max_iter=200_000)
+    # SVR has no such argument, but libsvm is seeded from it, and without it from numpy's global state.
+    svr.random_state = data.seed
     # libsvm refuses rows without weight; they are as good as left out at 1e-6.
     weight = None if data.sample_weight is None else np.maximum(data.sample_weight, 1e-6)
     with warnings.catch_warnings():

@@ -413,7 +413,8 @@ class _Monitor:
         assert data.X_val is not None and data.y_val is not None
         self.X = _tensor(data.X_val)
         self.y = data.y_val if scale is None else scale.standardise(data.y_val)
-        self.weight = data.sample_weight_val
+        weight = data.sample_weight_val
+        self.weight = weight if weight is not None and weight.sum() > 0 else None
         self.metric = data.metric
         self.problem = data.problem
 

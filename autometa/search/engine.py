@@ -85,8 +85,9 @@ class Search:
         Runs the evaluations.
     prepare : callable
         ``prepare(strategy, fold)`` makes the arrays that evaluations of a strategy read.
-    inline_strategies : set of str
-        Strategies that may run in the calling process: they stop at their deadline.
+    quick_strategies, strategies_with_deadline : set of str
+        Strategies whose fits take well under a second, and those that stop by themselves
+        in time: the calling process can evaluate them.
     study : optuna.Study
         Holds the trials.
     plan : Plan
@@ -118,7 +119,8 @@ class Search:
     strategies: Sequence[Strategy]
     evaluator: Evaluator
     prepare: Callable[[str, int], None]
-    inline_strategies: set[str]
+    quick_strategies: set[str]
+    strategies_with_deadline: set[str]
     study: Study
     plan: Plan
     n_folds: int
@@ -180,24 +182,28 @@ class Search:
         self._close_running()
 
     def _fill(self, handles: list[Handle]) -> None:
-        while len(handles) < self._n_slots() and not self.stop_reason:
+        while len(handles) < self.n_jobs and not self.stop_reason:
+            if not self._in_order and any(handle.future is None for handle in handles):
+                # The calling process is busy with this one; what comes next can wait for it.
+                return
             job = self._next_job()
             if job is None:
                 return
-            inline = job.configuration.strategy in self.inline_strategies and not self.evaluator.ready
-            keeps_deadline = job.configuration.strategy in self.inline_strategies
-            handles.append(
-                self.evaluator.submit(
-                    job, inline=inline, kill_after_s=job.limit_s + _GRACE_S if keeps_deadline else job.limit_s
-                )
-            )
+            keeps_deadline = job.configuration.strategy in self.strategies_with_deadline
+            kill_after_s = job.limit_s + _GRACE_S if keeps_deadline else job.limit_s
+            handles.append(self.evaluator.submit(job, inline=self._is_inline(job), kill_after_s=kill_after_s))
 
-    def _n_slots(self) -> int:
-        # The calling process runs one job at a time; the order of results without a time
-        # limit must not depend on when workers get ready, so there the number is fixed.
-        if self._in_order or self.evaluator.ready:
-            return self.n_jobs
-        return 1
+    def _is_inline(self, job: Job) -> bool:
+        """Whether the calling process evaluates a job, because workers are not there (yet)."""
+        name = job.configuration.strategy
+        if self.evaluator.ready:
+            return False
+        if self.plan.use_workers and self.budget.has_time_limit:
+            # Workers will be there in seconds: only what ends about as soon.
+            return name in self.quick_strategies or (
+                name in self.strategies_with_deadline and job.trial == self.records[0].number
+            )
+        return name in self.quick_strategies or name in self.strategies_with_deadline
 
     def _next_job(self) -> Job | None:
         for running in list(self._running):
@@ -234,7 +240,8 @@ class Search:
         running.n_started += 1
         running.n_in_flight += 1
         n_threads = 1 if self.plan.use_workers else self.n_threads_inline
-        return Job(running.record.number, configuration, anchor, fold, self.seed, limit_s, n_threads)
+        ends_at_s = time.time() + self.deadline.remaining_s()
+        return Job(running.record.number, configuration, anchor, fold, self.seed, limit_s, ends_at_s, n_threads)
 
     # ------------------------------------------------------------------ time
 
@@ -461,9 +468,8 @@ class Search:
         handles: list[Handle] = []
         refitted: set[int] = set()
         growth = self.plan.n_splits / (self.plan.n_splits - 1)
-        n_slots = self.n_jobs if self.evaluator.ready else 1
         while waiting or handles:
-            while waiting and len(handles) < n_slots:
+            while waiting and len(handles) < (self.n_jobs if self.evaluator.ready else 1):
                 record = waiting.pop(0)
                 full = [e.time_s for e in record.evaluations if e.anchor == 1]
                 if max(full) * growth * 1.15 > deadline.remaining_s():
@@ -477,6 +483,7 @@ class Search:
                     ALL_ROWS,
                     self.seed,
                     max(0.1, deadline.remaining_s()),
+                    math.inf,
                     1 if self.plan.use_workers else self.n_threads_inline,
                     # More rows bear somewhat more iterations than the fold fits kept.
                     round(float(np.mean(iterations)) * growth**0.5) if iterations else None,

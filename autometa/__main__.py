@@ -1,0 +1,7 @@
+"""``python -m autometa``."""
+
+from autometa.cli import main
+
+# Worker processes import this module again, under another name.
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,373 @@
+"""The ``autometa`` command: fit a table from a file, predict, report."""
+
+# Only light modules are imported here, so that `autometa --help` answers at once.
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import autometa
+from autometa._support.imports import import_optional
+from autometa.exceptions import AutometaError, SearchFailedError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from autometa import AutoMeta
+
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+"""Exit codes: what was asked for is not possible; the search found no model; Ctrl-C."""
+
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_N_LEADERBOARD_ROWS = 10
+_N_CONFIGURATION_LETTERS = 70
+
+_ESTIMATOR_OPTIONS = (
+    "problem",
+    "time_budget",
+    "n_trials",
+    "metric",
+    "strategies",
+    "cv",
+    "ensemble_size",
+    "n_jobs",
+    "memory_limit",
+    "storage",
+    "study_name",
+    "random_state",
+    "progress",
+    "verbose",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0, or 2 for bad input, 1 when the search found no model, 130 after Ctrl-C.
+    """
+    arguments = _parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            arguments.run(arguments)
+            sys.stdout.flush()
+        except KeyboardInterrupt as interrupt:
+            _say("error", str(interrupt) or "interrupted")
+            return INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read the output has seen enough; nothing may be written at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (AutometaError, ValueError, TypeError, OSError, MemoryError) as error:
+            if getattr(arguments, "verbose", 0):
+                traceback.print_exc()
+            _say("error", " ".join(str(error).split("\n")) or type(error).__name__)
+            return FAILED if isinstance(error, (SearchFailedError, MemoryError)) else BAD_INPUT
+    return 0
+
+
+# ---------------------------------------------------------------------------------------- arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="autometa", description="Find, fit and combine models for a table within a time budget."
+    )
+    parser.add_argument("--version", action="version", version=f"autometa {autometa.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_fit(commands)
+    _add_predict(commands)
+    _add_report(commands)
+    return parser
+
+
+def _add_fit(commands: Any) -> None:
+    # Options left out are not passed on: the estimator's own defaults hold.
+    fit = commands.add_parser(
+        "fit",
+        help="fit a table and save the model",
+        description="Fit a table from a CSV, TSV (both also compressed) or Parquet file.",
+        argument_default=argparse.SUPPRESS,
+    )
+    fit.set_defaults(run=_fit)
+    fit.add_argument("train", metavar="TRAIN", type=Path, help="the table with the target")
+    fit.add_argument("--target", metavar="COL", required=True, help="column to predict")
+    fit.add_argument("--problem", choices=["auto", "classification", "binary", "multiclass", "regression"])
+    fit.add_argument("--time-budget", metavar="SECONDS", type=float, help="default: 60, or no limit with --n-trials")
+    fit.add_argument("--n-trials", metavar="N", type=int, help="most trials to start")
+    fit.add_argument("--metric", help="e.g. log_loss, balanced_accuracy, mae; default: by the kind of problem")
+    fit.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
+    fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
+    fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
+    fit.add_argument("--n-jobs", metavar="N", type=int, help="evaluations at a time; -1: one per core (default)")
+    fit.add_argument("--memory-limit", metavar="GIB", type=float, help="GiB for all worker processes together")
+    fit.add_argument("--storage", metavar="URL", help="where to keep the Optuna study, e.g. sqlite:///study.db")
+    fit.add_argument("--study-name", metavar="NAME", help="name of the study; one that is there is gone on with")
+    fit.add_argument("--weight", metavar="COL", help="column with the weight of each row")
+    fit.add_argument("--groups", metavar="COL", help="column whose equal values stay on one side of every split")
+    fit.add_argument("--drop", metavar="COL", nargs="+", help="columns not to learn from")
+    fit.add_argument("--random-state", metavar="N", type=int, help="seed")
+    fit.add_argument("--save", metavar="FILE", type=Path, help="where to write the model, e.g. model.autometa")
+    fit.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
+    fit.add_argument("-v", "--verbose", action="count", help="log new trials and show tracebacks; -vv: everything")
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser("predict", help="predict a table with a saved model")
+    predict.set_defaults(run=_predict)
+    predict.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
+    predict.add_argument("new", metavar="NEW", type=Path, help="table with the columns of the training table")
+    predict.add_argument("--out", metavar="FILE", type=Path, help="CSV to write; default: standard output")
+    predict.add_argument("--proba", action="store_true", help="a column of probabilities per class")
+    predict.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser("report", help="show what a saved model is made of")
+    report.set_defaults(run=_report)
+    report.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
+    report.add_argument("--leaderboard", action="store_true", help="every trial instead of every strategy")
+    report.add_argument("--csv", action="store_true", help="all columns as CSV")
+    report.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+# ---------------------------------------------------------------------------------------- commands
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    given = vars(arguments)
+    destination: Path | None = given.get("save")
+    if destination is not None:
+        _check_destination(destination)
+    table = _read_table(arguments.train)
+    target = _column(table, arguments.target, "--target")
+    weight = _column(table, given["weight"], "--weight") if "weight" in given else None
+    groups = _column(table, given["groups"], "--groups") if "groups" in given else None
+    for name in given.get("drop", ()):
+        _column(table, name, "--drop")
+    unused = {given.get("weight"), given.get("groups"), arguments.target, *given.get("drop", ())}
+    X = table.drop(columns=[name for name in table.columns if name in unused])
+
+    from autometa import AutoMeta
+
+    model = AutoMeta(**{name: given[name] for name in _ESTIMATOR_OPTIONS if name in given})
+    model.fit(X, target, sample_weight=weight, groups=groups)
+    # Saved before anything is shown: a reader that closes the pipe must not cost the model.
+    end = "The model was not saved; pass --save FILE to keep it."
+    if destination is not None:
+        end = f"Saved {model.save(destination)}"
+    _show(
+        f"{_summary(model)}\n\n"
+        f"Leaderboard ({_N_LEADERBOARD_ROWS} best trials)\n{_leaderboard_text(model, _N_LEADERBOARD_ROWS)}\n\n"
+        f"Report\n{_report_text(model)}\n\n"
+        f"{end}"
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    import pandas as pd
+
+    if arguments.out is not None:
+        _check_destination(arguments.out)
+    table = _read_table(arguments.new)
+    model = autometa.load(arguments.model)
+    if not arguments.proba:
+        result = pd.DataFrame({"prediction": model.predict(table)})
+    elif model.problem_ == "regression":
+        raise ValueError("--proba is for classification; this model predicts amounts.")
+    else:
+        result = pd.DataFrame(model.predict_proba(table), columns=[str(label) for label in model.classes_])
+    result.to_csv(sys.stdout if arguments.out is None else arguments.out, index=False)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    model = autometa.load(arguments.model)
+    if arguments.csv:
+        table = model.leaderboard() if arguments.leaderboard else model.report()
+        for name in ("configuration", "best_configuration"):
+            if name in table:
+                table[name] = table[name].map(json.dumps)
+        table.to_csv(sys.stdout, index=False)
+        return
+    _show(f"{_summary(model)}\n\n{_leaderboard_text(model) if arguments.leaderboard else _report_text(model)}")
+
+
+# ---------------------------------------------------------------------------------------- tables
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    """Return the table in a file.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is not there, is of another kind, or cannot be read.
+    """
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    kind = next((suffix for suffix in reversed(suffixes) if suffix not in _COMPRESSED), "")
+    if kind not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
+        raise ValueError(
+            f"{file} is not a kind of table that can be read: expected .csv, .tsv (also compressed, e.g. .csv.gz) "
+            "or .parquet."
+        )
+    if not file.is_file():
+        near = difflib.get_close_matches(file.name, os.listdir(file.parent) if file.parent.is_dir() else [], n=3)
+        raise FileNotFoundError(f"There is no file {file}.{_did_you_mean(near)}")
+    import pandas as pd
+
+    if kind in (".parquet", ".pq"):
+        import_optional("pyarrow", extra="meta")
+        try:
+            return pd.read_parquet(file)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
+    try:
+        names = list(pd.read_csv(file, sep="\x1f", nrows=0, encoding="utf-8-sig"))
+        separator = _separator("".join(names), kind)
+        return pd.read_csv(file, sep=separator, encoding="utf-8-sig", low_memory=False)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{file} cannot be read as a table: {error}") from error
+
+
+def _separator(header: str, kind: str) -> str:
+    """Return the separator of a table, from its first line: a CSV may use semicolons or tabs."""
+    if kind == ".tsv":
+        return "\t"
+    return max((",", ";", "\t"), key=header.count)
+
+
+def _column(table: pd.DataFrame, name: str, option: str) -> pd.Series:
+    if name not in table.columns:
+        near = difflib.get_close_matches(name, map(str, table.columns), n=3)
+        shown = ", ".join(map(str, table.columns[:10])) + (", …" if table.shape[1] > 10 else "")
+        hint = _did_you_mean(near) or f" It has: {shown}."
+        raise ValueError(f"{option} {name!r} is not a column of the table.{hint}")
+    return table[name]
+
+
+def _did_you_mean(near: Sequence[str]) -> str:
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def _check_destination(file: Path) -> None:
+    """Refuse a place that cannot be written to before any work is done."""
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder; name a file.")
+    folder = file.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder} to write {file.name} to.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"The folder {folder} cannot be written to.")
+
+
+# ---------------------------------------------------------------------------------------- text
+
+
+def _summary(model: AutoMeta) -> str:
+    history = model.history_
+    complete = [trial for trial in history.trials if trial["status"] == "ok"]
+    used = [trial for trial in history.trials if trial["weight"] > 0]
+    lines = [
+        f"{model.problem_}, {len(history.trials)} trials in {history.total_s:.1f} s ({history.stop_reason}), "
+        f"{len(complete)} measured on every fold, {len(used)} in the ensemble"
+    ]
+    if complete:
+        loss = min(trial["loss"] for trial in complete)
+        score = getattr(model._metric, "score", None)
+        best = f"{history.metric} {score(loss):.5g}" if callable(score) else f"loss {loss:.5g}"
+        lines.append(f"best trial: {best} (mean over the folds)")
+    return "\n".join(lines)
+
+
+def _leaderboard_text(model: AutoMeta, n_rows: int | None = None) -> str:
+    table = model.leaderboard()
+    if table.empty:
+        return "no trials"
+    chosen = table[["trial", "strategy", "loss", "weight", "time_s", "status", "configuration"]].head(n_rows)
+    return _aligned(chosen.rename(columns={"time_s": "seconds"}), "configuration")
+
+
+def _report_text(model: AutoMeta) -> str:
+    columns = ["strategy", "probability", "n_trials", "n_ok", "best_loss", "time_s", "weight", "note"]
+    return _aligned(model.report()[columns].rename(columns={"time_s": "seconds"}), "note")
+
+
+def _aligned(table: pd.DataFrame, last: str) -> str:
+    """Return a table as text whose last column is aligned to the left."""
+    formats = {
+        "seconds": "{:.1f}",
+        "weight": "{:.3f}",
+        "probability": "{:.3f}",
+        "loss": "{:.5g}",
+        "best_loss": "{:.5g}",
+    }
+    rows = [list(table.columns)]
+    for record in table.to_dict("records"):
+        row = []
+        for name, value in record.items():
+            if name == last:
+                row.append(_shortened(_configuration(value)))
+            elif value is None or value != value:
+                row.append("–")
+            else:
+                row.append(formats.get(str(name), "{}").format(value))
+        rows.append(row)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    is_text = [name in ("strategy", "status") for name in table.columns]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if text else cell.rjust(width)
+            for cell, width, text in zip(row, widths, is_text, strict=False)
+        ]
+        lines.append("  ".join([*cells, row[-1]]).rstrip())
+    return "\n".join(lines)
+
+
+def _configuration(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(
+        f"{name}={number:.4g}" if isinstance(number, float) else f"{name}={number}" for name, number in value.items()
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _N_CONFIGURATION_LETTERS else text[: _N_CONFIGURATION_LETTERS - 1] + "…"
+
+
+def _show(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _say(kind: str, text: str) -> None:
+    sys.stderr.write(f"autometa: {kind}: {text}\n")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    _say("warning", str(message))
