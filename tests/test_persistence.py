@@ -91,9 +91,12 @@ def _fitted(learner: Learner, problem: str, **parameters: Any) -> tuple[AutoMeta
             preparation.categorical,
             preparation.n_categories,
             seed=fold,
+            n_iterations=5,
         )
         preparations.append(preparation)
-        models.append(learner.fit(data, {}))
+        models.append(
+            learner.fit(data, {"n_estimators": 10} if learner.name in ("random_forest", "extra_trees") else {})
+        )
     model.problem_ = target.problem
     if target.classes is not None:
         model.classes_ = target.classes
@@ -250,7 +253,13 @@ def test_labels_keep_their_dtype(labels: list[Any], tmp_path: Path) -> None:
 def test_a_searched_model_comes_back(tmp_path: Path) -> None:
     X = _table(90)
     y = _target("multiclass", X)
-    model = AutoMetaClassifier(n_trials=4, random_state=0, n_jobs=1, storage=f"sqlite:///{tmp_path}/s.db").fit(X, y)
+    model = AutoMetaClassifier(
+        n_trials=2,
+        random_state=0,
+        n_jobs=1,
+        strategies=["random_forest", "lightgbm"],
+        storage=f"sqlite:///{tmp_path}/s.db",
+    ).fit(X, y)
     loaded = load(model.save(tmp_path / "m.autometa"))
     assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
     pd.testing.assert_frame_equal(loaded.leaderboard(), model.leaderboard())
