@@ -6,7 +6,9 @@ import numpy as np
 
 _N_ROWS = 10_000
 """Rows that the quantiles are estimated on."""
-_SMOOTH_CLIP = 4.0
+_SMOOTH_CLIP = 8.0
+_HEAVY_TAIL = 5.0
+"""A column is heavy-tailed if its 1st or 99th percentile lies farther from the median, in scaled units."""
 _CHUNK_CELLS = 2**17
 """Rows are scaled in stretches that fit into the processor's cache."""
 
@@ -30,20 +32,22 @@ class Scaler:
         rows = slice(None) if len(values) <= _N_ROWS else np.sort(rng.choice(len(values), _N_ROWS, replace=False))
         ordered = np.sort(values[rows], axis=0).astype(np.float64)  # NaN at the end
         n_present = np.count_nonzero(~np.isnan(ordered), axis=0)
-        lower, median, upper = (_quantile(ordered, n_present, q) for q in (0.25, 0.5, 0.75))
+        low, lower, median, upper, high = (_quantile(ordered, n_present, q) for q in (0.01, 0.25, 0.5, 0.75, 0.99))
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             spread = (upper - lower) / 1.349
             deviation = np.sqrt(np.nansum((ordered - median) ** 2, axis=0) / np.maximum(n_present, 1))
         scale = np.where(spread > 0, spread, np.where(deviation > 0, deviation, 1.0))
         self._center = np.nan_to_num(median).astype(np.float32)
         self._factor = np.clip(1 / np.clip(scale, 1e-37, None), None, 1e37).astype(np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._is_heavy = np.fmax(median - low, high - median) > _HEAVY_TAIL * scale
         is_missing = np.isnan(values)
         share = is_missing.mean(axis=0, dtype=np.float64)
         varies = np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)
         self._columns = np.flatnonzero(varies)
         self._gaps = _distinct_columns(is_missing, np.flatnonzero((share > 0) & (share < 1)))
         self.names = [names[i] for i in self._columns] + [f"{names[i]} missing" for i in self._gaps]
-        self.worth = np.concatenate([1 - share[self._columns], 2 * np.minimum(share, 1 - share)[self._gaps] * 0.5])
+        self.worth = np.concatenate([1 - share[self._columns], np.minimum(share, 1 - share)[self._gaps]])
 
     def keep(self, mask: np.ndarray) -> None:
         """Restrict the columns to those of `mask`."""
@@ -56,12 +60,15 @@ class Scaler:
         """Write scaled values and indicators of rows into `out`, (n_rows, n_columns)."""
         n = len(self._columns)
         center, factor = self._center[self._columns], self._factor[self._columns]
+        heavy = np.flatnonzero(self._is_heavy[self._columns])
         columns: slice | np.ndarray = slice(None) if n == values.shape[1] else self._columns
         step = max(1, _CHUNK_CELLS // max(1, values.shape[1]))
         for start in range(0, len(values), step):
             chunk = values[start : start + step]
             with np.errstate(over="ignore"):
                 scaled = (chunk[:, columns] - center) * factor
+            if len(heavy):
+                scaled[:, heavy] = np.arcsinh(scaled[:, heavy])
             # Bounded before squaring, which would overflow.
             np.clip(scaled, -1e6, 1e6, out=scaled)
             scaled /= np.sqrt(1 + np.square(scaled / np.float32(_SMOOTH_CLIP)))
