@@ -1,0 +1,42 @@
+# Needs Python 3.11 or newer, make and pip; everything else goes into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-all check format clean
+
+demo: $(VENV)/.installed  ## fit real data within a minute, print leaderboard and report
+	$(RUN) docs/demo.py
+
+test: $(VENV)/.installed-dev  ## the tests that take seconds
+	$(RUN) -m pytest
+
+test-all: $(VENV)/.installed-dev  ## also the slow ones
+	$(RUN) -m pytest -m "slow or not slow"
+
+check: $(VENV)/.installed-dev  ## lint, formatting, types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/.installed-dev  ## mend what can be mended
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis catboost_info dist
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "autometa needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are older than the files they depend on when something has to be installed again.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(RUN)
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(RUN)
+	$(INSTALL) --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
