@@ -336,7 +336,8 @@ def _reading(file: Path) -> Iterator[None]:
         raise PersistenceError(f"{file} cannot be read: {error.strerror or error}.") from error
     except zipfile.BadZipFile as error:
         raise PersistenceError(
-            f"{file} is not a model saved by autometa, or not all of it ({error}). Copy it again, or save the model again."
+            f"{file} is not a model saved by autometa, or not all of it ({error}). "
+            "Copy it again, or save the model again."
         ) from error
     except Exception as error:  # a forged or damaged file can fail anywhere
         raise PersistenceError(

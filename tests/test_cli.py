@@ -1,0 +1,373 @@
+"""The command does what the estimator does, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import autometa
+from autometa import AutoMeta
+from autometa._support.imports import is_installed
+from autometa.cli import main
+from autometa.exceptions import SearchFailedError
+
+_QUICK = ["--n-trials", "1", "--n-jobs", "1", "--random-state", "0", "--no-progress", "--cv", "2"]
+
+
+def _table(n_rows: int = 80) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    amount = rng.normal(size=n_rows)
+    return pd.DataFrame(
+        {
+            "amount": amount,
+            "city": rng.choice(["Köln", "Rio"], n_rows),
+            "price, in €": amount * 10 + rng.normal(size=n_rows),
+            "risk": np.where(amount > 0, "high", "low"),
+            "weight": rng.random(n_rows) + 0.5,
+            "customer": np.arange(n_rows) // 4,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def train(folder: Path) -> Path:
+    file = folder / "train.csv"
+    _table().to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def classifier(folder: Path, train: Path) -> Path:
+    file = folder / "risk.autometa"
+    options = ["--strategies", "logistic_regression", "--drop", "weight", "customer", "--save", str(file)]
+    assert main(["fit", str(train), "--target", "risk", *options, *_QUICK]) == 0
+    return file
+
+
+@pytest.fixture(scope="module")
+def regressor(folder: Path, train: Path) -> Path:
+    file = folder / "price.autometa"
+    options = ["--strategies", "ridge", "--weight", "weight", "--groups", "customer", "--save", str(file)]
+    assert main(["fit", str(train), "--target", "price, in €", *options, *_QUICK]) == 0
+    return file
+
+
+class _Fitted:
+    """Stands for AutoMeta where only its arguments matter."""
+
+    calls: list[dict[str, Any]] = []
+
+    def __init__(self, **parameters: Any) -> None:
+        self.parameters = parameters
+
+    def fit(self, X: pd.DataFrame, y: pd.Series, sample_weight: Any = None, groups: Any = None) -> None:
+        call = {"parameters": self.parameters, "X": X, "y": y, "sample_weight": sample_weight, "groups": groups}
+        _Fitted.calls.append(call)
+        raise SearchFailedError("seen enough")
+
+
+@pytest.fixture
+def arguments_only(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    _Fitted.calls = []
+    monkeypatch.setattr("autometa.estimators.AutoMeta", _Fitted)
+    return _Fitted.calls
+
+
+# ---------------------------------------------------------------------------------- fit
+
+
+def test_options_left_out_do_not_override_the_estimators_defaults(
+    train: Path, arguments_only: list[dict[str, Any]]
+) -> None:
+    assert main(["fit", str(train), "--target", "risk"]) == 1
+    assert arguments_only[0]["parameters"] == {}
+
+
+def test_every_option_reaches_the_estimator(train: Path, arguments_only: list[dict[str, Any]]) -> None:
+    options: dict[str, Any] = {
+        "problem": "binary",
+        "time_budget": 7.5,
+        "n_trials": 3,
+        "metric": "log_loss",
+        "cv": 4,
+        "ensemble_size": 5,
+        "n_jobs": 2,
+        "memory_limit": 1.5,
+        "storage": "sqlite:///s.db",
+        "study_name": "mine",
+        "random_state": 9,
+    }
+    given = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    main(["fit", str(train), "--target", "risk", *given, "--strategies", "ridge", "own.toml", "--progress", "-vv"])
+    expected = options | {"strategies": ["ridge", "own.toml"], "progress": True, "verbose": 2}
+    assert arguments_only[0]["parameters"] == expected
+    assert set(expected) | {"study", "callbacks"} == set(AutoMeta().get_params())
+
+
+def test_target_weight_groups_and_dropped_columns_are_not_features(
+    train: Path, arguments_only: list[dict[str, Any]]
+) -> None:
+    main(["fit", str(train), "--target", "risk", "--weight", "weight", "--groups", "customer", "--drop", "city"])
+    call = arguments_only[0]
+    assert list(call["X"].columns) == ["amount", "price, in €"]
+    assert call["y"].tolist() == _table()["risk"].tolist()
+    assert call["sample_weight"].tolist() == pytest.approx(_table()["weight"].tolist())
+    assert call["groups"].tolist() == _table()["customer"].tolist()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.semicolons.csv", "t.parquet"])
+def test_kinds_of_files_give_the_same_table(tmp_path: Path, arguments_only: list[dict[str, Any]], name: str) -> None:
+    file, table = tmp_path / name, _table()
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+        table.to_parquet(file)
+    else:
+        separator = "\t" if ".tsv" in name else ";" if "semicolons" in name else ","
+        table.to_csv(file, index=False, sep=separator, encoding="utf-8-sig" if name == "t.csv" else "utf-8")
+    main(["fit", str(file), "--target", "risk"])
+    pd.testing.assert_frame_equal(arguments_only[0]["X"], table.drop(columns="risk"))
+
+
+def test_fit_prints_scores_leaderboard_report_and_file(
+    train: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "m.autometa"
+    options = ["--strategies", "logistic_regression", "ridge", "--save", str(file)]
+    assert main(["fit", str(train), "--target", "risk", *options, *_QUICK]) == 0
+    shown = capsys.readouterr().out
+    assert "binary, 1 trials" in shown
+    assert "roc_auc" in shown
+    assert "logistic_regression" in shown
+    assert "left out: not for binary" in shown
+    assert shown.rstrip().endswith(f"Saved {file}")
+    assert autometa.load(file).problem_ == "binary"
+
+
+# ---------------------------------------------------------------------------------- predict and report
+
+
+def test_predictions_keep_the_rows_in_order_and_ignore_extra_columns(
+    train: Path, classifier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(classifier), str(train)]) == 0
+    shown = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(shown.columns) == ["prediction"]
+    assert shown["prediction"].tolist() == autometa.load(classifier).predict(pd.read_csv(train)).tolist()
+
+
+def test_probabilities_have_a_column_per_class(train: Path, classifier: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.csv"
+    assert main(["predict", str(classifier), str(train), "--proba", "--out", str(out)]) == 0
+    written = pd.read_csv(out)
+    assert list(written.columns) == ["high", "low"]
+    expected = autometa.load(classifier).predict_proba(pd.read_csv(train))
+    np.testing.assert_allclose(written.to_numpy(), expected, rtol=1e-12)
+
+
+def test_a_missing_column_is_named(
+    train: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.csv"
+    pd.read_csv(train).drop(columns="amount").to_csv(new, index=False)
+    assert main(["predict", str(classifier), str(new)]) == 2
+    assert "amount" in capsys.readouterr().err
+
+
+def test_probabilities_of_a_regression_are_refused(
+    train: Path, regressor: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(regressor), str(train), "--proba"]) == 2
+    assert "classification" in capsys.readouterr().err
+
+
+def test_report_and_leaderboard_as_text_and_csv(regressor: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = autometa.load(regressor)
+    for flags, expected in (([], model.report()), (["--leaderboard"], model.leaderboard())):
+        assert main(["report", str(regressor), *flags]) == 0
+        assert "ridge" in capsys.readouterr().out
+        assert main(["report", str(regressor), *flags, "--csv"]) == 0
+        shown = pd.read_csv(io.StringIO(capsys.readouterr().out))
+        assert list(shown.columns) == list(expected.columns)
+        assert len(shown) == len(expected)
+
+
+# ---------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--target", "riks"], "Did you mean 'risk'"),
+        (["--target", "zzz"], "It has: amount, city"),
+        (["--target", "risk", "--weight", "wieght"], "Did you mean 'weight'"),
+        (["--target", "risk", "--drop", "cty"], "--drop 'cty'"),
+        (["--target", "risk", "--time-budget", "-1"], "time_budget"),
+        (["--target", "risk", "--metric", "rmsee"], "rmsee"),
+        (["--target", "risk", "--strategies", "rigde"], "did you mean 'ridge'"),
+        (["--target", "risk", "--strategies", "gone.toml"], "gone.toml"),
+        (["--target", "risk", "--save", "no/such/folder/m.autometa"], "There is no folder"),
+        (["--target", "city", "--problem", "regression"], "Regression needs numbers"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    train: Path, capsys: pytest.CaptureFixture[str], options: list[str], expected: str
+) -> None:
+    assert main(["fit", str(train), *options]) == 2
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if line.startswith("autometa: error: ")]
+    assert len(errors) == 1
+    assert expected in errors[0]
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("trian.csv", None, "Did you mean 'train.csv'"),
+        ("empty.csv", b"", "cannot be read as a table"),
+        ("latin.csv", "a,b\nKöln,1\n".encode("latin-1"), "not UTF-8"),
+        ("ragged.csv", b"a,b\n1,2\n1,2,3,4\n", "cannot be read as a table"),
+        ("cut.csv.gz", b"\x1f\x8b\x08\x00\x00", "cannot be read as a table"),
+        ("table.xlsx", b"", "expected .csv"),
+        ("gaps.csv", b"x,risk\n1,high\n2,\n3,low\n", "NaN"),
+    ],
+)
+def test_unreadable_tables_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes | None, expected: str
+) -> None:
+    (tmp_path / "train.csv").write_text("a\n1\n")
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert main(["fit", str(tmp_path / name), "--target", "risk"]) == 2
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not is_installed("pyarrow"), reason="a broken file is told from a missing library only with it")
+def test_a_broken_parquet_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing else")
+    assert main(["fit", str(tmp_path / "t.parquet"), "--target", "risk"]) == 2
+    assert "cannot be read as Parquet" in capsys.readouterr().err
+
+
+def test_parquet_without_its_library_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "t.parquet").write_bytes(b"")
+    assert main(["fit", str(tmp_path / "t.parquet"), "--target", "risk"]) == 2
+    assert 'pip install "autometa[meta]"' in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_model_is_refused(train: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(train), str(train)]) == 2
+    assert main(["report", str(train.with_name("gone.autometa"))]) == 2
+    shown = capsys.readouterr().err
+    assert "not a model saved by autometa" in shown
+    assert "There is no file" in shown
+
+
+def test_a_failed_search_is_exit_code_1(
+    train: Path, capsys: pytest.CaptureFixture[str], arguments_only: list[dict[str, Any]]
+) -> None:
+    assert main(["fit", str(train), "--target", "risk"]) == 1
+    assert capsys.readouterr().err == "autometa: error: seen enough\n"
+
+
+def test_verbose_shows_the_traceback(
+    train: Path, capsys: pytest.CaptureFixture[str], arguments_only: list[dict[str, Any]]
+) -> None:
+    assert main(["fit", str(train), "--target", "risk", "-v"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interrupted_before_the_first_model_is_exit_code_130(
+    train: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AutoMeta, "fit", interrupted)
+    assert main(["fit", str(train), "--target", "risk"]) == 130
+    assert capsys.readouterr().err == "autometa: error: interrupted\n"
+
+
+def test_warnings_are_one_line_on_standard_error(train: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--strategies", "logistic_regression", "--drop", "price, in €", *_QUICK]
+    table = pd.read_csv(train).assign(grade=np.arange(80) % 4)
+    graded = train.with_name("graded.csv")
+    table.to_csv(graded, index=False)
+    assert main(["fit", str(graded), "--target", "grade", *options]) == 0
+    shown = capsys.readouterr().err
+    assert "autometa: warning: y holds whole numbers with 4 distinct values" in shown
+    assert "UserWarning" not in shown
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for argument, expected in (("--version", f"autometa {autometa.__version__}"), ("--help", "predict")):
+        with pytest.raises(SystemExit) as stop:
+            main([argument])
+        assert stop.value.code == 0
+        assert expected in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------- in a process of its own
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from autometa.cli import _parser; _parser().format_help(); "
+        "sys.exit(bool({'numpy', 'pandas', 'sklearn', 'optuna', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_the_command_works_from_a_shell(train: Path, tmp_path: Path) -> None:
+    file = tmp_path / "m.autometa"
+    command = [sys.executable, "-m", "autometa"]
+    options = ["--target", "risk", "--strategies", "logistic_regression", "--save", str(file), "--n-trials", "2"]
+    subprocess.run([*command, "fit", str(train), *options], check=True, capture_output=True)
+    done = subprocess.run([*command, "predict", str(file), str(train)], check=True, capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == 81
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_ctrl_c_saves_the_best_model_so_far(train: Path, tmp_path: Path) -> None:
+    file = tmp_path / "m.autometa"
+    command = [sys.executable, "-m", "autometa", "fit", str(train), "--target", "risk", "--time-budget", "120"]
+    with subprocess.Popen(
+        [*command, "--save", str(file), "-v"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # The whole group gets the signal, as from a terminal; a runner that ignores it must not pass that on.
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "loss" in line:
+                break
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        shown, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "interrupted" in shown
+    assert len(autometa.load(file).predict(_table())) == 80
