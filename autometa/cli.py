@@ -291,9 +291,7 @@ def _summary(model: AutoMeta) -> str:
     ]
     if complete:
         loss = min(trial["loss"] for trial in complete)
-        score = getattr(model._metric, "score", None)
-        best = f"{history.metric} {score(loss):.5g}" if callable(score) else f"loss {loss:.5g}"
-        lines.append(f"best trial: {best} (mean over the folds)")
+        lines.append(f"best trial: {history.metric} {model._metric.score(loss):.5g} (mean over the folds)")
     return "\n".join(lines)
 
 

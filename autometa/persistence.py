@@ -36,7 +36,7 @@ from autometa._support.imports import is_installed
 from autometa.core.task import PROBLEMS
 from autometa.ensemble.predictor import FittedPredictor
 from autometa.estimators import AutoMeta, AutoMetaClassifier, AutoMetaRegressor
-from autometa.evaluation.metrics import resolve_metric
+from autometa.evaluation.metrics import Metric, resolve_metric
 from autometa.evaluation.scorers import callable_name
 from autometa.exceptions import MissingDependencyError, PersistenceError
 from autometa.learners import LEARNERS
@@ -86,11 +86,12 @@ _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "
 _WARNED_ABOUT = ("autometa", "scikit-learn")
 # Attributes that are written apart, or not at all.
 _APART = ("study_", "history_", "_schema", "_metric")
+_METRIC_FIELDS = ("name", "needs", "higher_is_better", "best")
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 
 
-class LostMetric:
+class LostScorer:
     """Stands for a scorer of the user's own, which a file cannot hold.
 
     Parameters
@@ -98,8 +99,6 @@ class LostMetric:
     name : str
         What the scorer was called.
     """
-
-    best = 0.0
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -111,10 +110,8 @@ class LostMetric:
         """Say where the scorer has gone."""
         raise ValueError(
             f"The model was optimised for a scorer of your own ({self.name}), which is not kept in its file. "
-            "Call it directly, as scorer(model, X, y), or set the parameter: model.set_params(metric=scorer) and fit."
+            "Call it directly, as scorer(model, X, y), or set it before another fit: model.set_params(metric=scorer)."
         )
-
-    loss = __call__
 
 
 def save(model: AutoMeta, path: str | Path) -> Path:
@@ -157,7 +154,7 @@ def save(model: AutoMeta, path: str | Path) -> Path:
         "versions": _versions(),
         "class": type(model).__name__,
         "problem": model.problem_,
-        "metric": model._metric.name,
+        "metric": {name: getattr(model._metric, name) for name in _METRIC_FIELDS},
         "parameters": kept,
         "not_kept": dropped,
         "needs": sorted(_libraries_of(model.predictor_)),
@@ -421,12 +418,13 @@ def _rebuilt(
         setattr(model, name, value)
     if not isinstance(model.predictor_, FittedPredictor) or model.problem_ not in PROBLEMS:
         raise PersistenceError("The file holds no fitted ensemble.")
-    lost = manifest["not_kept"].get("metric")
-    if lost is not None:
-        model.metric = model._metric = LostMetric(str(lost))
+    if "metric" in manifest["not_kept"]:
+        fields = manifest["metric"]
+        model.metric = LostScorer(str(fields["name"]))
+        model._metric = Metric(**{name: fields[name] for name in _METRIC_FIELDS}, function=model.metric)
     else:
         model._metric = resolve_metric(model.metric, model.problem_, getattr(model, "classes_", None))
     model.history_ = SearchHistory(**history)
     model._schema = Schema(**schema)
-    model.study_ = None
+    model.study_ = None  # type: ignore[assignment]  # it lives in its storage
     return model

@@ -202,6 +202,7 @@ def test_a_scorer_of_ones_own_is_named_but_not_kept(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"twice_wrong.*scorer\(model, X, y\)"):
         loaded.score(X, y)
     assert scorer(loaded, X, y) == scorer(model, X, y)
+    assert loaded._metric.score(0.25) == model._metric.score(0.25)
 
 
 def test_parameters_that_are_no_plain_values_are_left_out_and_named(tmp_path: Path) -> None:
