@@ -18,8 +18,10 @@ from autometa.learners.text import TextEmbedding, fit_text_embedding
 
 _MAX_CELLS = 2**27
 """By default a prepared table has at most this many cells (512 MiB)."""
-_N_TEXT_DIMENSIONS = 30
-_TEXTS_PER_DIMENSION = 10
+_MAX_TEXT_DIMENSIONS = 30
+_MIN_TEXT_DIMENSIONS = 3
+_ROWS_PER_TEXT_DIMENSION = 20
+"""Fewer rows for each dimension, over all texts of a table, made the models of small tables worse."""
 
 
 class Preparation:
@@ -127,8 +129,11 @@ def fit_preparation(
         scaler = Scaler(measures.transform(X), measures.names, scale_rng)
         categories = OneHot(codes, levels, list(schema.categories))
     embeddings, text_names = [], []
+    n_dimensions = len(X) // (_ROWS_PER_TEXT_DIMENSION * max(1, len(schema.texts)))
+    n_dimensions = min(_MAX_TEXT_DIMENSIONS, max(_MIN_TEXT_DIMENSIONS, n_dimensions))
     for j, name in enumerate(schema.texts):
-        embedding = _fit_embedding(X.iloc[:, first_text + j].to_numpy(), text_rng)
+        distinct = [text for text in pd.unique(X.iloc[:, first_text + j].to_numpy()) if text]
+        embedding = fit_text_embedding(distinct, n_dimensions, text_rng)
         embeddings.append(embedding)
         text_names += [f"{name} topic {i}" for i in range(embedding.n_dimensions)]
     measured_worth = measures.present if scaler is None else scaler.worth
@@ -146,9 +151,3 @@ def fit_preparation(
             name for name, is_kept in zip(text_names, kept[len(kept) - len(text_names) :], strict=True) if is_kept
         ]
     return Preparation(view, measures, scaler, categories, embeddings, (first_category, first_text), text_names)
-
-
-def _fit_embedding(texts: np.ndarray, rng: np.random.Generator) -> TextEmbedding:
-    distinct = [text for text in pd.unique(texts) if text]
-    n_dimensions = min(_N_TEXT_DIMENSIONS, max(1, len(distinct) // _TEXTS_PER_DIMENSION))
-    return fit_text_embedding(distinct, n_dimensions, rng)

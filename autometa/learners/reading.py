@@ -73,7 +73,7 @@ def read_column(column: pd.Series) -> Reading:
         dtype = column.dtype
     if isinstance(dtype, pd.PeriodDtype):
         return _moments(column.dt.to_timestamp())
-    if dtype == object:
+    if pd.api.types.is_object_dtype(dtype):
         return _read_objects(column)
     return _factorized(column)
 

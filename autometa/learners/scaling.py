@@ -14,11 +14,13 @@ _CHUNK_CELLS = 2**17
 
 
 class Scaler:
-    """Median imputation, indicators of missing values, robust scaling and a smooth clip.
+    r"""Median imputation, indicators of missing values, robust scaling and a smooth clip.
 
     Values are centred at the median and divided by the interquartile range (as standard deviations
-    of a normal distribution; by the standard deviation where the quartiles are equal), then pass
-    :math:`x / \\sqrt{1 + (x / c)^2}`, which bounds outliers (Holzmüller et al. 2024, RealMLP).
+    of a normal distribution; by the standard deviation where the quartiles are equal). Heavy-tailed
+    columns pass the inverse hyperbolic sine, a logarithm that takes both signs. In the end all pass
+    :math:`x / \sqrt{1 + (x / c)^2}` with :math:`c = 8`, which bounds outliers (Holzmüller et al. 2024,
+    RealMLP, with :math:`c = 3`).
 
     Attributes
     ----------
