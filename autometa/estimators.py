@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_feature_names, _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget, Deadline
@@ -207,8 +207,8 @@ class AutoMeta(BaseEstimator):
         schema = Schema.fit(task.X)
         task = replace(task, X=schema.clean(task.X))
 
-        _check_feature_names(self, X, reset=True)
         self.n_features_in_ = frame.shape[1]
+        self._keep_names(X)
         self.problem_ = target.problem
         if target.classes is not None:
             self.classes_ = target.classes
@@ -216,7 +216,7 @@ class AutoMeta(BaseEstimator):
             del self.classes_
         with _verbosity(self.verbose):
             if target.problem == "regression" and np.ptp(task.y) == 0:
-                fitted = _fit_constant(task, metric, settings)
+                fitted = _fit_constant(task, metric, strategies, settings)
             else:
                 fitted = fit_task(task, schema, metric, strategies, settings)
         self._schema, self._metric = schema, metric
@@ -226,6 +226,14 @@ class AutoMeta(BaseEstimator):
 
     def _problem_choice(self) -> ProblemChoice:
         return self.problem
+
+    def _keep_names(self, X: Any) -> None:
+        """Set ``feature_names_in_`` as scikit-learn does: when every name is text; here also only when unique."""
+        names = list(getattr(X, "columns", []))
+        if names and all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _settings(self, start_s: float) -> Settings:
         """Return the checked parameters; everything here is refused before any work starts."""
@@ -532,7 +540,7 @@ def _set_parameters(estimator: AutoMeta, values: dict[str, Any]) -> None:
             setattr(estimator, name, value)
 
 
-def _fit_constant(task: Task, metric: Metric, settings: Settings) -> Fitted:
+def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
     value = float(task.y[0])
     warnings.warn(
         f"y is {value:g} in every row, so the model predicts {value:g} for every row. Check the target column.",
@@ -545,8 +553,8 @@ def _fit_constant(task: Task, metric: Metric, settings: Settings) -> Fitted:
         settings.storage,
         settings.study_name,
         seed=settings.seed,
-        strategies=(),
-        task={"constant": True},
+        strategies=strategies,
+        task={"problem": "constant"},
     )
     history = SearchHistory(metric.name, stop_reason="y is constant", first_model_s=0.0)
     return Fitted(FittedPredictor([member], [NoPreparation()], 0), history, study)
