@@ -191,7 +191,7 @@ def _from_sparse(X: Any, names: Sequence[str] | None, n_features: int | None, ow
         kept = np.sort(np.argsort(-populated, kind="stable")[:n_kept])
         warnings.warn(
             f"X is sparse with {n_columns} columns, more than fit into memory as a dense table; only the {n_kept} "
-            "columns with the most entries are used. Reduce the columns first (e.g. with TruncatedSVD) to use them all.",
+            "columns with the most entries are used. Reduce them first (e.g. with TruncatedSVD) to use them all.",
             stacklevel=4,
         )
     own_names = [str(i) for i in kept] if names is None else [names[i] for i in kept]

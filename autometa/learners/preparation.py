@@ -20,8 +20,8 @@ _MAX_CELLS = 2**27
 """By default a prepared table has at most this many cells (512 MiB)."""
 _MAX_TEXT_DIMENSIONS = 30
 _MIN_TEXT_DIMENSIONS = 3
-_ROWS_PER_TEXT_DIMENSION = 20
-"""Fewer rows for each dimension, over all texts of a table, made the models of small tables worse."""
+_ROWS_PER_TEXT_DIMENSION = 10
+"""For the first column of text; each further one takes twice as many, or small tables drown in dimensions."""
 
 
 class Preparation:
@@ -129,7 +129,7 @@ def fit_preparation(
         scaler = Scaler(measures.transform(X), measures.names, scale_rng)
         categories = OneHot(codes, levels, list(schema.categories))
     embeddings, text_names = [], []
-    n_dimensions = len(X) // (_ROWS_PER_TEXT_DIMENSION * max(1, len(schema.texts)))
+    n_dimensions = len(X) // (_ROWS_PER_TEXT_DIMENSION * max(1, 2 * len(schema.texts) - 1))
     n_dimensions = min(_MAX_TEXT_DIMENSIONS, max(_MIN_TEXT_DIMENSIONS, n_dimensions))
     for j, name in enumerate(schema.texts):
         distinct = [text for text in pd.unique(X.iloc[:, first_text + j].to_numpy()) if text]
