@@ -210,7 +210,7 @@ def _memory_per_worker(task: Task, settings: Settings) -> int:
     """
     total = settings.memory_bytes
     if total is None:
-        frame = int(task.X.memory_usage(index=False, deep=False).sum())
+        frame = 8 * task.X.size
         wanted = max(2 * 2**30 + 10 * frame, settings.n_jobs * 768 * 2**20)
         total = min(wanted, int(0.8 * available_bytes()))
     return max(total // settings.n_jobs, 64 * 2**20)

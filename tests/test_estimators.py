@@ -286,7 +286,7 @@ def test_a_class_with_one_row_keeps_its_column() -> None:
 
 def test_ten_thousand_columns() -> None:
     X = np.random.default_rng(0).normal(size=(60, 10_000)).astype(np.float32)
-    model = AutoMetaClassifier(**{**QUICK, "strategies": ["lightgbm"]}).fit(X, (X[:, 0] > 0).astype(int))
+    model = AutoMetaClassifier(**{**QUICK, "strategies": ["lightgbm"]}, time_budget=6).fit(X, (X[:, 0] > 0).astype(int))
     assert model.predict(X).shape == (60,)
 
 

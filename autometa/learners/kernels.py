@@ -150,7 +150,7 @@ def fit_kernel_svm(data: FitData, parameters: Mapping[str, Value]) -> KernelMode
     """
     kernel = str(parameters.get("kernel", "laplacian"))
     gamma = float(parameters.get("gamma", 1.0))  # type: ignore[arg-type]
-    C = float(parameters.get("C", 1.0))  # type: ignore[arg-type]
+    C = float(parameters.get("C", 3.0))  # type: ignore[arg-type]
     X = bounded(data.X)
     length = _median_distance(X, data.seed, manhattan=kernel == "laplacian")
     # For rbf the factor gamma multiplies the squared distance, as in every library.
@@ -229,7 +229,7 @@ def fit_gaussian_process(data: FitData, parameters: Mapping[str, Value]) -> Kern
         ``kernel`` ("rbf", "matern32", "matern52"); ``length_scales``: "shared" by all columns or one
         "by_column"; ``noise``: prior guess of the noise's share of the target's variance.
     """
-    kernel = str(parameters.get("kernel", "matern52"))
+    kernel = str(parameters.get("kernel", "matern32"))
     noise = float(parameters.get("noise", 0.1))  # type: ignore[arg-type]
     by_column = parameters.get("length_scales", "by_column") == "by_column"
     X = bounded(data.X).astype(np.float64)

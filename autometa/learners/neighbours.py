@@ -115,9 +115,9 @@ def fit_nearest_neighbours(data: FitData, parameters: Mapping[str, Value]) -> Ne
         votes=votes[kept],
         row_weight=row_weight[kept],
         prior=prior,
-        n_neighbors=min(int(parameters.get("n_neighbors", 10)), len(kept)),  # type: ignore[arg-type]
+        n_neighbors=min(int(parameters.get("n_neighbors", 15)), len(kept)),  # type: ignore[arg-type]
         by_distance=parameters.get("weights", "distance") == "distance",
-        p=int(parameters.get("p", 2)),  # type: ignore[arg-type]
+        p=int(parameters.get("p", 1)),  # type: ignore[arg-type]
     )
 
 

@@ -42,6 +42,9 @@ FEWEST_EPOCHS = 12
 _CYCLE_ENDS = (1 / 15, 3 / 15, 7 / 15)
 """Progress at which the learning rate of coslog4 is 0, before the end."""
 
+_REGRESSION_FACTOR = 5.0
+"""RealMLP learns five times faster in regression than in classification."""
+
 _N_FREQUENCIES = 16
 _EMBEDDING_SIZE = 3
 _MOST_EMBEDDED_COLUMNS = 200
@@ -56,9 +59,9 @@ class _Settings:
     n_layers: int = 3
     activation: str = "selu"
     embeddings: str = "pbld"
-    dropout: float = 0.15
+    dropout: float = 0.25
     weight_decay: float = 0.02
-    learning_rate: float = 0.04
+    learning_rate: float = 0.015
     label_smoothing: float = 0.0
     n_epochs: int = 256
 
@@ -301,7 +304,7 @@ def fit_neural_network(data: FitData, parameters: Mapping[str, Value]) -> Neural
         Rows of the numeric view.
     parameters : mapping
         ``width``, ``n_layers``, ``activation``, ``embeddings``, ``dropout``, ``weight_decay``,
-        ``learning_rate`` (of the weights; twice that for regression), ``label_smoothing`` and
+        ``learning_rate`` (of the weights; five times that for regression), ``label_smoothing`` and
         ``n_epochs`` (at most; fewer where `MOST_OPERATIONS` or the deadline ask for it).
     """
     with torch_threads(data.n_threads):
@@ -331,7 +334,7 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
     n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(X), settings.n_epochs)
     n_steps = n_epochs * steps_per_epoch
     progress = _Progress(n_steps, 0.95 * data.deadline.remaining_s())
-    learning_rate = settings.learning_rate * (2.0 if is_regression else 1.0)
+    learning_rate = settings.learning_rate * (_REGRESSION_FACTOR if is_regression else 1.0)
     dropout = _Dropout(generator) if settings.dropout > 0 else None
     monitor = _Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
     best = [t.detach().numpy().copy() for t in network.tensors()]

@@ -172,7 +172,7 @@ def fit_extra_trees(data: FitData, parameters: Mapping[str, Value]) -> ForestMod
 
 def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any, regressor: Any) -> ForestModel:
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
-    chosen: dict[str, Any] = {"n_estimators": 250, "max_features": 0.4, "min_samples_leaf": 2, **parameters}
+    chosen: dict[str, Any] = {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2, **parameters}
     n_trees = int(chosen.pop("n_estimators"))
     n_columns = data.X.shape[1]
     # On wide tables the time of a split goes by its columns; beyond this many they add little.
