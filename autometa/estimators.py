@@ -299,7 +299,7 @@ class AutoMeta(BaseEstimator):
                 lost = set(range(target.n_classes)) - set(np.unique(values).tolist()) if target.n_classes else set()
                 if lost and target.classes is not None:
                     raise ValueError(
-                        f"Every row of the classes {[target.classes[code] for code in sorted(lost)]} has sample_weight 0. "
+                        f"Every row of the classes {target.classes[sorted(lost)].tolist()} has sample_weight 0. "
                         "Give those rows weight, or leave them out of X and y."
                     )
             sample_weight = None if np.ptp(sample_weight) == 0 else sample_weight / sample_weight.mean()

@@ -24,4 +24,6 @@ def shipped_folder(name: Literal["strategies", "datasets"]) -> Path:
         return inside
     if beside.is_dir() and (package.parent / "pyproject.toml").is_file():
         return beside
-    raise FileNotFoundError(f"autometa's folder {name!r} is missing; looked at {inside} and {beside}. Reinstall autometa.")
+    raise FileNotFoundError(
+        f"autometa's folder {name!r} is missing; looked at {inside} and {beside}. Reinstall autometa."
+    )

@@ -193,8 +193,9 @@ def _classes(values: np.ndarray, choice: ProblemChoice) -> Target:
     numbers = _as_numbers(values)
     if numbers is not None and not np.array_equal(numbers, np.round(numbers)):
         raise ValueError(
-            f"Unknown label type: continuous. Classes were expected, y holds numbers with fractions such as "
-            f'{_shown(values[numbers != np.round(numbers)][:1])}. Use problem="regression" or AutoMetaRegressor, or turn y into labels.'
+            "Unknown label type: continuous. Classes were expected, y holds numbers with fractions such as "
+            f'{_shown(values[numbers != np.round(numbers)][:1])}. Use problem="regression" or AutoMetaRegressor, '
+            "or turn y into labels."
         )
     try:
         classes, codes = np.unique(values, return_inverse=True)
@@ -214,7 +215,8 @@ def _classes(values: np.ndarray, choice: ProblemChoice) -> Target:
         )
     if choice == "binary" and len(classes) != 2:
         raise ValueError(
-            f'problem="binary" needs exactly 2 classes, y has {len(classes)}: {_shown(classes[:5])}. Use problem="multiclass".'
+            f'problem="binary" needs exactly 2 classes, y has {len(classes)}: {_shown(classes[:5])}. '
+            'Use problem="multiclass".'
         )
     return Target(codes.astype(np.int64), "binary" if len(classes) == 2 else "multiclass", classes)
 

@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 import cloudpickle
 import numpy as np
 import pandas as pd
-
 
 from autometa.core.task import Task
 from autometa.evaluation.metrics import Metric

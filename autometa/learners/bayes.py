@@ -152,4 +152,6 @@ def _whiten(covariance: np.ndarray, shrinkage: float) -> tuple[np.ndarray, float
     return vectors / np.sqrt(values), float(np.log(values).sum())
 
 
-DISCRIMINANT_ANALYSIS = Learner(name="discriminant_analysis", view="numeric", fit=fit_discriminant_analysis, is_quick=True)
+DISCRIMINANT_ANALYSIS = Learner(
+    name="discriminant_analysis", view="numeric", fit=fit_discriminant_analysis, is_quick=True
+)

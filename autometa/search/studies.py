@@ -141,8 +141,9 @@ def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 storage = RDBStorage(storage, engine_kwargs=arguments, heartbeat_interval=20, grace_period=60)
         except Exception as error:
+            reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"The storage {storage!r} could not be opened ({type(error).__name__}: {' '.join(str(error).split())[:200]}). "
+                f"The storage {storage!r} could not be opened ({type(error).__name__}: {reason}). "
                 "Expected a database URL such as 'sqlite:///study.db' that can be written to."
             ) from error
     with warnings.catch_warnings():
@@ -171,8 +172,8 @@ def _check_space(study: Study, strategies: Sequence[Strategy]) -> None:
                     optuna.distributions.check_distribution_compatibility(distribution, spaces[name])
                 except ValueError as error:
                     raise ValueError(
-                        f"Study {study.study_name!r} was searched with other choices for {name!r}: {distribution} then, "
-                        f"{spaces[name]} now. Use another study_name, or the same strategies as before."
+                        f"Study {study.study_name!r} was searched with other choices for {name!r}: {distribution} "
+                        f"then, {spaces[name]} now. Use another study_name, or the same strategies as before."
                     ) from error
 
 
