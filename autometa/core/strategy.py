@@ -83,7 +83,7 @@ class Strategy:
     >>> from optuna.distributions import FloatDistribution
     >>> strategy = Strategy("svc", SVC(), {"C": FloatDistribution(0.01, 100, log=True)})
     >>> strategy.portfolio[0].parameters
-    mappingproxy({})
+    mappingproxy({'C': 1.0})
     """
 
     name: str
