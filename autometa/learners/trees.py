@@ -23,6 +23,7 @@ from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
 from autometa.learners.early_stopping import iterations_to_do, stops_early
 from autometa.learners.numeric import TargetScale
+from autometa.learners.screening import screened
 
 _MAX_CATEGORIES = 255
 """Limit of scikit-learn's histogram gradient boosting; columns with more are taken as numbers."""
@@ -40,15 +41,20 @@ class HistogramModel:
         Fitted on class codes, or on a standardised target.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
+    columns : ndarray of int or None
+        Columns that it was fitted on; None for all of them.
     """
 
-    def __init__(self, estimator: Any, scale: TargetScale | None) -> None:
+    def __init__(self, estimator: Any, scale: TargetScale | None, columns: np.ndarray | None) -> None:
         self.estimator = estimator
         self.scale = scale
+        self.columns = columns
         self.n_iterations: int | None = int(estimator.n_iter_)
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
+        if self.columns is not None:
+            X = X[:, self.columns]
         with threadpool_limits(n_threads, user_api="openmp"):
             if self.scale is not None:
                 return self.scale.restore(self.estimator.predict(X))
@@ -123,6 +129,7 @@ class Pace:
 
 def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -> HistogramModel:
     """Return scikit-learn's histogram gradient boosting, stopped early on the validation rows."""
+    data, columns = screened(data)
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
     chosen: dict[str, Any] = {"learning_rate": 0.08, "min_samples_leaf": 20, **parameters}
     chosen["min_samples_leaf"] = max(1, min(chosen["min_samples_leaf"], len(data.y) // 25))
@@ -157,7 +164,7 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
     # The first validation score is that of no trees at all.
     best = int(np.argmax(estimator.validation_score_[1:])) + 1 if watches else int(estimator.n_iter_)
     estimator._predictors = estimator._predictors[:best]
-    return HistogramModel(estimator, scale)
+    return HistogramModel(estimator, scale, columns)
 
 
 def fit_random_forest(data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
