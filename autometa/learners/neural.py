@@ -61,7 +61,7 @@ class _Settings:
     embeddings: str = "pbld"
     dropout: float = 0.15
     weight_decay: float = 0.02
-    learning_rate: float = 0.015
+    learning_rate: float = 0.01
     label_smoothing: float = 0.0
     n_epochs: int = 256
 
