@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import math
-import pickle
 import time
 import traceback
 import warnings
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -142,7 +142,8 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
     predicted_s = time.monotonic()
     path = model_path(folder, job.trial, job.fold)
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(pickle.dumps((model, present), protocol=5))
+    # A model of a class from the user's script: plain pickle cannot send it.
+    path.write_bytes(cloudpickle.dumps((model, present), protocol=5))
     evaluation = Evaluation(job.configuration, job.anchor, job.fold, loss, fitted_s - start_s, predicted_s - fitted_s)
     return Outcome(evaluation, predictions, model.n_iterations)
 

@@ -38,7 +38,7 @@ _LONGEST_EVALUATION_S = 3600.0
 _SHARE_OF_ONE_TRIAL = 0.4
 _SHARE_OF_FIRST_TRIAL = 0.2
 # Learners that keep the deadline are killed only when they are this far over it.
-_GRACE_S = 3.0
+_GRACE_S = 6.0
 _HEARTBEAT_S = 15.0
 # A strategy that failed this often on a task, and never succeeded, is not tried again.
 _MOST_FAILURES = 3
@@ -74,7 +74,7 @@ class _Running:
     steps: list[tuple[Anchor, int]]
     n_started: int = 0
     n_in_flight: int = 0
-    cancelled: bool = False
+    ends_as: TrialStatus | None = None  # decided, while some of its evaluations are still under way
 
 
 @dataclass
@@ -220,17 +220,17 @@ class Search:
             job = self._job(running)
             if job is not None:
                 return job
-            self._finish(running, "stopped")
-        running_or_none = self._ask()
-        if running_or_none is None:
+            self._end(running, "stopped")
+        asked = self._ask()
+        if asked is None:
             return None
-        job = self._job(running_or_none)
+        job = self._job(asked)
         if job is None:
-            self._finish(running_or_none, "stopped")
+            self._finish(asked, "stopped")
         return job
 
     def _may_start_step(self, running: _Running) -> bool:
-        if running.cancelled or running.n_started >= len(running.steps):
+        if running.ends_as is not None or running.n_started >= len(running.steps):
             return False
         # Steps up to the first fold at anchor 1 decide on pruning, so they go one by one;
         # the other folds may run side by side.
@@ -241,7 +241,14 @@ class Search:
         """Return the next step of a trial as a job, None if the time left is too short for it."""
         anchor, fold = running.steps[running.n_started]
         configuration = running.record.configuration
-        self.prepare(configuration.strategy, fold)
+        try:
+            self.prepare(configuration.strategy, fold)
+        except (OSError, MemoryError) as error:
+            # A full disk, for instance: what was fitted so far is still good.
+            logger.warning("the search ends early, the table cannot be prepared: %s", error)
+            running.record.error = f"{type(error).__name__}: {error}"
+            self.stop_reason = self.stop_reason or "the table could not be prepared"
+            return None
         limit_s = self._limit_s(configuration.strategy, anchor)
         if limit_s is None:
             return None
@@ -353,9 +360,7 @@ class Search:
         self.history.append(evaluation)
         if evaluation.status != "ok":
             record.error = evaluation.error
-            running.cancelled = True
-            if running.n_in_flight == 0:
-                self._finish(running, evaluation.status)
+            self._end(running, evaluation.status)
             return
         self._seconds.add(evaluation)
         if evaluation.anchor == 1 and outcome.predictions is not None:
@@ -364,15 +369,12 @@ class Search:
                 record.n_iterations[evaluation.fold] = outcome.n_iterations
         if math.isnan(self.first_model_s):
             self.first_model_s = time.monotonic() - self._start_s
-        if running.cancelled:
-            if running.n_in_flight == 0:
-                self._finish(running, "pruned" if not record.error else "failed")
+        if running.ends_as is not None:
+            self._end(running, running.ends_as)
         elif len(record.evaluations) == len(running.steps):
             self._finish(running, "ok")
         elif self._should_prune(running, len(record.evaluations)):
-            running.cancelled = True
-            if running.n_in_flight == 0:
-                self._finish(running, "pruned")
+            self._end(running, "pruned")
 
     def _should_prune(self, running: _Running, step: int) -> bool:
         try:
@@ -381,6 +383,12 @@ class Search:
         except Exception as error:
             self._storage_failed(error)
             return False
+
+    def _end(self, running: _Running, status: TrialStatus) -> None:
+        """Start nothing more of a trial, and finish it once nothing of it is under way."""
+        running.ends_as = running.ends_as or status
+        if running.n_in_flight == 0:
+            self._finish(running, running.ends_as)
 
     def _finish(self, running: _Running, status: TrialStatus) -> None:
         """End a trial here and in the study."""

@@ -113,7 +113,10 @@ def enqueue_strategy(study: Study, name: str) -> None:
 
 def ask_configuration(study: Study, strategies: Sequence[Strategy]) -> tuple[Trial, Configuration]:
     """Return the next trial and what it says to fit."""
-    trial = study.ask()
+    with warnings.catch_warnings():
+        # Optuna warns that heartbeats need `optimize`; here `record_heartbeat` sends them.
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")
+        trial = study.ask()
     names = sorted(strategy.name for strategy in strategies)
     chosen = trial.suggest_categorical(STRATEGY, names)
     strategy = next(strategy for strategy in strategies if strategy.name == chosen)

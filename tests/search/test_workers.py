@@ -1,0 +1,118 @@
+"""Trials that hang, crash or eat memory fail alone; fits in real processes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from autometa import AutoMetaRegressor, Strategy
+
+pytestmark = pytest.mark.slow
+
+
+class Rogue(RegressorMixin, BaseEstimator):
+    """Misbehaves in `fit` as it is told."""
+
+    def __init__(self, how: str = "hang") -> None:
+        self.how = how
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Rogue:
+        match self.how:
+            case "hang":
+                time.sleep(1000)
+            case "segfault":
+                ctypes.string_at(0)
+            case "exit":
+                os._exit(7)
+            case "memory":
+                self.ballast_ = [np.ones(2**24) for _ in range(1000)]
+            case "print":
+                self.mean_ = float(y.mean())
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.full(len(X), self.mean_)
+
+
+def make_data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    return X, X @ [1.0, 2.0, 0.0, -1.0] + rng.normal(size=200) * 0.1
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "arguments"),
+    [
+        ("hang", {"timeout", "stopped"}, {"time_budget": 12}),
+        ("segfault", {"failed"}, {"n_trials": 4}),
+        ("exit", {"failed"}, {"n_trials": 4}),
+        ("memory", {"memory", "failed"}, {"n_trials": 4, "memory_limit": 1.0}),
+    ],
+)
+def test_a_rogue_trial_fails_alone(how: str, status: set[str], arguments: dict[str, Any]) -> None:
+    X, y = make_data()
+    strategies = [Strategy("rogue", Rogue(how), score=0.9), "ridge", "lightgbm"]
+    start_s = time.monotonic()
+    model = AutoMetaRegressor(strategies=strategies, cv=2, n_jobs=2, random_state=0, **arguments).fit(X, y)
+    seconds = time.monotonic() - start_s
+    trials = model.leaderboard()
+    assert set(trials.loc[trials["strategy"] == "rogue", "status"]) <= status
+    assert (trials["strategy"] == "rogue").any()
+    assert model.score(X, y) > 0.9
+    if "time_budget" in arguments:
+        assert seconds < 1.05 * arguments["time_budget"] + 2
+
+
+def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import numpy as np
+            from sklearn.linear_model import LinearRegression
+            from autometa import AutoMetaRegressor, Strategy
+
+            print("starting")
+
+            class Mine(LinearRegression):
+                pass
+
+            X = np.random.default_rng(0).normal(size=(100, 3))
+            model = AutoMetaRegressor(strategies=[Strategy("mine", Mine())], n_trials=1, cv=2, n_jobs=2)
+            print("score", round(model.fit(X, X[:, 0]).score(X, X[:, 0]), 3))
+            """
+        )
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["starting", "score", "1.0"]
+    assert done.stderr == ""
+
+
+def test_one_and_two_workers_and_a_time_budget_give_a_good_model() -> None:
+    X, y = make_data()
+    for n_jobs in (1, 2):
+        model = AutoMetaRegressor(time_budget=10, n_jobs=n_jobs, random_state=0).fit(X, y)
+        assert model.score(X, y) > 0.95
+        assert model.history_.first_model_s < model.history_.total_s
+
+
+def test_trials_alone_give_the_same_result_with_workers(seed: int) -> None:
+    X, y = make_data()
+
+    def fit() -> Any:
+        return AutoMetaRegressor(n_trials=12, cv=2, n_jobs=2, random_state=seed).fit(X, y)
+
+    first, second = fit(), fit()
+    columns = ["trial", "strategy", "loss", "status", "weight"]
+    assert first.leaderboard()[columns].equals(second.leaderboard()[columns])
+    assert np.array_equal(first.predict(X), second.predict(X))
