@@ -216,7 +216,7 @@ def fit_catboost(data: FitData, parameters: Mapping[str, Value]) -> Model:
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
     chosen = {**_catboost_settings(data), **parameters}
     factor = float(chosen.pop("learning_rate_factor", 1.0))
-    learning_rate = min(1.0, factor * _automatic_learning_rate(len(data.y), data.problem))
+    learning_rate = min(1.0, factor * automatic_learning_rate(len(data.y), data.problem))
     chosen["learning_rate"] = learning_rate
     chosen["iterations"] = iterations_to_do(data, 500, round(min(3000.0, max(1000.0, 60 / learning_rate))))
     train = _pool(data.X, data.categorical, data.n_categories, _target(data.y, scale), data.sample_weight)
@@ -270,13 +270,13 @@ def _catboost_settings(data: FitData) -> dict[str, Any]:
     }
 
 
-def _automatic_learning_rate(n_rows: int, problem: Problem) -> float:
+def automatic_learning_rate(n_rows: int, problem: Problem) -> float:
     """Return CatBoost's own choice for 1,000 iterations with validation rows.
 
     The library uses another rule when it is given none; with its choice spelled out, a
     number of iterations found with validation rows holds for the refit without them.
     """
-    slope, intercept = {"binary": (0.246, -5.127), "multiclass": (0.02, -2.364), "regression": (0.157, -4.062)}[problem]
+    slope, intercept = {"binary": (0.247, -5.158), "multiclass": (0.02, -2.364), "regression": (0.157, -4.062)}[problem]
     return min(0.5, math.exp(slope * math.log(n_rows) + intercept))
 
 

@@ -28,7 +28,7 @@ from autometa.learners.screening import screened
 _MAX_CATEGORIES = 255
 """Limit of scikit-learn's histogram gradient boosting; columns with more are taken as numbers."""
 
-_FOREST_BYTES = 256 * 2**20
+_FOREST_BYTES = 96 * 2**20
 """What the trees of one forest may weigh. Fully grown trees on 60,000 rows with 60 classes would take gigabytes."""
 
 
@@ -184,8 +184,10 @@ def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any,
     n_columns = data.X.shape[1]
     # On wide tables the time of a split goes by its columns; beyond this many they add little.
     chosen["max_features"] = max(1, round(min(chosen["max_features"] * n_columns, 10 * math.sqrt(n_columns))))
+    n_leaves = affordable_leaves(n_trees, max(1, data.n_classes))
     estimator = (classifier if scale is None else regressor)(
-        max_leaf_nodes=affordable_leaves(n_trees, max(1, data.n_classes)),
+        # A bound makes scikit-learn grow trees best-first, which is slower.
+        max_leaf_nodes=n_leaves if n_leaves < len(data.y) else None,
         warm_start=True,
         n_jobs=data.n_threads,
         random_state=data.seed,

@@ -11,15 +11,14 @@ import skops.io
 from autometa.core.budget import Deadline
 from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner
-from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST
+from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST, automatic_learning_rate
+from autometa.learners.screening import MAX_COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-BOOSTERS = [
-    pytest.param(learner, id=learner.name, marks=pytest.mark.slow if learner is CATBOOST else ())
-    for learner in (LIGHTGBM, CATBOOST, XGBOOST)
-]
-every_booster = pytest.mark.parametrize("learner", BOOSTERS)
+every_booster = pytest.mark.parametrize(
+    "learner", [pytest.param(learner, id=learner.name) for learner in (LIGHTGBM, CATBOOST, XGBOOST)]
+)
 every_problem = pytest.mark.parametrize("problem", PROBLEMS)
 N_CLASSES = {"binary": 2, "multiclass": 4, "regression": 0}
 
@@ -30,7 +29,7 @@ def _libraries() -> None:
         pytest.importorskip(library)
 
 
-def table(problem: Problem, n_rows: int = 400, seed: int = 0) -> FitData:
+def table(problem: Problem, n_rows: int = 240, seed: int = 0) -> FitData:
     """Return rows whose target follows one number and one category, with gaps."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, 4)).astype(np.float32)
@@ -140,8 +139,9 @@ def test_a_given_number_of_iterations_is_kept_exactly(learner: Learner) -> None:
 @every_booster
 def test_noise_stops_early(learner: Learner) -> None:
     data = table("regression")
-    noise = np.random.default_rng(1).normal(size=len(data.y) + 100)
-    n_iterations = learner.fit(replace(data, y=noise[100:], y_val=noise[:100]), {}).n_iterations
+    assert data.y_val is not None
+    y_val, y = np.split(np.random.default_rng(1).normal(size=len(data.y_val) + len(data.y)), [len(data.y_val)])
+    n_iterations = learner.fit(replace(data, y=y, y_val=y_val), {}).n_iterations
     assert n_iterations is not None and n_iterations < 60
 
 
@@ -208,11 +208,11 @@ def test_early_stopping_weighs_the_validation_rows(learner: Learner) -> None:
     assert data.X_val is not None and data.y_val is not None
     X_val, y_val = np.vstack([data.X_val] * 2), np.concatenate([data.y_val, -5.0 * data.y_val])
     agree = np.repeat([1.0, 0.0], len(data.y_val))
-    n_iterations = [
-        learner.fit(replace(data, X_val=X_val, y_val=y_val, sample_weight_val=2 * weight), {}).n_iterations
+    n_agreeing, n_contradicting = (
+        learner.fit(replace(data, X_val=X_val, y_val=y_val, sample_weight_val=2 * weight), {}).n_iterations or 0
         for weight in (agree, 1 - agree)
-    ]
-    assert n_iterations[0] > n_iterations[1]
+    )
+    assert n_agreeing > n_contradicting
 
 
 @every_booster
@@ -257,3 +257,41 @@ def test_nothing_is_printed_and_nothing_written(
             learner.fit(data, {}).predict(data.X)
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("problem", "objective"), [("binary", "Logloss"), ("multiclass", "MultiClass"), ("regression", "RMSE")]
+)
+@pytest.mark.parametrize("n_rows", [200, 2000])
+def test_the_learning_rate_is_the_one_that_catboost_would_choose(
+    problem: Problem, objective: str, n_rows: int, tmp_path: Any
+) -> None:
+    import catboost
+
+    class OneIteration:
+        def after_iteration(self, info: Any) -> bool:
+            return False
+
+    data = table(problem, n_rows)
+    reference = catboost.CatBoost({"loss_function": objective, "logging_level": "Silent", "train_dir": str(tmp_path)})
+    reference.fit(data.X, data.y, eval_set=(data.X_val, data.y_val), callbacks=[OneIteration()])
+    # CatBoost rounds what it reports to six digits.
+    assert automatic_learning_rate(len(data.y), problem) == pytest.approx(reference.learning_rate_, abs=1e-6)
+
+
+@every_booster
+def test_wide_tables_are_fitted_on_their_strongest_columns(learner: Learner) -> None:
+    X = np.random.default_rng(0).normal(size=(60, MAX_COLUMNS + 1)).astype(np.float32)
+    y = (X[:, 5] > 0).astype(np.int64)
+    none = np.zeros(X.shape[1], dtype=np.int64)
+    data = FitData(X, y, "binary", 2, none.astype(bool), none, n_iterations=10)
+    model: Any = learner.fit(data, {"learning_rate": 0.3} if learner is not CATBOOST else {"learning_rate_factor": 5.0})
+    assert len(model.columns) == MAX_COLUMNS
+    assert (model.predict(X).argmax(axis=1) == y).mean() > 0.9
+
+
+def test_catboost_fits_a_target_without_noise_to_the_end() -> None:
+    X = np.tile(np.array([[0.0], [1.0]], dtype=np.float32), (50, 1))
+    data = FitData(X, X[:, 0].astype(np.float64), "regression", 0, np.zeros(1, dtype=bool), np.zeros(1, dtype=np.int64))
+    model = CATBOOST.fit(replace(data, n_iterations=300), {"learning_rate_factor": 5.0})
+    np.testing.assert_allclose(model.predict(X), data.y, atol=1e-6)

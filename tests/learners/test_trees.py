@@ -89,7 +89,7 @@ def test_predictions_are_valid_and_better_than_a_constant(learner: Learner, prob
 @every_problem
 def test_a_saved_model_predicts_the_same(learner: Learner, problem: Problem) -> None:
     data = replace(table(problem), n_iterations=20)
-    model = learner.fit(data, quickly(learner))
+    model: Any = learner.fit(data, quickly(learner))
     expected = model.predict(data.X)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(data.X), expected)
     saved = skops.io.dumps(model)
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_model(learner: Learner, problem: Problem) 
 @every_problem
 def test_a_passed_deadline_leaves_one_iteration(learner: Learner, problem: Problem) -> None:
     data = replace(table(problem), deadline=Deadline.after(-1.0))
-    model = learner.fit(data, quickly(learner))
+    model: Any = learner.fit(data, quickly(learner))
     assert len(getattr(model.estimator, "estimators_", [0])) == 1
     assert model.n_iterations == (1 if learner is HIST_GRADIENT_BOOSTING else None)
     assert_valid(model.predict(data.X), data, len(data.X))
@@ -183,15 +183,15 @@ def test_nothing_is_printed(learner: Learner, capfd: pytest.CaptureFixture[str])
 def test_hist_gradient_boosting_does_exactly_the_iterations_given(problem: Problem) -> None:
     data = table(problem)
     for given in (replace(data, n_iterations=17), replace(data, n_iterations=17, X_val=None, y_val=None)):
-        model = HIST_GRADIENT_BOOSTING.fit(given, {})
+        model: Any = HIST_GRADIENT_BOOSTING.fit(given, {})
         assert model.n_iterations == model.estimator.n_iter_ == 17
 
 
 def test_hist_gradient_boosting_keeps_its_best_iteration() -> None:
     data = table("regression")
     assert data.X_val is not None and data.y_val is not None
-    model = HIST_GRADIENT_BOOSTING.fit(data, {})
-    longer = HIST_GRADIENT_BOOSTING.fit(replace(data, n_iterations=model.n_iterations + 20), {})
+    model: Any = HIST_GRADIENT_BOOSTING.fit(data, {})
+    longer: Any = HIST_GRADIENT_BOOSTING.fit(replace(data, n_iterations=model.n_iterations + 20), {})
     staged = [longer.scale.restore(values) for values in longer.estimator.staged_predict(data.X_val)]
     losses = [loss(prediction, data.y_val, "regression") for prediction in staged]
     assert np.argmin(losses) + 1 == model.n_iterations
@@ -206,7 +206,7 @@ def test_growing_in_chunks_gives_what_one_fit_gives() -> None:
     only_numbers = replace(
         data, X=numbers, categorical=np.zeros(3, dtype=bool), n_categories=np.zeros(3, dtype=np.int64)
     )
-    model = HIST_GRADIENT_BOOSTING.fit(only_numbers, {"learning_rate": 0.1, "min_samples_leaf": 5})
+    model: Any = HIST_GRADIENT_BOOSTING.fit(only_numbers, {"learning_rate": 0.1, "min_samples_leaf": 5})
     expected = reference.fit(numbers, data.y).predict(numbers)
     np.testing.assert_allclose(model.predict(numbers), expected, rtol=0, atol=1e-5)
 
@@ -214,7 +214,7 @@ def test_growing_in_chunks_gives_what_one_fit_gives() -> None:
 @every_forest
 @every_problem
 def test_forests_grow_all_their_trees_when_there_is_time(learner: Learner, problem: Problem) -> None:
-    model = learner.fit(table(problem), {"n_estimators": 37})
+    model: Any = learner.fit(table(problem), {"n_estimators": 37})
     assert len(model.estimator.estimators_) == 37
 
 
