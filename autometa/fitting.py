@@ -20,7 +20,7 @@ from autometa.core.budget import Budget, Deadline
 from autometa.core.strategy import Strategy
 from autometa.core.task import Task
 from autometa.ensemble.predictor import FittedPredictor, Member
-from autometa.ensemble.selection import select_ensemble
+from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.isolation import available_bytes
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds
@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 # Greedy selection computes the loss some thousand times; more rows than this would not
 # change what it chooses, only how long it takes.
 _MAX_SELECTION_ROWS = 10_000
+# Ensembles are chosen on this many bootstrap samples of few rows, down to one of many.
+_MAX_BAGS = 20
+_BAGGED_ROWS = 20_000
 # Configurations of an earlier run of the same study that are fitted first.
 _N_RESUMED = 3
 # Cells up to which strategies called quick are.
@@ -259,8 +262,13 @@ def _choose(
     predictions = [np.concatenate([record.predictions[fold] for fold in folds_used])[positions] for record in records]
     seconds = settings.deadline.remaining_s()
     limit = Deadline.after(min(plan.finish_s, seconds) * 0.6) if math.isfinite(seconds) else settings.deadline
-    return select_ensemble(
-        predictions, lambda p: metric.loss(y, p, weight), size=settings.ensemble_size, deadline=limit
+    return select_bagged_ensemble(
+        predictions,
+        lambda rows, p: metric.loss(y[rows], p, None if weight is None else weight[rows]),
+        size=settings.ensemble_size,
+        n_bags=1 if settings.ensemble_size == 1 else max(1, min(_MAX_BAGS, _BAGGED_ROWS // len(y))),
+        rng=np.random.default_rng(child_seed(settings.seed, "bags")),
+        deadline=limit,
     )
 
 

@@ -3,10 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from autometa.core.budget import Deadline
+
+
+def select_bagged_ensemble(
+    predictions: Sequence[np.ndarray],
+    loss: Callable[[np.ndarray, np.ndarray], float],
+    *,
+    size: int,
+    n_bags: int,
+    rng: np.random.Generator,
+    deadline: Deadline,
+) -> np.ndarray:
+    """Return the mean weights of ensembles that are chosen on bootstrap samples of the rows.
+
+    On few rows a single greedy choice follows their noise; the mean over samples spreads
+    the weight over the models between which the rows cannot decide.
+
+    Parameters
+    ----------
+    predictions : sequence of ndarray, each of shape (n_rows,) or (n_rows, n_classes)
+        Out-of-fold predictions of each model on the same rows.
+    loss : callable
+        ``loss(rows, averaged)``: loss of averaged predictions of the rows with these numbers.
+    size : int
+        Rounds of each greedy choice.
+    n_bags : int
+        Number of samples; 1 uses the rows as they are.
+    rng : numpy Generator
+        Draws the samples.
+    deadline : Deadline
+        No choice begins after it, except the first.
+
+    Returns
+    -------
+    ndarray of shape (n_models,)
+        Non-negative weights that sum to 1.
+
+    References
+    ----------
+    Caruana et al. (2004), Ensemble selection from libraries of models. ICML, section 2.3,
+    bags over models; here over rows.
+    """
+    stack = np.stack([np.asarray(p, dtype=np.float64) for p in predictions])
+    n_rows = stack.shape[1]
+    chosen = []
+    for bag in range(n_bags):
+        rows = np.arange(n_rows) if bag == 0 else rng.integers(n_rows, size=n_rows)
+        sample, of_rows = stack[:, rows], partial(loss, rows)
+        chosen.append(select_ensemble(sample, of_rows, size=size, deadline=deadline))
+        if deadline.passed():
+            break
+    return np.mean(chosen, axis=0)
 
 
 def select_ensemble(

@@ -22,6 +22,11 @@ _ENVIRONMENT = {
 }
 
 
+# Allocators reserve address space that they never touch, which counts against the limit:
+# CatBoost up to 1 GiB, and its thread pool deadlocks when a reservation is refused.
+_RESERVED_BYTES = 2 * 2**30
+
+
 def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
     """Prepare this process for evaluations.
 
@@ -29,8 +34,8 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
     ----------
     memory_bytes : int
         Bytes of private memory that it may allocate on top of what it holds after
-        `preload`; more fails with MemoryError. Not enforced where the system lacks
-        ``RLIMIT_DATA`` (Windows, macOS).
+        `preload` and of 2 GiB that allocators reserve; more fails with MemoryError. Not
+        enforced where the system lacks ``RLIMIT_DATA`` (Windows, macOS).
     preload : tuple of str
         Modules to import now, so that their seconds are not charged to the first fit.
     """
@@ -44,7 +49,7 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
     try:
         import resource
 
-        limit = _private_bytes() + memory_bytes
+        limit = _private_bytes() + _RESERVED_BYTES + memory_bytes
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         if hard != resource.RLIM_INFINITY:
             limit = min(limit, hard)

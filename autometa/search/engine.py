@@ -39,6 +39,10 @@ _SHARE_OF_ONE_TRIAL = 0.4
 _SHARE_OF_FIRST_TRIAL = 0.2
 # Learners that keep the deadline are killed only when they are this far over it.
 _GRACE_S = 6.0
+# The others are killed at their limit, plus what importing a library may take.
+_IMPORT_S = 2.0
+# An evaluation of a strategy that was not measured yet is expected to take this share of the search.
+_UNKNOWN_SHARE = 0.05
 _HEARTBEAT_S = 15.0
 # A strategy that failed this often on a task, and never succeeded, is not tried again.
 _MOST_FAILURES = 3
@@ -198,7 +202,7 @@ class Search:
             if job is None:
                 return
             keeps_deadline = job.configuration.strategy in self.strategies_with_deadline
-            kill_after_s = job.limit_s + _GRACE_S if keeps_deadline else job.limit_s
+            kill_after_s = job.limit_s + (_GRACE_S if keeps_deadline else _IMPORT_S)
             handles.append(self.evaluator.submit(job, inline=self._is_inline(job), kill_after_s=kill_after_s))
 
     def _is_inline(self, job: Job) -> bool:
@@ -265,12 +269,8 @@ class Search:
         if not self.budget.has_time_limit:
             return _LONGEST_EVALUATION_S
         left_s = self.deadline.remaining_s()
-        expected_s = self._seconds.predict(strategy, anchor)
-        if not math.isnan(self.first_model_s):
-            if expected_s is None and left_s < 0.08 * self._search_s:
-                return None
-            if expected_s is not None and expected_s > left_s:
-                return None
+        if not math.isnan(self.first_model_s) and self._expected_s(strategy, anchor) > left_s:
+            return None
         share = _SHARE_OF_ONE_TRIAL if any(r.status == "ok" for r in self.records) else _SHARE_OF_FIRST_TRIAL
         n_workers = self.n_jobs if self.plan.use_workers else 1
         share_s = share * self._search_s * min(n_workers, self.n_folds) / self.n_folds
@@ -278,12 +278,18 @@ class Search:
 
     def _fits_in_time(self, configuration: Configuration) -> bool:
         """Whether all folds of a configuration can be expected to end in time."""
-        expected_s = self._seconds.predict(configuration.strategy, 1.0)
-        if expected_s is None or not self.budget.has_time_limit:
+        if not self.budget.has_time_limit or math.isnan(self.first_model_s):
             return True
         n_workers = self.n_jobs if self.plan.use_workers else 1
         rounds = math.ceil(self.n_folds / n_workers)
-        return expected_s * rounds <= self.deadline.remaining_s()
+        return self._expected_s(configuration.strategy, 1.0) * rounds <= self.deadline.remaining_s()
+
+    def _expected_s(self, strategy: str, anchor: Anchor) -> float:
+        """Return the seconds that an evaluation is expected to take."""
+        expected_s = self._seconds.predict(strategy, anchor)
+        if expected_s is not None:
+            return expected_s
+        return 0.1 if strategy in self.quick_strategies else _UNKNOWN_SHARE * self._search_s
 
     # ------------------------------------------------------------------ trials
 

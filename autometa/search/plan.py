@@ -13,7 +13,7 @@ from autometa.core.task import TaskDescription
 _SECONDS_PER_CELL = 2.5e-5
 _SECONDS_PER_FIT = 0.3
 # A search that cannot fit about this many configurations learns little from comparing them.
-_MIN_CONFIGURATIONS = 4
+_MIN_CONFIGURATIONS = 8
 # Processes take seconds to start; below this budget the calling process does all the work.
 MIN_BUDGET_FOR_WORKERS_S = 8.0
 
@@ -66,24 +66,25 @@ def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int |
     cells = task.n_rows * min(task.n_columns, 500) * (max(1, task.n_classes) ** 0.5 if task.n_classes > 2 else 1)
     fit_s = _SECONDS_PER_FIT + _SECONDS_PER_CELL * cells
     affordable = budget.time_s * n_jobs / (_MIN_CONFIGURATIONS * fit_s) if budget.has_time_limit else 5.0
-    most = 8 if task.n_rows < 1000 else 5
-    if budget.has_time_limit and budget.time_s < MIN_BUDGET_FOR_WORKERS_S:
-        most = 5
+    # The fewer the rows, the more the folds' models gain from each of them.
+    fewest, most = (5, 8) if task.n_rows < 1000 else (3, 5)
     if n_folds is not None:
         n_splits, is_holdout = n_folds, False
-    elif affordable >= 3 or task.n_rows < 1000:
-        n_splits, is_holdout = max(3, min(most, math.floor(affordable))), False
+    elif affordable >= 2 or task.n_rows < 1000:
+        n_splits, is_holdout = max(fewest, min(most, math.floor(affordable))), False
     else:
         # 2,500 validation rows compare models well enough; the rest is better spent on training.
         n_splits, is_holdout = max(5, min(10, round(task.n_rows / 2500))), True
     return Plan(
         n_splits=n_splits,
         is_holdout=is_holdout,
-        anchors=(0.125, 1.0) if task.n_rows > 10_000 else (1.0,),
+        # A look at an eighth of the rows costs about a quarter of the whole: it pays when there
+        # is time for enough trials to tell the bad ones by it.
+        anchors=(0.125, 1.0) if task.n_rows > 10_000 and affordable > 3 else (1.0,),
         max_members=_max_members(task.n_rows),
         use_workers=not budget.has_time_limit or budget.time_s >= MIN_BUDGET_FOR_WORKERS_S,
         finish_s=min(3.0, 0.2 + 0.06 * budget.time_s) if budget.has_time_limit else 0.0,
-        refit_share=0.2 if is_holdout else 0.0,
+        refit_share=0.2 if is_holdout and affordable > 1 else 0.0,
     )
 
 

@@ -66,24 +66,30 @@ class TrialRecord:
         return measured[-1].loss if measured else float("nan")
 
 
+# Seconds grow with this power of the rows: less than in proportion, because early stopping
+# and the work per iteration that does not depend on rows take their part.
+_GROWTH = 0.7
+
+
 class ObservedSeconds:
     """Predicts the seconds of an evaluation from those of the same strategy on this task."""
 
     def __init__(self) -> None:
-        self._per_anchor: dict[str, list[float]] = {}
+        self._seconds: dict[str, dict[Anchor, list[float]]] = {}
 
     def add(self, evaluation: Evaluation) -> None:
         """Remember how long an evaluation took."""
-        # Seconds grow about in proportion to the rows; the constant part makes a small
-        # anchor look dearer than it is, which errs on the side of keeping the budget.
-        self._per_anchor.setdefault(evaluation.configuration.strategy, []).append(
-            evaluation.time_s / evaluation.anchor**0.9
-        )
+        of_strategy = self._seconds.setdefault(evaluation.configuration.strategy, {})
+        of_strategy.setdefault(evaluation.anchor, []).append(evaluation.time_s)
 
     def predict(self, strategy: str, anchor: Anchor) -> float | None:
         """Return the expected seconds, None for a strategy that was not measured yet."""
-        seen = self._per_anchor.get(strategy)
-        return None if not seen else float(np.quantile(seen[-12:], 0.7)) * anchor**0.9
+        seen = self._seconds.get(strategy)
+        if not seen:
+            return None
+        nearest = min(seen, key=lambda measured: abs(measured - anchor))
+        seconds = float(np.quantile(seen[nearest][-12:], 0.7))
+        return seconds * (anchor / nearest) ** _GROWTH
 
 
 def usable(records: Sequence[TrialRecord], n_folds: int) -> list[TrialRecord]:
