@@ -170,6 +170,7 @@ class _File(_Table):
     description: str = ""
     source: str = ""
     score: Number = 0.0
+    cost: Annotated[Number, Field(gt=0)] = 1.0
     portfolio: Annotated[list[dict[str, Scalar]], Field(min_length=1)]
     fitness: _Fitness = _Fitness()
     space: dict[str, Annotated[_Float | _Int | _Categorical, Field(discriminator="type")]] = {}
@@ -214,6 +215,7 @@ def _build(file: Path, document: dict[str, Any], faults: Problems) -> Strategy |
         portfolio=tuple(content.portfolio),  # type: ignore[arg-type]  # the strategy completes each
         fitness=Fitness(**{**fitness.model_dump(), "problems": tuple(fitness.problems)}),
         score=content.score,
+        cost=content.cost,
         source=content.source,
         description=content.description,
     )

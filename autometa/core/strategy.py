@@ -72,6 +72,9 @@ class Strategy:
         Problems and sizes that it is fit for.
     score : float
         Prior score of the strategy; a softmax over the scores gives its probability.
+    cost : float
+        Typical seconds of a fit relative to LightGBM's on the same rows, > 0; used until
+        the strategy has been measured on the task.
     source : str
         Where the ranges come from.
     description : str
@@ -92,6 +95,7 @@ class Strategy:
     portfolio: tuple[Configuration, ...] = ()
     fitness: Fitness = field(default_factory=Fitness)
     score: float = 0.0
+    cost: float = 1.0
     source: str = ""
     description: str = ""
 
@@ -101,6 +105,8 @@ class Strategy:
                 "A strategy's name must be letters, digits and underscores and not start with a digit, "
                 f"got {self.name!r}."
             )
+        if not (math.isfinite(self.cost) and self.cost > 0):
+            raise ValueError(f"Strategy {self.name!r}: cost must be a positive number, got {self.cost!r}.")
         if not math.isfinite(self.score):
             raise ValueError(f"Strategy {self.name!r}: score must be a finite number, got {self.score!r}.")
         # A class has `fit` and `get_params` too, but cannot be cloned.

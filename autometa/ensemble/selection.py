@@ -53,9 +53,9 @@ def select_bagged_ensemble(
     n_rows = stack.shape[1]
     chosen = []
     for bag in range(n_bags):
-        rows = np.arange(n_rows) if bag == 0 else rng.integers(n_rows, size=n_rows)
+        rows: np.ndarray = np.arange(n_rows) if bag == 0 else rng.integers(0, n_rows, n_rows)
         sample, of_rows = stack[:, rows], partial(loss, rows)
-        chosen.append(select_ensemble(sample, of_rows, size=size, deadline=deadline))
+        chosen.append(select_ensemble(list(sample), of_rows, size=size, deadline=deadline))
         if deadline.passed():
             break
     return np.mean(chosen, axis=0)

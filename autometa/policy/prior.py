@@ -1,4 +1,4 @@
-"""A policy made by hand: the strategies' own scores and portfolios, adapted to what was measured."""
+"""A policy made by hand: the strategies' own scores, prices and portfolios, adapted to what was measured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Proposal
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
+from autometa.search.records import ObservedSeconds
 
 # A strategy's next portfolio entry competes with the first ones of others at this discount.
 _DISCOUNT_PER_ENTRY = 1.0
+# A trial that is expected to take all of the seconds left loses this much of its score; one that
+# takes a tenth, a tenth of it.
+_PRICE = 2.0
+_HIGHEST_PRICE = 3.0
 # How far a strategy's rank on this task moves its score: times −1 for the worst to +1 for the best.
 _RANK_WEIGHT = 0.75
 
@@ -38,9 +43,10 @@ class PriorPolicy:
             ranked = sorted(best, key=lambda name: best[name])
             for position, name in enumerate(ranked):
                 scores[name] += _RANK_WEIGHT * (1 - 2 * position / (len(ranked) - 1))
+        prices = self._prices(history, remaining_s)
         tried = {evaluation.configuration for evaluation in history}
         queue = [
-            (scores[strategy.name] - _DISCOUNT_PER_ENTRY * position, configuration)
+            (scores[strategy.name] - prices[strategy.name] - _DISCOUNT_PER_ENTRY * position, configuration)
             for strategy in self._strategies
             for position, configuration in enumerate(strategy.portfolio)
             if configuration not in tried
@@ -51,6 +57,16 @@ class PriorPolicy:
             dict(zip(scores, map(float, probabilities), strict=True)),
             tuple(configuration for _, configuration in queue),
         )
+
+    def _prices(self, history: Sequence[Evaluation], remaining_s: float) -> dict[str, float]:
+        """Return what a trial of each strategy costs, in units of the scores."""
+        observed = ObservedSeconds({strategy.name: strategy.cost for strategy in self._strategies}, history)
+        n_folds = 1 + max((evaluation.fold for evaluation in history), default=0)
+        prices = {}
+        for strategy in self._strategies:
+            seconds = (observed.predict(strategy.name, 1.0) or 0.0) * n_folds
+            prices[strategy.name] = min(_HIGHEST_PRICE, _PRICE * seconds / max(remaining_s, 1e-3))
+        return prices
 
 
 def _best_losses(history: Sequence[Evaluation]) -> dict[str, float]:

@@ -41,7 +41,7 @@ _SHARE_OF_FIRST_TRIAL = 0.2
 _GRACE_S = 6.0
 # The others are killed at their limit, plus what importing a library may take.
 _IMPORT_S = 2.0
-# An evaluation of a strategy that was not measured yet is expected to take this share of the search.
+# As long as nothing was measured, an evaluation is expected to take this share of the search.
 _UNKNOWN_SHARE = 0.05
 _HEARTBEAT_S = 15.0
 # A strategy that failed this often on a task, and never succeeded, is not tried again.
@@ -156,7 +156,7 @@ class Search:
         self._start_s = time.monotonic()
         self._search_s = self.deadline.remaining_s()
         self._running: list[_Running] = []
-        self._seconds = ObservedSeconds()
+        self._seconds = ObservedSeconds({strategy.name: strategy.cost for strategy in self.strategies})
         self._first = list(self.first)
         self._n_asked = 0
         self._rng = np.random.default_rng(child_seed(self.seed, "strategy"))
@@ -289,7 +289,7 @@ class Search:
         expected_s = self._seconds.predict(strategy, anchor)
         if expected_s is not None:
             return expected_s
-        return 0.1 if strategy in self.quick_strategies else _UNKNOWN_SHARE * self._search_s
+        return _UNKNOWN_SHARE * self._search_s
 
     # ------------------------------------------------------------------ trials
 

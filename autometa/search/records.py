@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,24 +72,42 @@ _GROWTH = 0.7
 
 
 class ObservedSeconds:
-    """Predicts the seconds of an evaluation from those of the same strategy on this task."""
+    """Predicts the seconds of an evaluation from those measured on this task.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    costs : mapping of str to float
+        Typical seconds of each strategy relative to the others, for those not measured yet.
+    history : iterable of Evaluation
+        What was measured.
+    """
+
+    def __init__(self, costs: Mapping[str, float], history: Iterable[Evaluation] = ()) -> None:
+        self._costs = costs
         self._seconds: dict[str, dict[Anchor, list[float]]] = {}
+        for evaluation in history:
+            self.add(evaluation)
 
     def add(self, evaluation: Evaluation) -> None:
         """Remember how long an evaluation took."""
-        of_strategy = self._seconds.setdefault(evaluation.configuration.strategy, {})
-        of_strategy.setdefault(evaluation.anchor, []).append(evaluation.time_s)
+        if evaluation.status == "ok":
+            of_strategy = self._seconds.setdefault(evaluation.configuration.strategy, {})
+            of_strategy.setdefault(evaluation.anchor, []).append(evaluation.time_s)
 
     def predict(self, strategy: str, anchor: Anchor) -> float | None:
-        """Return the expected seconds, None for a strategy that was not measured yet."""
-        seen = self._seconds.get(strategy)
-        if not seen:
-            return None
+        """Return the expected seconds, None as long as nothing was measured."""
+        if strategy in self._seconds:
+            return self._of(strategy, anchor)
+        # Strategies that took no time to speak of say little about those that do.
+        relative = [self._of(name, anchor) / self._costs[name] for name in self._seconds if self._costs[name] >= 0.5]
+        relative = relative or [self._of(name, anchor) / self._costs[name] for name in self._seconds]
+        return self._costs[strategy] * float(np.median(relative)) if relative else None
+
+    def _of(self, strategy: str, anchor: Anchor) -> float:
+        seen = self._seconds[strategy]
         nearest = min(seen, key=lambda measured: abs(measured - anchor))
         seconds = float(np.quantile(seen[nearest][-12:], 0.7))
-        return seconds * (anchor / nearest) ** _GROWTH
+        return seconds * float(anchor / nearest) ** _GROWTH
 
 
 def usable(records: Sequence[TrialRecord], n_folds: int) -> list[TrialRecord]:
