@@ -35,6 +35,7 @@ from autometa.search.engine import Search, StudyCallback
 from autometa.search.history import SearchHistory, trial_rows
 from autometa.search.plan import Plan, make_plan
 from autometa.search.records import TrialRecord, candidates, usable
+from autometa.search.refit import refit
 from autometa.search.studies import best_configurations, open_study
 from autometa.search.workers import Workers
 
@@ -238,7 +239,18 @@ def _finish(
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
     refitted: set[int] = set()
     if plan.refit_share and search.stop_reason != "interrupted" and settings.budget.has_time_limit:
-        refitted = search.refit([record for record, _ in chosen], settings.deadline.sooner(plan.finish_s / 2))
+        learners = workspace.shared.learners
+        refitted = refit(
+            [record for record, _ in chosen],
+            evaluator=workers,
+            prepare=lambda strategy, fold: _prepare(workspace, learners[strategy], fold),
+            preparation_s=lambda strategy: workspace.expected_s(ALL_ROWS, learners[strategy].view),
+            plan=plan,
+            deadline=settings.deadline.sooner(plan.finish_s / 2),
+            n_jobs=settings.n_jobs,
+            n_threads=1 if plan.use_workers else settings.n_jobs,
+            seed=settings.seed,
+        )
     predictor = _load(chosen, refitted, workspace, task.n_classes)
     return predictor, {record.number: weight for record, weight in chosen}
 

@@ -39,6 +39,5 @@ def _print_table(table: pd.DataFrame) -> None:
     print(table.to_string(index=False, max_colwidth=48, float_format="{:.4g}".format, na_rep="–"))
 
 
-# Workers are spawned and import this file: without the guard each would fit again.
 if __name__ == "__main__":
     main()

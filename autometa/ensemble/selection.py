@@ -53,7 +53,7 @@ def select_bagged_ensemble(
     n_rows = stack.shape[1]
     chosen = []
     for bag in range(n_bags):
-        rows: np.ndarray = np.arange(n_rows) if bag == 0 else rng.integers(0, n_rows, n_rows)
+        rows = np.arange(n_rows) if bag == 0 else np.asarray(rng.integers(0, n_rows, n_rows))
         sample, of_rows = stack[:, rows], partial(loss, rows)
         chosen.append(select_ensemble(list(sample), of_rows, size=size, deadline=deadline))
         if deadline.passed():

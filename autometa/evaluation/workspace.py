@@ -12,6 +12,7 @@ import functools
 import pickle
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,7 @@ class Workspace:
         self._task, self._schema, self._seed = task, schema, seed
         self.shared = Shared(task.y, task.sample_weight, task.problem, task.n_classes, folds, metric, learners)
         self._preparations: dict[tuple[int, View], Preparation] = {}
+        self._seconds: dict[View, float] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="autometa-"))
         try:
             # Metrics and estimators may be defined in a user's script, which plain pickle cannot send.
@@ -122,6 +124,7 @@ class Workspace:
         """Return the preparation of a fold, fitted and applied on the first call only."""
         key = (fold, view)
         if key not in self._preparations:
+            start_s = time.monotonic()
             train = self._task.X.iloc[self.train_rows(fold)]
             preparation = fit_preparation(train, self._schema, view, self._seed)
             X_train = preparation.transform(train)
@@ -133,11 +136,12 @@ class Workspace:
             np.save(f"{stem}-validation.npy", X_validation)
             np.savez(f"{stem}-columns.npz", categorical=preparation.categorical, n_categories=preparation.n_categories)
             self._preparations[key] = preparation
+            self._seconds[view] = time.monotonic() - start_s
         return self._preparations[key]
 
-    def is_prepared(self, fold: int, view: View) -> bool:
-        """Whether `prepare` would return at once."""
-        return (fold, view) in self._preparations
+    def expected_s(self, fold: int, view: View) -> float:
+        """Return the seconds that `prepare` is expected to take: as long as for the last fold, 0 when it is done."""
+        return 0.0 if (fold, view) in self._preparations else self._seconds.get(view, 0.0)
 
     def _rows(self, rows: np.ndarray, preparation: Preparation) -> np.ndarray:
         frame: pd.DataFrame = self._task.X.iloc[rows]

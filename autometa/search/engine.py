@@ -22,7 +22,6 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome
-from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.plan import Plan
 from autometa.search.records import ObservedSeconds, TrialRecord, TrialStatus, candidates
 from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
@@ -475,51 +474,6 @@ class Search:
         if not self.stop_reason:
             logger.warning("the study's storage failed, so the search ends early: %s: %s", type(error).__name__, error)
             self.stop_reason = "the study's storage failed"
-
-    # ------------------------------------------------------------------ refit
-
-    def refit(self, records: Sequence[TrialRecord], deadline: Deadline) -> set[int]:
-        """Fit the configurations of `records` again on all rows, in order, until the deadline.
-
-        Returns
-        -------
-        set of int
-            Numbers of the trials whose refitted model is there.
-        """
-        waiting = list(records)
-        handles: list[Handle] = []
-        refitted: set[int] = set()
-        growth = self.plan.n_splits / (self.plan.n_splits - 1)
-        while waiting or handles:
-            while waiting and len(handles) < (self.n_jobs if self.evaluator.ready else 1):
-                record = waiting.pop(0)
-                full = [e.time_s for e in record.evaluations if e.anchor == 1]
-                if max(full) * growth * 1.15 > deadline.remaining_s():
-                    continue
-                self.prepare(record.configuration.strategy, ALL_ROWS)
-                iterations = list(record.n_iterations.values())
-                job = Job(
-                    record.number,
-                    record.configuration,
-                    1.0,
-                    ALL_ROWS,
-                    self.seed,
-                    max(0.1, deadline.remaining_s()),
-                    math.inf,
-                    1 if self.plan.use_workers else self.n_threads_inline,
-                    # More rows bear somewhat more iterations than the fold fits kept.
-                    round(float(np.mean(iterations)) * growth**0.5) if iterations else None,
-                )
-                handles.append(self.evaluator.submit(job, inline=not self.evaluator.ready, kill_after_s=job.limit_s))
-            if not handles:
-                break
-            if deadline.passed():
-                break
-            for handle, outcome in self.evaluator.wait(handles, in_order=False, timeout_s=deadline.remaining_s()):
-                handles.remove(handle)
-                if outcome.evaluation.status == "ok":
-                    refitted.add(handle.job.trial)
-        return refitted
 
 
 def _placeholder(configuration: Configuration) -> Evaluation:
