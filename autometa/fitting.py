@@ -124,6 +124,12 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     workers = Workers(workspace.folder, settings.n_jobs, _memory_per_worker(task, settings))
     bar = ProgressBar(settings.progress, settings.budget.time_s, settings.budget.n_trials)
 
+    def prepare(strategy: str, fold: int) -> None:
+        workspace.prepare(fold, learners[strategy].view)
+
+    def preparation_s(strategy: str, fold: int) -> float:
+        return workspace.expected_s(fold, learners[strategy].view)
+
     def show(records: Sequence[TrialRecord]) -> None:
         losses = [record.loss for record in records if record.status == "ok"]
         ended = sum(record.status != "running" for record in records)
@@ -137,7 +143,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         policy=PriorPolicy(available),
         strategies=strategies,
         evaluator=workers,
-        prepare=lambda strategy, fold: _prepare(workspace, learners[strategy], fold),
+        prepare=prepare,
+        preparation_s=preparation_s,
         quick_strategies={name for name, learner in learners.items() if learner.is_quick and is_small},
         strategies_with_deadline={name for name, learner in learners.items() if learner.keeps_deadline},
         study=study,
@@ -202,10 +209,6 @@ def _learner(strategy: Strategy) -> Learner:
     return own_learner(strategy.name, strategy.learner)
 
 
-def _prepare(workspace: Workspace, learner: Learner, fold: int) -> None:
-    workspace.prepare(fold, learner.view)
-
-
 def _memory_per_worker(task: Task, settings: Settings) -> int:
     """Return the bytes that one worker may allocate.
 
@@ -239,12 +242,11 @@ def _finish(
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
     refitted: set[int] = set()
     if plan.refit_share and search.stop_reason != "interrupted" and settings.budget.has_time_limit:
-        learners = workspace.shared.learners
         refitted = refit(
             [record for record, _ in chosen],
             evaluator=workers,
-            prepare=lambda strategy, fold: _prepare(workspace, learners[strategy], fold),
-            preparation_s=lambda strategy: workspace.expected_s(ALL_ROWS, learners[strategy].view),
+            prepare=search.prepare,
+            preparation_s=search.preparation_s,
             plan=plan,
             deadline=settings.deadline.sooner(plan.finish_s / 2),
             n_jobs=settings.n_jobs,

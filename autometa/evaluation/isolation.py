@@ -42,6 +42,9 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
     os.environ.update(_ENVIRONMENT)
     # Ctrl-C reaches the whole process group; only the calling process answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The pool's own handler is Python code, which waits for native code to return; the
+    # default ends the process at once, so that a deadline costs no seconds of waiting.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for module in preload:
         # What cannot be imported fails the evaluations that need it, each with its reason.
         with contextlib.suppress(Exception):

@@ -96,6 +96,8 @@ class Search:
         Runs the evaluations.
     prepare : callable
         ``prepare(strategy, fold)`` makes the arrays that evaluations of a strategy read.
+    preparation_s : callable
+        Seconds that ``prepare(strategy, fold)`` is expected to take; 0 when it is done.
     quick_strategies, strategies_with_deadline : set of str
         Strategies whose fits take well under a second, and those that stop by themselves
         in time: the calling process can evaluate them.
@@ -130,6 +132,7 @@ class Search:
     strategies: Sequence[Strategy]
     evaluator: Evaluator
     prepare: Callable[[str, int], None]
+    preparation_s: Callable[[str, int], float]
     quick_strategies: set[str]
     strategies_with_deadline: set[str]
     study: Study
@@ -244,6 +247,9 @@ class Search:
         """Return the next step of a trial as a job, None if the time left is too short for it."""
         anchor, fold = running.steps[running.n_started]
         configuration = running.record.configuration
+        found_one = not math.isnan(self.first_model_s)
+        if found_one and self.preparation_s(configuration.strategy, fold) > self.deadline.remaining_s():
+            return None
         try:
             self.prepare(configuration.strategy, fold)
         except (OSError, MemoryError) as error:

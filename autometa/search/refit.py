@@ -24,7 +24,7 @@ def refit(
     *,
     evaluator: Evaluator,
     prepare: Callable[[str, int], None],
-    preparation_s: Callable[[str], float],
+    preparation_s: Callable[[str, int], float],
     plan: Plan,
     deadline: Deadline,
     n_jobs: int,
@@ -42,7 +42,7 @@ def refit(
     prepare : callable
         ``prepare(strategy, fold)`` makes the arrays that a fit reads.
     preparation_s : callable
-        Seconds that preparing all rows for a strategy is expected to take; 0 when it is done.
+        Seconds that ``prepare(strategy, fold)`` is expected to take; 0 when it is done.
     plan : Plan
         Its folds say how many more rows there are now.
     deadline : Deadline
@@ -68,7 +68,7 @@ def refit(
             record = waiting.pop(0)
             strategy = record.configuration.strategy
             fit_s = max(e.time_s for e in record.evaluations if e.anchor == 1)
-            if (fit_s + preparation_s(strategy)) * growth * _MARGIN > deadline.remaining_s():
+            if (fit_s + preparation_s(strategy, ALL_ROWS)) * growth * _MARGIN > deadline.remaining_s():
                 continue
             prepare(strategy, ALL_ROWS)
             iterations = list(record.n_iterations.values())

@@ -76,6 +76,7 @@ def make_search(evaluator: InstantEvaluator, n_trials: int = 12, seed: int = 0, 
         "strategies": strategies,
         "evaluator": evaluator,
         "prepare": lambda strategy, fold: None,
+        "preparation_s": lambda strategy, fold: 0.0,
         "quick_strategies": set(),
         "strategies_with_deadline": set(),
         "study": open_study(study, None, None, seed=seed, strategies=strategies, task={"n_rows": 100}),
@@ -196,6 +197,18 @@ def test_a_storage_that_fails_in_mid_search_ends_it_with_its_models(monkeypatch:
     search.run()
     assert search.stop_reason == "the study's storage failed"
     assert usable(search.records, 3)
+
+
+def test_a_full_disk_in_mid_search_ends_it_with_its_models() -> None:
+    def prepare(strategy: str, fold: int) -> None:
+        if len(search.records) > 4:
+            raise OSError(28, "No space left on device")
+
+    search = make_search(InstantEvaluator(), n_trials=50, prepare=prepare)
+    search.run()
+    assert search.stop_reason == "the table could not be prepared"
+    assert usable(search.records, 3)
+    assert all(trial.state.is_finished() for trial in search.study.trials)
 
 
 def test_a_study_that_maximises_is_refused() -> None:
