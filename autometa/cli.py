@@ -292,6 +292,8 @@ def _summary(model: AutoMeta) -> str:
     if complete:
         loss = min(trial["loss"] for trial in complete)
         lines.append(f"best trial: {history.metric} {model._metric.score(loss):.5g} (mean over the folds)")
+        score = model._metric.score(history.ensemble_loss)
+        lines.append(f"ensemble:   {history.metric} {score:.5g} (out of fold, on the rows that chose it)")
     return "\n".join(lines)
 
 

@@ -120,6 +120,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             if alone and strategy.name not in alone:
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
+    policy = PriorPolicy(available)
     workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
     workers = Workers(workspace.folder, settings.n_jobs, _memory_per_worker(task, settings))
     bar = ProgressBar(settings.progress, settings.budget.time_s, settings.budget.n_trials)
@@ -140,7 +141,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     )
     search = Search(
         task=description,
-        policy=PriorPolicy(available),
+        policy=policy,
         strategies=strategies,
         evaluator=workers,
         prepare=prepare,
@@ -162,12 +163,12 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     )
     try:
         search.run()
-        predictor, weights = _finish(search, workspace, workers, task, metric, plan, settings)
+        predictor, weights, loss = _finish(search, workspace, workers, task, metric, plan, settings)
     finally:
         workers.stop()
         workspace.close()
         bar.close()
-    probabilities = dict(search.probabilities)
+    probabilities = policy.propose(description, search.history, math.inf).probabilities
     history = SearchHistory(
         metric=metric.name,
         trials=trial_rows(search.records, weights),
@@ -175,6 +176,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             {"name": s.name, "probability": probabilities.get(s.name), "note": reasons.get(s.name, "")}
             for s in strategies
         ],
+        ensemble_loss=loss,
         stop_reason=search.stop_reason,
         first_model_s=search.first_model_s,
         total_s=time.monotonic() - start_s,
@@ -225,8 +227,8 @@ def _memory_per_worker(task: Task, settings: Settings) -> int:
 
 def _finish(
     search: Search, workspace: Workspace, workers: Workers, task: Task, metric: Metric, plan: Plan, settings: Settings
-) -> tuple[FittedPredictor, Mapping[int, float]]:
-    """Return the ensemble of the search's best trials, and the weight of each trial in it."""
+) -> tuple[FittedPredictor, Mapping[int, float], float]:
+    """Return the ensemble of the search's best trials, the weight of each trial in it, and its loss."""
     records = candidates(usable(search.records, len(workspace.shared.folds)), plan.max_members)
     if not records:
         if search.stop_reason == "interrupted":
@@ -236,7 +238,7 @@ def _finish(
     if not common:
         records, common = records[:1], sorted(records[0].predictions)
     with threadpool_limits(limits=1):
-        weights = _choose(records, common, workspace.shared.folds, task, metric, plan, settings)
+        weights, loss = _choose(records, common, workspace.shared.folds, task, metric, plan, settings)
     chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
     total = sum(weight for _, weight in chosen)
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
@@ -254,7 +256,7 @@ def _finish(
             seed=settings.seed,
         )
     predictor = _load(chosen, refitted, workspace, task.n_classes)
-    return predictor, {record.number: weight for record, weight in chosen}
+    return predictor, {record.number: weight for record, weight in chosen}, loss
 
 
 def _choose(
@@ -265,7 +267,8 @@ def _choose(
     metric: Metric,
     plan: Plan,
     settings: Settings,
-) -> np.ndarray:
+) -> tuple[np.ndarray, float]:
+    """Return the weight of each trial, and the loss of the ensemble on the rows that chose it."""
     rows = np.concatenate([folds[fold].validation for fold in folds_used])
     positions = np.arange(len(rows))
     if len(rows) > _MAX_SELECTION_ROWS:
@@ -276,7 +279,7 @@ def _choose(
     predictions = [np.concatenate([record.predictions[fold] for fold in folds_used])[positions] for record in records]
     seconds = settings.deadline.remaining_s()
     limit = Deadline.after(min(plan.finish_s, seconds) * 0.6) if math.isfinite(seconds) else settings.deadline
-    return select_bagged_ensemble(
+    weights = select_bagged_ensemble(
         predictions,
         lambda rows, p: metric.loss(y[rows], p, None if weight is None else weight[rows]),
         size=settings.ensemble_size,
@@ -284,6 +287,7 @@ def _choose(
         rng=np.random.default_rng(child_seed(settings.seed, "bags")),
         deadline=limit,
     )
+    return weights, metric.loss(y, np.tensordot(weights, np.stack(predictions), axes=1), weight)
 
 
 def _load(

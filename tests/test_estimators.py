@@ -94,6 +94,7 @@ def test_the_report_has_a_row_per_strategy_and_probabilities_that_sum_to_one(fit
     assert table["probability"].sum() == pytest.approx(1)
     assert table["n_trials"].sum() == 4
     assert table["weight"].sum() == pytest.approx(1)
+    assert 0 <= fitted.history_.ensemble_loss <= table["best_loss"].max()
 
 
 def test_columns_are_matched_by_name(fitted: AutoMeta) -> None:
@@ -256,12 +257,14 @@ def test_predict_with_another_number_of_columns_is_refused() -> None:
 
 
 @pytest.mark.parametrize("n_rows", [4, 10])
-def test_a_handful_of_rows_is_enough(n_rows: int) -> None:
+@pytest.mark.parametrize("strategies", [["lightgbm"], pytest.param(None, marks=pytest.mark.slow)], ids=["one", "all"])
+def test_a_handful_of_rows_is_enough(n_rows: int, strategies: list[str] | None) -> None:
     X = make_frame(n_rows)
     labels = np.array(["a", "b"] * (n_rows // 2))
-    model = AutoMetaClassifier(n_trials=6, random_state=0, n_jobs=1).fit(X, labels)
+    arguments: dict[str, Any] = {"n_trials": 14 if strategies is None else 2, "strategies": strategies, "n_jobs": 1}
+    model = AutoMetaClassifier(**arguments, random_state=0).fit(X, labels)
     assert model.predict_proba(X).shape == (n_rows, 2)
-    values = AutoMetaRegressor(n_trials=6, random_state=0, n_jobs=1).fit(X, np.arange(n_rows) + 0.5)
+    values = AutoMetaRegressor(**arguments, random_state=0).fit(X, np.arange(n_rows) + 0.5)
     assert np.isfinite(values.predict(X)).all()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -150,7 +150,6 @@ class Search:
 
     records: list[TrialRecord] = field(default_factory=list, init=False)
     history: list[Evaluation] = field(default_factory=list, init=False)
-    probabilities: Mapping[str, float] = field(default_factory=dict, init=False)
     stop_reason: str = field(default="", init=False)
     first_model_s: float = field(default=math.nan, init=False)
 
@@ -329,7 +328,6 @@ class Search:
             return True
         seen = [*self.history, *(_placeholder(r.record.configuration) for r in self._running)]
         proposal = self.policy.propose(self.task, seen, self.deadline.remaining_s())
-        self.probabilities = proposal.probabilities
         given_up = self._given_up()
         for configuration in proposal.configurations:
             if configuration.strategy not in given_up and self._fits_in_time(configuration):

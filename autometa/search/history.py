@@ -24,6 +24,9 @@ class SearchHistory:
     strategies : list of dict
         One per strategy: name, probability (None when it was left out) and `note`, the
         reason why it was left out.
+    ensemble_loss : float
+        Loss of the ensemble on the out-of-fold predictions that chose its weights, thus
+        somewhat optimistic.
     stop_reason : str
         Why the search ended.
     first_model_s : float
@@ -35,6 +38,7 @@ class SearchHistory:
     metric: str
     trials: list[dict[str, Any]] = field(default_factory=list)
     strategies: list[dict[str, Any]] = field(default_factory=list)
+    ensemble_loss: float = math.nan
     stop_reason: str = ""
     first_model_s: float = math.nan
     total_s: float = math.nan
