@@ -85,7 +85,8 @@ class AutoMeta(BaseEstimator):
         Evaluations at a time, each a process with one thread; -1 is one per core.
     memory_limit : float or None, default=None
         GiB that all worker processes together may allocate, > 0; a trial that wants more
-        fails alone. None is 2 GiB + 10 × the frame, within what is free.
+        fails alone. None is 2 GiB + 10 × the frame, within what is free. The limit is on
+        address space, with room of 2 GiB per process for what allocators reserve unused.
     study : optuna.Study or None, default=None
         Study to search in, with your own sampler, pruner and storage; it must minimise.
     storage : str, optuna.storages.BaseStorage or None, default=None

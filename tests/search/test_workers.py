@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
+from optuna.trial import TrialState
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from autometa import AutoMetaRegressor, Strategy
@@ -116,3 +118,60 @@ def test_trials_alone_give_the_same_result_with_workers(seed: int) -> None:
     columns = ["trial", "strategy", "loss", "status", "weight"]
     assert first.leaderboard()[columns].equals(second.leaderboard()[columns])
     assert np.array_equal(first.predict(X), second.predict(X))
+
+
+SCRIPT = """
+import sys
+import numpy as np
+from autometa import AutoMetaRegressor
+
+X = np.random.default_rng(0).normal(size=(300, 4))
+model = AutoMetaRegressor(
+    n_trials=int(sys.argv[2]), cv=2, n_jobs=1, random_state=int(sys.argv[3]), storage=sys.argv[1], study_name="shared",
+    strategies=["ridge", "elastic_net", "lightgbm"],
+)
+print(model.fit(X, X[:, 0]).score(X, X[:, 0]))
+"""
+
+
+def start(script: Path, storage: str, n_trials: int, seed: int) -> subprocess.Popen[str]:
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), storage, str(n_trials), str(seed)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(storage: str) -> int:
+    try:
+        study = optuna.load_study(study_name="shared", storage=storage)
+    except KeyError:
+        return 0
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+
+def test_a_study_whose_process_was_killed_is_gone_on_with(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    process = start(tmp_path / "script.py", storage, 10_000, 0)
+    deadline_s = time.monotonic() + 100
+    while not (tmp_path / "study.db").exists() or finished(storage) < 3:
+        assert time.monotonic() < deadline_s and process.poll() is None
+        time.sleep(0.5)
+    process.kill()
+    process.wait()
+    before = finished(storage)
+    again = start(tmp_path / "script.py", storage, 3, 1)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert float(out) > 0.9
+    assert finished(storage) == before + 3
+
+
+def test_two_fits_can_share_a_study(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    # Created first: two processes that create one database's tables at once is SQLite's race, not ours.
+    optuna.create_study(storage=storage, study_name="shared")
+    processes = [start(tmp_path / f"script{seed}.py", storage, 6, seed) for seed in (0, 1)]
+    for process in processes:
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        assert float(out) > 0.9
+    assert len(optuna.load_study(study_name="shared", storage=storage).trials) >= 12
