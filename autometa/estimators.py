@@ -16,6 +16,7 @@ import joblib
 import numpy as np
 import optuna
 import pandas as pd
+import scipy.sparse
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -208,18 +209,19 @@ class AutoMeta(BaseEstimator):
         schema = Schema.fit(task.X)
         task = replace(task, X=schema.clean(task.X))
 
-        self.n_features_in_ = frame.shape[1]
+        with _verbosity(self.verbose):
+            if target.problem == "regression" and np.ptp(task.y) == 0:
+                fitted = _fit_constant(task, metric, strategies, settings)
+            else:
+                fitted = fit_task(task, schema, metric, strategies, settings)
+        # Only now: a fit that fails leaves the fit before it as it was.
+        self.n_features_in_ = np.shape(X)[1] if scipy.sparse.issparse(X) else frame.shape[1]
         self._keep_names(X)
         self.problem_ = target.problem
         if target.classes is not None:
             self.classes_ = target.classes
         elif hasattr(self, "classes_"):
             del self.classes_
-        with _verbosity(self.verbose):
-            if target.problem == "regression" and np.ptp(task.y) == 0:
-                fitted = _fit_constant(task, metric, strategies, settings)
-            else:
-                fitted = fit_task(task, schema, metric, strategies, settings)
         self._schema, self._metric = schema, metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
         self.history_.total_s = time.monotonic() - start_s
@@ -294,7 +296,8 @@ class AutoMeta(BaseEstimator):
             kept = sample_weight > 0
             if not kept.any():
                 raise ValueError("sample_weight is 0 for every row: at least some rows need a positive weight.")
-            if not kept.all():
+            # A splitter or rows of the user's count the rows as they came.
+            if not kept.all() and (self.cv is None or isinstance(self.cv, (int, np.integer))):
                 frame, values, sample_weight = frame[kept], values[kept], sample_weight[kept]
                 groups = None if groups is None else groups[kept]
                 lost = set(range(target.n_classes)) - set(np.unique(values).tolist()) if target.n_classes else set()
@@ -366,7 +369,7 @@ class AutoMeta(BaseEstimator):
                 UserWarning,
                 stacklevel=3,
             )
-        frame = as_frame(X, names=self._schema.columns, owner=type(self).__name__)
+        frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
         return self.predictor_.predict(self._schema.clean(frame), n_threads)
 
@@ -557,7 +560,10 @@ def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], se
         strategies=strategies,
         task={"problem": "constant"},
     )
-    history = SearchHistory(metric.name, stop_reason="y is constant", first_model_s=0.0)
+    left_out = [{"name": s.name, "probability": None, "note": "left out: y is constant"} for s in strategies]
+    history = SearchHistory(
+        metric.name, strategies=left_out, ensemble_loss=0.0, stop_reason="y is constant", first_model_s=0.0
+    )
     return Fitted(FittedPredictor([member], [NoPreparation()], 0), history, study)
 
 

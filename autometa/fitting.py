@@ -122,7 +122,10 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         available = [strategy for strategy in available if strategy.name not in reasons]
     policy = PriorPolicy(available)
     workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
-    workers = Workers(workspace.folder, settings.n_jobs, _memory_per_worker(task, settings))
+    with_deadline = {name for name, learner in learners.items() if learner.keeps_deadline}
+    quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
+    memory_bytes = _memory_per_worker(task, settings)
+    workers = Workers(workspace.folder, settings.n_jobs, memory_bytes, with_deadline | quick)
     bar = ProgressBar(settings.progress, settings.budget.time_s, settings.budget.n_trials)
 
     def prepare(strategy: str, fold: int) -> None:
@@ -146,8 +149,9 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         evaluator=workers,
         prepare=prepare,
         preparation_s=preparation_s,
-        quick_strategies={name for name, learner in learners.items() if learner.is_quick and is_small},
-        strategies_with_deadline={name for name, learner in learners.items() if learner.keeps_deadline},
+        available={strategy.name for strategy in available},
+        quick_strategies=quick,
+        strategies_with_deadline=with_deadline,
         study=study,
         plan=plan,
         n_folds=len(folds),
@@ -244,8 +248,9 @@ def _finish(
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
     refitted: set[int] = set()
     if plan.refit_share and search.stop_reason != "interrupted" and settings.budget.has_time_limit:
-        refitted = refit(
+        refit(
             [record for record, _ in chosen],
+            refitted,
             evaluator=workers,
             prepare=search.prepare,
             preparation_s=search.preparation_s,
@@ -279,15 +284,23 @@ def _choose(
     predictions = [np.concatenate([record.predictions[fold] for fold in folds_used])[positions] for record in records]
     seconds = settings.deadline.remaining_s()
     limit = Deadline.after(min(plan.finish_s, seconds) * 0.6) if math.isfinite(seconds) else settings.deadline
+
+    def loss(sample: np.ndarray, averaged: np.ndarray) -> float:
+        try:
+            return metric.loss(y[sample], averaged, None if weight is None else weight[sample])
+        except ValueError:
+            # A scorer of the user's may not be defined where a sample lacks a class.
+            return math.inf
+
     weights = select_bagged_ensemble(
         predictions,
-        lambda rows, p: metric.loss(y[rows], p, None if weight is None else weight[rows]),
+        loss,
         size=settings.ensemble_size,
         n_bags=1 if settings.ensemble_size == 1 else max(1, min(_MAX_BAGS, _BAGGED_ROWS // len(y))),
         rng=np.random.default_rng(child_seed(settings.seed, "bags")),
         deadline=limit,
     )
-    return weights, metric.loss(y, np.tensordot(weights, np.stack(predictions), axes=1), weight)
+    return weights, loss(np.arange(len(y)), np.tensordot(weights, np.stack(predictions), axes=1))
 
 
 def _load(

@@ -32,9 +32,10 @@ def leaderboard(history: SearchHistory) -> pd.DataFrame:
             suffix = "" if evaluation["anchor"] == 1 else f"_anchor{evaluation['anchor']:g}"
             row[f"loss_fold{evaluation['fold']}{suffix}"] = evaluation["loss"]
         rows.append(row)
+    columns = ["trial", "strategy", "configuration", "loss", "status", "weight", "time_s", "ended_s", "error"]
+    if not rows:
+        return pd.DataFrame(columns=columns)
     table = pd.DataFrame(rows)
-    if table.empty:
-        return table
     folds = sorted(column for column in table.columns if column.startswith("loss_fold"))
     order = [column for column in table.columns if column not in folds] + folds
     incomplete = (table["status"] != "ok").rename("incomplete")

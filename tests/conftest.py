@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of the code: nothing here depends on seconds.
+settings.register_profile("autometa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("autometa")
 
 
 @pytest.fixture

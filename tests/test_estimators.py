@@ -17,7 +17,7 @@ from optuna.distributions import FloatDistribution
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier, is_regressor
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import make_scorer, mean_absolute_error
+from sklearn.metrics import log_loss, make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -165,6 +165,7 @@ def test_a_constant_regression_target_gives_a_constant_model_and_a_warning() -> 
         model = AutoMetaRegressor(**LINEAR_R).fit(X, np.full(120, 7.0))
     assert (model.predict(X) == 7).all()
     assert model.leaderboard().empty
+    assert (model.report()["note"] == "left out: y is constant").all()
 
 
 # ---------------------------------------------------------------- bad input
@@ -401,6 +402,43 @@ def test_verbose_logs_for_the_duration_of_the_fit(capfd: pytest.CaptureFixture[s
     AutoMetaRegressor(**LINEAR_R, verbose=1).fit(X, make_values(X))
     assert "search ended" in capfd.readouterr().err
     assert not logging.getLogger("autometa").handlers
+
+
+def test_a_fit_that_fails_leaves_the_fit_before_it_as_it_was() -> None:
+    X = make_frame()
+    model = AutoMetaClassifier(**LINEAR_C).fit(X, make_labels(X))
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="gave no fold"):
+        model.set_params(cv=[]).fit(X[["whole"]], np.arange(120) % 3)
+    assert (model.predict(X) == before).all()
+
+
+def test_rows_of_zero_weight_do_not_shift_the_callers_folds() -> None:
+    X = make_frame()
+    weight = np.ones(120)
+    weight[:60] = 0
+    folds = [(np.arange(30, 90), np.arange(90, 120))]
+    model = AutoMetaRegressor(**{**LINEAR_R, "cv": folds}).fit(X, make_values(X), sample_weight=weight)
+    assert model.leaderboard()["status"].tolist() == ["ok"]
+    with pytest.raises(ValueError, match="rows that X does not have"):
+        AutoMetaRegressor(**{**LINEAR_R, "cv": [([0, 1, 2], [500])]}).fit(X, make_values(X))
+
+
+def test_a_scorer_that_needs_every_class_does_not_cost_the_fit() -> None:
+    X = make_frame()
+    y = np.array(["rare"] * 4 + ["a", "b"] * 58)
+    scorer = make_scorer(log_loss, greater_is_better=False, response_method="predict_proba")
+    model = AutoMetaClassifier(**{**LINEAR_C, "n_trials": 2}, metric=scorer).fit(X, y)
+    assert model.predict_proba(X).shape == (120, 3)
+
+
+def test_trials_that_others_queued_for_strategies_left_out_are_passed_over() -> None:
+    X = make_frame()
+    study = optuna.create_study()
+    study.enqueue_trial({"strategy": "logistic_regression"})
+    arguments = {**QUICK, "n_trials": 2, "strategies": ["ridge", "logistic_regression"]}
+    model = AutoMetaRegressor(**arguments, study=study).fit(X, make_values(X))
+    assert set(model.leaderboard()["strategy"]) == {"ridge"}
 
 
 # ---------------------------------------------------------------- own strategies

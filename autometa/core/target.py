@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -65,6 +67,9 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto") -> Target:
     """
     if choice not in PROBLEM_CHOICES:
         raise ValueError(f"problem must be one of {PROBLEM_CHOICES}, got {choice!r}.")
+    if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+        y = y.iloc[:, 0]
+    is_category = isinstance(getattr(y, "dtype", None), pd.CategoricalDtype)
     values = _one_column(y)
     if len(values) != n_rows:
         raise ValueError(
@@ -72,8 +77,11 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto") -> Target:
             "Give one target per row."
         )
     _refuse_missing(values)
-    is_class = _is_classification(values) if choice == "auto" else choice != "regression"
-    return _classes(values, choice) if is_class else _numbers(values)
+    if choice == "auto":
+        is_class = is_category or _is_classification(values)
+    else:
+        is_class = choice != "regression"
+    return _classes(values, choice, is_category) if is_class else _numbers(values)
 
 
 def _one_column(y: Any) -> np.ndarray:
@@ -162,7 +170,7 @@ def _as_numbers(values: np.ndarray) -> np.ndarray | None:
     if values.dtype.kind in "iuf":
         return values.astype(np.float64)
     if values.dtype.kind == "O" and all(
-        isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in values
+        isinstance(v, (Real, Decimal, np.number)) and not isinstance(v, bool) for v in values
     ):
         return values.astype(np.float64)
     return None
@@ -189,8 +197,8 @@ def _numbers(values: np.ndarray) -> Target:
     return Target(numbers, "regression", None)
 
 
-def _classes(values: np.ndarray, choice: ProblemChoice) -> Target:
-    numbers = _as_numbers(values)
+def _classes(values: np.ndarray, choice: ProblemChoice, is_category: bool) -> Target:
+    numbers = None if is_category else _as_numbers(values)
     if numbers is not None and not np.array_equal(numbers, np.round(numbers)):
         raise ValueError(
             "Unknown label type: continuous. Classes were expected, y holds numbers with fractions such as "

@@ -29,7 +29,8 @@ def select_bagged_ensemble(
     predictions : sequence of ndarray, each of shape (n_rows,) or (n_rows, n_classes)
         Out-of-fold predictions of each model on the same rows.
     loss : callable
-        ``loss(rows, averaged)``: loss of averaged predictions of the rows with these numbers.
+        ``loss(rows, averaged)``: loss of averaged predictions of the rows with these numbers;
+        infinite where it is not defined on a sample, which then has no say.
     size : int
         Rounds of each greedy choice.
     n_bags : int
@@ -55,7 +56,8 @@ def select_bagged_ensemble(
     for bag in range(n_bags):
         rows = np.arange(n_rows) if bag == 0 else np.asarray(rng.integers(0, n_rows, n_rows))
         sample, of_rows = stack[:, rows], partial(loss, rows)
-        chosen.append(select_ensemble(list(sample), of_rows, size=size, deadline=deadline))
+        if bag == 0 or np.isfinite(of_rows(sample[0])):
+            chosen.append(select_ensemble(list(sample), of_rows, size=size, deadline=deadline))
         if deadline.passed():
             break
     return np.mean(chosen, axis=0)

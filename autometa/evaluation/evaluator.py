@@ -89,8 +89,12 @@ class Outcome:
 def evaluate(folder: Path, job: Job) -> Outcome:
     """Return the outcome of a job; a learner that fails makes a failed evaluation, not an error."""
     shared = read_shared(folder)
-    # Seconds of importing a library belong to no configuration.
-    importlib.import_module(shared.learners[job.configuration.strategy].library)
+    try:
+        # Before the clock starts: seconds of importing a library belong to no configuration.
+        importlib.import_module(shared.learners[job.configuration.strategy].library)
+    except Exception as error:
+        # Installed but broken, e.g. without a shared library that it needs.
+        return Outcome(failed(job, "failed", _one_line(error), 0.0))
     start_s = time.monotonic()
     deadline = Deadline.after(min(job.limit_s, max(0.0, job.ends_at_s - time.time())))
     try:

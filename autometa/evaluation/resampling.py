@@ -66,8 +66,8 @@ def make_folds(task: Task, n_splits: int, seed: int, *, n_kept: int | None = Non
         n_groups = len(np.unique(task.groups))
         if n_groups < 2:
             raise ValueError("groups holds one group only; at least 2 are needed to validate on groups not trained on.")
-        n_splits = min(n_splits, n_groups)
-        if task.problem == "regression":
+        n_splits = max(2, min(n_splits, n_groups))
+        if task.problem == "regression" or np.bincount(strata).max() < n_splits:
             splitter = GroupKFold(n_splits, shuffle=True, random_state=seed)
         else:
             splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
@@ -97,7 +97,12 @@ def folds_of_splitter(task: Task, cv: Any) -> tuple[Fold, ...]:
         cv = list(cv)
     splitter = check_cv(cv, task.y, classifier=task.problem != "regression")
     labels = task.classes[task.y] if task.classes is not None else task.y
-    folds = tuple(Fold(np.asarray(a), np.asarray(b)) for a, b in splitter.split(task.X, labels, task.groups))
+    rows = np.arange(task.n_rows)
+    try:
+        # Through `rows`, so that masks and negative numbers become row numbers.
+        folds = tuple(Fold(rows[a], rows[b]) for a, b in splitter.split(task.X, labels, task.groups))
+    except IndexError as error:
+        raise ValueError(f"cv={cv!r} names rows that X does not have: {error}.") from error
     if not folds:
         raise ValueError(f"cv={cv!r} gave no fold.")
     for number, fold in enumerate(folds):

@@ -98,6 +98,8 @@ class Search:
         ``prepare(strategy, fold)`` makes the arrays that evaluations of a strategy read.
     preparation_s : callable
         Seconds that ``prepare(strategy, fold)`` is expected to take; 0 when it is done.
+    available : set of str
+        Names of the strategies that suit the task.
     quick_strategies, strategies_with_deadline : set of str
         Strategies whose fits take well under a second, and those that stop by themselves
         in time: the calling process can evaluate them.
@@ -133,6 +135,7 @@ class Search:
     evaluator: Evaluator
     prepare: Callable[[str, int], None]
     preparation_s: Callable[[str, int], float]
+    available: set[str]
     quick_strategies: set[str]
     strategies_with_deadline: set[str]
     study: Study
@@ -308,6 +311,10 @@ class Search:
             if not self._enqueue_next():
                 return None
             trial, configuration = ask_configuration(self.study, self.strategies)
+            while configuration.strategy not in self.available:
+                # Queued by somebody else: the user, another machine, a run that was killed.
+                self.study.tell(trial, state=TrialState.FAIL)
+                trial, configuration = ask_configuration(self.study, self.strategies)
         except Exception as error:
             self._storage_failed(error)
             return None
@@ -473,7 +480,11 @@ class Search:
 
     def _storage_failed(self, error: Exception) -> None:
         """End the search, keeping its models: a storage that is gone must not cost the user the fit."""
-        if isinstance(error, (TypeError, ValueError)) and not isinstance(error, optuna.exceptions.OptunaError):
+        if isinstance(error, optuna.exceptions.UpdateFinishedTrialError):
+            # Another process took this trial for dead, because a long evaluation kept us from
+            # sending heartbeats: its result counts here all the same.
+            return
+        if math.isnan(self.first_model_s) and isinstance(error, (TypeError, ValueError)):
             raise error
         if not self.stop_reason:
             logger.warning("the study's storage failed, so the search ends early: %s: %s", type(error).__name__, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 
@@ -15,12 +16,15 @@ from autometa.search.plan import Plan
 from autometa.search.records import TrialRecord
 from autometa.search.workers import Handle
 
+logger = logging.getLogger(__name__)
+
 # A refit begins only with this much more time than it is expected to take.
 _MARGIN = 1.15
 
 
 def refit(
     records: Sequence[TrialRecord],
+    refitted: set[int],
     *,
     evaluator: Evaluator,
     prepare: Callable[[str, int], None],
@@ -30,13 +34,19 @@ def refit(
     n_jobs: int,
     n_threads: int,
     seed: int,
-) -> set[int]:
+) -> None:
     """Fit the configurations of `records` on all rows, in order, as far as the deadline allows.
+
+    Ctrl-C, a full disk or too little memory end it; the models of the folds are there.
 
     Parameters
     ----------
     records : sequence of TrialRecord
         Trials measured at anchor 1.
+    refitted : set of int
+        Receives the numbers of the trials whose refitted model is there. A model that the
+        deadline cut short of the iterations found with validation rows is not among them:
+        the model of the fold is better.
     evaluator : Evaluator
         Runs the fits.
     prepare : callable
@@ -51,39 +61,33 @@ def refit(
         Fits at a time, and threads of each.
     seed : int
         Seed of the run.
-
-    Returns
-    -------
-    set of int
-        Numbers of the trials whose refitted model is there. A model that the deadline cut
-        short of the iterations found with validation rows is not among them: the model of
-        the fold is better.
     """
     waiting = list(records)
     handles: list[Handle] = []
-    refitted: set[int] = set()
     growth = plan.n_splits / (plan.n_splits - 1)
-    while waiting or handles:
-        while waiting and len(handles) < (n_jobs if evaluator.ready else 1):
-            record = waiting.pop(0)
-            strategy = record.configuration.strategy
-            fit_s = max(e.time_s for e in record.evaluations if e.anchor == 1)
-            if (fit_s + preparation_s(strategy, ALL_ROWS)) * growth * _MARGIN > deadline.remaining_s():
-                continue
-            prepare(strategy, ALL_ROWS)
-            iterations = list(record.n_iterations.values())
-            # More rows bear somewhat more iterations than the fold fits kept.
-            n_iterations = round(float(np.mean(iterations)) * growth**0.5) if iterations else None
-            limit_s = max(0.1, deadline.remaining_s())
-            job = Job(
-                record.number, record.configuration, 1.0, ALL_ROWS, seed, limit_s, math.inf, n_threads, n_iterations
-            )
-            handles.append(evaluator.submit(job, inline=not evaluator.ready, kill_after_s=limit_s))
-        if not handles or deadline.passed():
-            break
-        for handle, outcome in evaluator.wait(handles, in_order=False, timeout_s=deadline.remaining_s()):
-            handles.remove(handle)
-            wanted = handle.job.n_iterations or 0
-            if outcome.evaluation.status == "ok" and (outcome.n_iterations or wanted) >= wanted:
-                refitted.add(handle.job.trial)
-    return refitted
+    try:
+        while waiting or handles:
+            while waiting and len(handles) < (n_jobs if evaluator.ready else 1):
+                record = waiting.pop(0)
+                strategy = record.configuration.strategy
+                fit_s = max(e.time_s for e in record.evaluations if e.anchor == 1)
+                if (fit_s + preparation_s(strategy, ALL_ROWS)) * growth * _MARGIN > deadline.remaining_s():
+                    continue
+                prepare(strategy, ALL_ROWS)
+                iterations = list(record.n_iterations.values())
+                # More rows bear somewhat more iterations than the fold fits kept.
+                n_iterations = round(float(np.mean(iterations)) * growth**0.5) if iterations else None
+                limit_s = max(0.1, deadline.remaining_s())
+                job = Job(
+                    record.number, record.configuration, 1.0, ALL_ROWS, seed, limit_s, math.inf, n_threads, n_iterations
+                )
+                handles.append(evaluator.submit(job, inline=not evaluator.ready, kill_after_s=limit_s))
+            if not handles or deadline.passed():
+                break
+            for handle, outcome in evaluator.wait(handles, in_order=False, timeout_s=deadline.remaining_s()):
+                handles.remove(handle)
+                wanted = handle.job.n_iterations or 0
+                if outcome.evaluation.status == "ok" and (outcome.n_iterations or wanted) >= wanted:
+                    refitted.add(handle.job.trial)
+    except (KeyboardInterrupt, OSError, MemoryError) as error:
+        logger.warning("fitting again on all rows ended early: %r", error)

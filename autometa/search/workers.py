@@ -44,27 +44,37 @@ class Workers:
         Evaluations at a time.
     memory_bytes : int
         What one evaluation may allocate.
+    inline_strategies : set of str
+        What the calling process may evaluate where no process can be started.
     """
 
-    def __init__(self, folder: Path, n_workers: int, memory_bytes: int) -> None:
+    def __init__(self, folder: Path, n_workers: int, memory_bytes: int, inline_strategies: set[str]) -> None:
         self._folder = folder
         self._n_workers = n_workers
         self._memory_bytes = memory_bytes
+        self._inline_strategies = inline_strategies
+        self._unusable = False
         self._pool: ProcessPool | None = None
         self._first_answer: Future[int] | None = None
 
     def start(self) -> None:
         """Start the processes without waiting for them."""
-        if self._pool is None:
+        if self._pool is None and not self._unusable:
             # Loky's context starts fresh processes that do not run the user's script again,
             # so `fit` works in scripts without an `if __name__ == "__main__"` guard.
-            self._pool = ProcessPool(
+            pool = ProcessPool(
                 max_workers=self._n_workers,
                 context=get_context("loky"),
                 initializer=limit_process,
                 initargs=(self._memory_bytes, _PRELOAD),
             )
-            self._first_answer = self._pool.schedule(os.getpid)
+            try:
+                self._first_answer = pool.schedule(os.getpid)
+                self._pool = pool
+            except Exception as error:
+                # Too little memory, no semaphores, no right to start processes …
+                logger.warning("worker processes cannot be started (%r); evaluating in this process", error)
+                self._unusable = True
 
     @property
     def ready(self) -> bool:
@@ -85,14 +95,20 @@ class Workers:
         """
         if inline:
             return Handle(job, None)
-        self.start()
-        assert self._pool is not None
-        try:
-            return Handle(job, self._pool.schedule(evaluate, args=(self._folder, job), timeout=kill_after_s))
-        except RuntimeError as error:
-            # Processes cannot be started here, e.g. for lack of memory or rights.
-            logger.warning("worker processes cannot be used (%s); evaluating in this process", error)
+        for _ in range(2):
+            self.start()
+            if self._pool is None:
+                break
+            try:
+                return Handle(job, self._pool.schedule(evaluate, args=(self._folder, job), timeout=kill_after_s))
+            except RuntimeError as error:
+                logger.warning("the worker processes died (%s); starting others", error)
+                self.stop()
+        if job.configuration.strategy in self._inline_strategies:
             return Handle(job, None)
+        future: Future[Outcome] = Future()
+        future.set_result(Outcome(failed(job, "failed", "needs a worker process, and none can be started", 0.0)))
+        return Handle(job, future)
 
     def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
         """Return jobs that are done, at least one unless `timeout_s` passes first.
@@ -125,7 +141,7 @@ class Workers:
             self._pool.stop()
             with contextlib.suppress(FutureTimeoutError):
                 self._pool.join(timeout=2)
-            self._pool = None
+            self._pool = self._first_answer = None
 
 
 def _outcome(handle: Handle) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from autometa.core.target import read_target
         ([0.0, 1.0] * 10, "binary"),
         (pd.Series(["x", "y"] * 10, dtype="category"), "binary"),
         (pd.Series([1, 2] * 10, dtype="Int64"), "binary"),
+        (pd.Series([1, 2, 3] * 10, dtype="category"), "multiclass"),
+        (pd.DataFrame({"y": pd.Categorical([0.5, 1.5, 2.5] * 10)}), "multiclass"),
+        ([Decimal("0.5") * i for i in range(20)], "regression"),
         (pd.Series([True, False] * 10, dtype="boolean"), "binary"),
         (np.linspace(0.1, 1, 20), "regression"),
         (np.arange(1000), "regression"),

@@ -63,6 +63,11 @@ def test_groups_are_never_split(regression: bool) -> None:
         assert not set(groups[fold.train]) & set(groups[fold.validation])
 
 
+def test_few_rows_in_groups_still_give_folds() -> None:
+    task = make_task(np.repeat(np.arange(5), 2), groups=np.arange(10) % 4)
+    assert len(make_folds(task, 5, seed=0)) >= 2
+
+
 def test_one_group_is_refused() -> None:
     with pytest.raises(ValueError, match="one group only"):
         make_folds(make_task(np.arange(10.0), np.zeros(10)), 3, seed=0)
