@@ -113,7 +113,7 @@ def _fitted(learner: Learner, problem: str, **parameters: Any) -> tuple[AutoMeta
     }
     trial |= {"weight": 1.0, "time_s": 0.2, "ended_s": 1.0, "error": "", "evaluations": []}
     strategies = [{"name": "a", "probability": 1.0, "note": ""}, {"name": "b", "probability": None, "note": "left out"}]
-    model.history_ = SearchHistory(model._metric.name, [trial], strategies, "n_trials", 0.5, 1.5)
+    model.history_ = SearchHistory(model._metric.name, [trial], strategies, "n_trials", 0.5, 1.5, 0.25)
     model.study_ = None
     return model, X
 

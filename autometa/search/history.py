@@ -24,24 +24,24 @@ class SearchHistory:
     strategies : list of dict
         One per strategy: name, probability (None when it was left out) and `note`, the
         reason why it was left out.
-    ensemble_loss : float
-        Loss of the ensemble on the out-of-fold predictions that chose its weights, thus
-        somewhat optimistic.
     stop_reason : str
         Why the search ended.
     first_model_s : float
         Seconds from the start of the fit to the first usable model.
     total_s : float
         Seconds of the whole fit.
+    ensemble_loss : float
+        Loss of the ensemble on the out-of-fold predictions that chose its weights, thus
+        somewhat optimistic.
     """
 
     metric: str
     trials: list[dict[str, Any]] = field(default_factory=list)
     strategies: list[dict[str, Any]] = field(default_factory=list)
-    ensemble_loss: float = math.nan
     stop_reason: str = ""
     first_model_s: float = math.nan
     total_s: float = math.nan
+    ensemble_loss: float = math.nan
 
 
 def trial_rows(records: Sequence[TrialRecord], weights: Mapping[int, float]) -> list[dict[str, Any]]:

@@ -64,15 +64,11 @@ def make_data() -> tuple[np.ndarray, np.ndarray]:
 def test_a_rogue_trial_fails_alone(how: str, status: set[str], arguments: dict[str, Any]) -> None:
     X, y = make_data()
     strategies = [Strategy("rogue", Rogue(how), score=0.9), "ridge", "lightgbm"]
-    start_s = time.monotonic()
     model = AutoMetaRegressor(strategies=strategies, cv=2, n_jobs=2, random_state=0, **arguments).fit(X, y)
-    seconds = time.monotonic() - start_s
     trials = model.leaderboard()
     assert set(trials.loc[trials["strategy"] == "rogue", "status"]) <= status
     assert (trials["strategy"] == "rogue").any()
     assert model.score(X, y) > 0.9
-    if "time_budget" in arguments:
-        assert seconds < 1.05 * arguments["time_budget"] + 2
 
 
 def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
