@@ -15,9 +15,6 @@ WEIGHTS = (
 )
 # A check that fails for a reason belongs here, with the reason; the test fails when one passes.
 EXPECTED_FAILURES = {
-    "check_dataframe_column_names_consistency": (
-        "columns in another order are matched by name instead of refused: predictions are right, not an error"
-    ),
     "check_sample_weight_equivalence_on_dense_data": WEIGHTS,
     "check_sample_weight_equivalence_on_sparse_data": WEIGHTS,
 }
