@@ -207,6 +207,7 @@ class Search:
                 return
             keeps_deadline = job.configuration.strategy in self.strategies_with_deadline
             kill_after_s = job.limit_s + (_GRACE_S if keeps_deadline else _IMPORT_S)
+            kill_after_s = min(kill_after_s, _LONGEST_EVALUATION_S)
             handles.append(self.evaluator.submit(job, inline=self._is_inline(job), kill_after_s=kill_after_s))
 
     def _is_inline(self, job: Job) -> bool:
@@ -274,7 +275,8 @@ class Search:
     def _limit_s(self, strategy: str, anchor: Anchor) -> float | None:
         """Return the seconds that an evaluation may take, None if it would not end in time."""
         if not self.budget.has_time_limit:
-            return _LONGEST_EVALUATION_S
+            # Learners that pace themselves by the clock would differ from run to run.
+            return math.inf
         left_s = self.deadline.remaining_s()
         if not math.isnan(self.first_model_s) and self._expected_s(strategy, anchor) > left_s:
             return None
