@@ -467,11 +467,8 @@ class AutoMeta(BaseEstimator):
         return hasattr(self, "predictor_")
 
 
-class AutoMetaClassifier(ClassifierMixin, AutoMeta):
-    """AutoMeta for targets that are classes, whatever their dtype.
-
-    Takes the parameters of `AutoMeta`, without `problem`.
-    """
+class _KnownProblem(AutoMeta):
+    """AutoMeta without the parameter `problem`."""
 
     def __init__(
         self,
@@ -493,7 +490,16 @@ class AutoMetaClassifier(ClassifierMixin, AutoMeta):
         verbose: int = 0,
     ) -> None:
         # scikit-learn reads the parameters from this signature, so it is written out.
-        _set_parameters(self, locals())
+        for name, value in locals().copy().items():
+            if name != "self":
+                setattr(self, name, value)
+
+
+class AutoMetaClassifier(ClassifierMixin, _KnownProblem):
+    """AutoMeta for targets that are classes, whatever their dtype.
+
+    Takes the parameters of `AutoMeta`, without `problem`.
+    """
 
     def _problem_choice(self) -> ProblemChoice:
         return "classification"
@@ -503,32 +509,11 @@ class AutoMetaClassifier(ClassifierMixin, AutoMeta):
         return AutoMeta.score(self, X, y, sample_weight)
 
 
-class AutoMetaRegressor(RegressorMixin, AutoMeta):
+class AutoMetaRegressor(RegressorMixin, _KnownProblem):
     """AutoMeta for targets that are amounts.
 
     Takes the parameters of `AutoMeta`, without `problem`.
     """
-
-    def __init__(
-        self,
-        *,
-        time_budget: float | None = None,
-        n_trials: int | None = None,
-        metric: str | Callable[..., Any] = "auto",
-        strategies: Sequence[str | Path | Strategy] | None = None,
-        cv: Any = None,
-        ensemble_size: int = 40,
-        n_jobs: int | None = -1,
-        memory_limit: float | None = None,
-        study: Study | None = None,
-        storage: str | BaseStorage | None = None,
-        study_name: str | None = None,
-        callbacks: Sequence[Callable[..., Any]] = (),
-        random_state: int | np.random.RandomState | None = None,
-        progress: bool | None = None,
-        verbose: int = 0,
-    ) -> None:
-        _set_parameters(self, locals())
 
     def _problem_choice(self) -> ProblemChoice:
         return "regression"
@@ -536,12 +521,6 @@ class AutoMetaRegressor(RegressorMixin, AutoMeta):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R², or the metric that was asked for; see `AutoMeta.score`."""
         return AutoMeta.score(self, X, y, sample_weight)
-
-
-def _set_parameters(estimator: AutoMeta, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        if name not in ("self", "__class__"):
-            setattr(estimator, name, value)
 
 
 def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:

@@ -16,13 +16,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cloudpickle
 import numpy as np
 import pandas as pd
 
-from autometa.core.task import Task
+from autometa.core.task import Problem, Task
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold
 from autometa.learners.base import Learner, Model, View
@@ -39,8 +38,14 @@ class Shared:
 
     Parameters
     ----------
-    task : Task
-        The task, with an empty frame: the rows are in the prepared arrays.
+    y : ndarray of shape (n_rows,)
+        Class codes or values of all rows.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Weights of all rows.
+    problem : {"binary", "multiclass", "regression"}
+        Kind of the target.
+    n_classes : int
+        Number of classes; 0 for regression.
     folds : tuple of Fold
         Row numbers of each fold.
     metric : Metric
@@ -51,7 +56,7 @@ class Shared:
 
     y: np.ndarray
     sample_weight: np.ndarray | None
-    problem: Any
+    problem: Problem
     n_classes: int
     folds: tuple[Fold, ...]
     metric: Metric
