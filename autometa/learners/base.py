@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -57,6 +57,9 @@ class FitData:
     n_iterations : int or None
         Exact number of iterations for learners that stop early, known from an earlier
         fit with validation rows; None lets the learner decide.
+    keep_stages : bool
+        Whether a model that could not tell its stages otherwise keeps them, for
+        `StagedModel.staged_predict`; the model itself is the same either way.
     """
 
     X: np.ndarray
@@ -74,17 +77,43 @@ class FitData:
     n_threads: int = 1
     deadline: Deadline = Deadline(math.inf)
     n_iterations: int | None = None
+    keep_stages: bool = False
 
 
 class Model(Protocol):
     """A fitted learner."""
 
-    n_iterations: int | None
-    """Iterations kept after early stopping; None for learners without iterations."""
+    @property
+    def n_iterations(self) -> int | None:
+        """Iterations kept after early stopping; None for learners without iterations."""
+        ...
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
         ...
+
+
+@runtime_checkable
+class StagedModel(Model, Protocol):
+    """A fitted learner with iterations that can tell what fewer of them would have predicted."""
+
+    def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield a number of iterations and what `predict` would return after them: after 1, 2, 4, … of them.
+
+        The last stage is the largest power of two below `n_iterations`; the model itself is not among the stages.
+        """
+        ...
+
+
+def stages_before(n_iterations: int) -> list[int]:
+    """Return the powers of two below `n_iterations`.
+
+    Examples
+    --------
+    >>> stages_before(9), stages_before(8), stages_before(1)
+    ([1, 2, 4, 8], [1, 2, 4], [])
+    """
+    return [2**k for k in range((n_iterations - 1).bit_length())]
 
 
 class FitFunction(Protocol):

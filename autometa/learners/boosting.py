@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,7 +20,7 @@ import pandas as pd
 
 from autometa.core.space import Value
 from autometa.core.task import Problem
-from autometa.learners.base import FitData, Learner, Model
+from autometa.learners.base import FitData, Learner, Model, stages_before
 from autometa.learners.constant import ConstantModel
 from autometa.learners.early_stopping import EarlyStopping, iterations_to_do, stops_early
 from autometa.learners.numeric import TargetScale
@@ -66,18 +66,28 @@ class BoostedModel(ABC, Generic[Serialised]):
         self.n_categories = np.array(data.n_categories)
         self.scale = scale
         self.columns = columns
-        self.n_iterations: int | None = n_iterations
+        self.n_iterations: int = n_iterations
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_booster"}
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
+        return self._predict(self._rows(X, n_threads), self.n_iterations, n_threads)
+
+    def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (n, what `predict` would return with the first n iterations only) for n = 1, 2, 4, …."""
+        rows = self._rows(X, n_threads)
+        for n_iterations in stages_before(self.n_iterations):
+            yield n_iterations, self._predict(rows, n_iterations, n_threads)
+
+    def _rows(self, X: np.ndarray, n_threads: int) -> Any:
+        return self._as_rows(X if self.columns is None else X[:, self.columns], n_threads)
+
+    def _predict(self, rows: Any, n_iterations: int, n_threads: int) -> np.ndarray:
         if "_booster" not in self.__dict__:
             self._booster = self._load()
-        if self.columns is not None:
-            X = X[:, self.columns]
-        raw = np.asarray(self._raw_predict(X, n_threads), dtype=np.float64)
+        raw = np.asarray(self._raw_predict(rows, n_iterations, n_threads), dtype=np.float64)
         if self.scale is not None:
             return self.scale.restore(raw)
         if self.problem == "binary":
@@ -90,8 +100,12 @@ class BoostedModel(ABC, Generic[Serialised]):
         """Return the library's booster."""
 
     @abstractmethod
-    def _raw_predict(self, X: np.ndarray, n_threads: int) -> np.ndarray:
-        """Return what the booster predicts: one column for binary problems and regression."""
+    def _as_rows(self, X: np.ndarray, n_threads: int) -> Any:
+        """Return the rows as the library takes them."""
+
+    @abstractmethod
+    def _raw_predict(self, rows: Any, n_iterations: int, n_threads: int) -> np.ndarray:
+        """Return what the first iterations predict: one column for binary problems and regression."""
 
 
 def _target(y: np.ndarray, scale: TargetScale | None) -> np.ndarray:
@@ -119,8 +133,11 @@ class LightGBMModel(BoostedModel[str]):
 
         return lightgbm.Booster(model_str=self.serialised)
 
-    def _raw_predict(self, X: np.ndarray, n_threads: int) -> np.ndarray:
-        return self._booster.predict(X, num_threads=n_threads)
+    def _as_rows(self, X: np.ndarray, n_threads: int) -> np.ndarray:
+        return X
+
+    def _raw_predict(self, rows: np.ndarray, n_iterations: int, n_threads: int) -> np.ndarray:
+        return self._booster.predict(rows, num_iteration=n_iterations, num_threads=n_threads)
 
 
 def fit_lightgbm(data: FitData, parameters: Mapping[str, Value]) -> LightGBMModel:
@@ -195,11 +212,15 @@ class CatBoostModel(BoostedModel[bytes]):
 
         return catboost.CatBoost().load_model(blob=self.serialised)
 
-    def _raw_predict(self, X: np.ndarray, n_threads: int) -> np.ndarray:
-        pool = _pool(X, self.categorical, self.n_categories)
+    def _as_rows(self, X: np.ndarray, n_threads: int) -> Any:
+        return _pool(X, self.categorical, self.n_categories)
+
+    def _raw_predict(self, rows: Any, n_iterations: int, n_threads: int) -> np.ndarray:
         if self.problem == "regression":
-            return self._booster.predict(pool, thread_count=n_threads)
-        probabilities = self._booster.predict(pool, prediction_type="Probability", thread_count=n_threads)
+            return self._booster.predict(rows, ntree_end=n_iterations, thread_count=n_threads)
+        probabilities = self._booster.predict(
+            rows, prediction_type="Probability", ntree_end=n_iterations, thread_count=n_threads
+        )
         return probabilities[:, 1] if self.problem == "binary" else probabilities
 
 
@@ -262,6 +283,9 @@ def _catboost_settings(data: FitData) -> dict[str, Any]:
         "boosting_type": "Plain",
         "max_ctr_complexity": 1,
         "border_count": min(128, _n_bins(data.X.shape[1])),
+        # Left alone, CatBoost takes 1 for two classes below 200 iterations, and a refit of so few would
+        # not be the model that was stopped there.
+        "leaf_estimation_iterations": 10 if data.problem == "binary" else 1,
         "thread_count": data.n_threads,
         "random_seed": data.seed,
         "allow_const_label": True,
@@ -339,15 +363,16 @@ class XGBoostModel(BoostedModel[bytes]):
 
         return xgboost.Booster(model_file=bytearray(self.serialised))
 
-    def _raw_predict(self, X: np.ndarray, n_threads: int) -> np.ndarray:
+    def _as_rows(self, X: np.ndarray, n_threads: int) -> Any:
         import xgboost
 
         known = _known_categories(X, self.categorical, self.n_categories)
-        return self._booster.predict(
-            xgboost.DMatrix(
-                known, feature_types=_feature_types(self.categorical), enable_categorical=True, nthread=n_threads
-            )
+        return xgboost.DMatrix(
+            known, feature_types=_feature_types(self.categorical), enable_categorical=True, nthread=n_threads
         )
+
+    def _raw_predict(self, rows: Any, n_iterations: int, n_threads: int) -> np.ndarray:
+        return self._booster.predict(rows, iteration_range=(0, n_iterations))
 
 
 def fit_xgboost(data: FitData, parameters: Mapping[str, Value]) -> XGBoostModel:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from autometa.core.space import Value
-from autometa.learners.base import FitData, Learner
+from autometa.learners.base import FitData, Learner, stages_before
 from autometa.learners.numeric import TargetScale, bounded, outputs, torch_threads
 
 MOST_OPERATIONS = 2.0e11
@@ -86,6 +86,9 @@ class NeuralNetworkModel:
         Epochs trained until these arrays.
     """
 
+    # Not in __init__: a model that was pickled, and so lost its stages, finds this None.
+    _stages: dict[int, NeuralNetworkModel] | None = None
+
     def __init__(
         self,
         weights: list[np.ndarray],
@@ -104,7 +107,10 @@ class NeuralNetworkModel:
         self.plain = plain
         self.embedding = embedding
         self.scale = scale
-        self.n_iterations: int | None = n_iterations
+        self.n_iterations: int = n_iterations
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_stages"}
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values within the range seen in training."""
@@ -113,6 +119,24 @@ class NeuralNetworkModel:
         for i in range(0, len(X), _CHUNK_ROWS):
             scores[i : i + _CHUNK_ROWS] = self._forward(X[i : i + _CHUNK_ROWS])
         return outputs(scores, None) if self.scale is None else self.scale.restore(scores[:, 0], margin=0.0)
+
+    def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (n, what the training would have returned had it been stopped after n epochs) for n = 1, 2, 4, ….
+
+        Its schedules are those of the whole training: a fit of n epochs would have gone through all of them.
+
+        Raises
+        ------
+        ValueError
+            If the model kept no stages: fitted without ``keep_stages``, or pickled since.
+        """
+        if self._stages is None:
+            raise ValueError(
+                "The network has no stages: they are kept by a fit with FitData.keep_stages=True, "
+                "until the model is pickled. Fit it again, and predict with it before it is sent or saved."
+            )
+        for n_epochs, stage in self._stages.items():
+            yield n_epochs, stage.predict(X, n_threads)
 
     def _forward(self, X: np.ndarray) -> np.ndarray:
         hidden = np.asarray(X, dtype=np.float32)
@@ -204,6 +228,10 @@ class _Network:
     def tensors(self) -> list[Any]:
         """Return all parameters."""
         return [*self.embedding, self.column_factor, *self.weights, *self.biases]
+
+    def snapshot(self) -> list[np.ndarray]:
+        """Return copies of `tensors()`."""
+        return [tensor.detach().numpy().copy() for tensor in self.tensors()]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the groups of the optimiser with their factors of the learning rate."""
@@ -337,7 +365,8 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
     learning_rate = settings.learning_rate * (_REGRESSION_FACTOR if is_regression else 1.0)
     dropout = _Dropout(generator) if settings.dropout > 0 else None
     monitor = _Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
-    best = [t.detach().numpy().copy() for t in network.tensors()]
+    best = network.snapshot()
+    stages: dict[int, NeuralNetworkModel] = {}
     best_loss, best_epoch, best_share, epoch = math.inf, 1, 0.0, 0
     checkpoints = list(pairwise(_CYCLE_ENDS))
     while not progress.finished():
@@ -366,17 +395,23 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
             # On a tie the later epoch, which has seen more of the schedule, is kept.
             if val_loss <= best_loss:
                 best_loss, best_epoch, best_share = val_loss, epoch, progress.share()
-                best = [t.detach().numpy().copy() for t in network.tensors()]
+                best = network.snapshot()
             if checkpoints and progress.share() >= checkpoints[0][1]:
                 before, _ = checkpoints.pop(0)
                 # A whole cycle of the learning rate brought nothing: the longer ones that follow only overfit more.
                 if best_share <= before:
                     break
+        if data.keep_stages and epoch.bit_count() == 1:
+            arrays, n_trained = (network.snapshot(), epoch) if monitor is None else (best, best_epoch)
+            stages[epoch] = network.to_model(arrays, scale, n_trained)
     if monitor is None:
-        best, best_epoch = [t.detach().numpy() for t in network.tensors()], max(epoch, 1)
+        best, best_epoch = network.snapshot(), max(epoch, 1)
     if not all(np.isfinite(array).all() for array in best):
         raise FloatingPointError(f"The training diverged; learning_rate={settings.learning_rate} is too large here.")
-    return network.to_model(best, scale, best_epoch)
+    model = network.to_model(best, scale, best_epoch)
+    if data.keep_stages:
+        model._stages = {n: stages[n] for n in stages_before(best_epoch)}
+    return model
 
 
 def coslog4(t: float) -> float:

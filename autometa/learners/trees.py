@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from autometa.core.budget import Deadline
 from autometa.core.space import Value
-from autometa.learners.base import FitData, Learner
+from autometa.learners.base import FitData, Learner, stages_before
 from autometa.learners.early_stopping import iterations_to_do, stops_early
 from autometa.learners.numeric import TargetScale
 from autometa.learners.screening import screened
@@ -49,7 +50,7 @@ class HistogramModel:
         self.estimator = estimator
         self.scale = scale
         self.columns = columns
-        self.n_iterations: int | None = int(estimator.n_iter_)
+        self.n_iterations: int = int(estimator.n_iter_)
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
@@ -59,6 +60,14 @@ class HistogramModel:
             if self.scale is not None:
                 return self.scale.restore(self.estimator.predict(X))
             return self.estimator.predict_proba(X)
+
+    def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (n, what `predict` would return with the first n iterations only) for n = 1, 2, 4, …."""
+        for n_iterations in stages_before(self.n_iterations):
+            # scikit-learn's own stages are one for every iteration, each with its copy and its softmax.
+            estimator = copy.copy(self.estimator)
+            estimator._predictors = self.estimator._predictors[:n_iterations]
+            yield n_iterations, HistogramModel(estimator, self.scale, self.columns).predict(X, n_threads)
 
 
 class ForestModel:
