@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import skops.io
 
+from autometa.core.space import Value
 from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner, StagedModel, stages_before
 from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST
@@ -25,6 +26,14 @@ def each(*learners: Learner) -> pytest.MarkDecorator:
 every_booster = each(*BOOSTERS)
 every_staged_learner = each(*BOOSTERS, NEURAL_NETWORK)
 every_problem = pytest.mark.parametrize("problem", PROBLEMS)
+# Columns and rows are drawn in every iteration, so that a stage shows whether the draws before it were the same.
+SAMPLED: dict[str, dict[str, Value]] = {
+    "lightgbm": {"bagging_fraction": 0.7, "feature_fraction": 0.6},
+    "catboost": {"rsm": 0.6},
+    "xgboost": {"subsample": 0.7, "colsample_bytree": 0.6},
+    "hist_gradient_boosting": {"max_features": 0.6},
+    "neural_network": {"n_epochs": 24, "width": 32},
+}
 N_CLASSES = {"binary": 2, "multiclass": 4, "regression": 0}
 
 
@@ -62,8 +71,7 @@ def table(learner: Learner, problem: Problem) -> FitData:
 
 
 def fitted(learner: Learner, data: FitData) -> Any:
-    quickly = {"n_epochs": 24, "width": 32} if learner is NEURAL_NETWORK else {}
-    return learner.fit(data, quickly)
+    return learner.fit(data, SAMPLED[learner.name])
 
 
 def refit(data: FitData, n_iterations: int) -> FitData:
@@ -122,7 +130,7 @@ def test_stages_differ_from_each_other_and_leave_the_model_as_it_was(learner: Le
 @every_problem
 @pytest.mark.parametrize("n_iterations", [1, 8])
 def test_a_stage_is_the_fit_of_as_many_iterations(learner: Learner, problem: Problem, n_iterations: int) -> None:
-    data = replace(table(learner, problem), seed=3)
+    data = replace(table(learner, problem), seed=5)
     stopped_early = fitted(learner, data)
     exact = fitted(learner, refit(data, n_iterations))
     assert stopped_early.n_iterations > n_iterations == exact.n_iterations
