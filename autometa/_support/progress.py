@@ -43,3 +43,36 @@ class ProgressBar:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()
+
+
+class CountBar:
+    """A bar over a known number of steps, with the time left.
+
+    Parameters
+    ----------
+    show : bool or None
+        None shows it only when standard error is a terminal.
+    n_steps : int
+        Steps to do.
+    name : str
+        What stands before the bar.
+    """
+
+    def __init__(self, show: bool | None, n_steps: int, name: str) -> None:
+        self._bar = None
+        if show or (show is None and sys.stderr.isatty()):
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=n_steps, desc=name, smoothing=0.02)
+
+    def __enter__(self) -> CountBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self) -> None:
+        """Count one step."""
+        if self._bar is not None:
+            self._bar.update()

@@ -31,6 +31,12 @@ class Evaluation:
         How the evaluation ended.
     error : str
         One line that says why it did not end well; empty when it did.
+    fit_cpu_s, predict_cpu_s : float
+        The same in seconds of CPU time, which other work on the machine does not lengthen;
+        NaN where it was not measured.
+    memory_mb : float
+        Peak resident memory on top of what the process held before, in MiB; NaN where it
+        was not measured.
     """
 
     configuration: Configuration
@@ -41,6 +47,9 @@ class Evaluation:
     predict_s: float
     status: Status = "ok"
     error: str = ""
+    fit_cpu_s: float = float("nan")
+    predict_cpu_s: float = float("nan")
+    memory_mb: float = float("nan")
 
     @property
     def time_s(self) -> float:

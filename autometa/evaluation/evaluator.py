@@ -22,9 +22,10 @@ from autometa.core.evaluation import Evaluation, Status
 from autometa.core.space import Configuration
 from autometa.core.task import Problem
 from autometa.ensemble.predictor import expand
+from autometa.evaluation.isolation import peak_memory_mb, reset_peak_memory
 from autometa.evaluation.resampling import subsample
 from autometa.evaluation.workspace import ALL_ROWS, Shared, model_path, read_prepared, read_shared
-from autometa.learners.base import FitData, Model
+from autometa.learners.base import FitData, Model, StagedModel
 from autometa.learners.constant import ConstantModel
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,9 @@ class Job:
         Threads it may use.
     n_iterations : int or None
         Iterations of a refit, known from the fold fits.
+    for_records : bool
+        Measure what a meta-dataset records and a fit has no use for: peak memory, and the
+        learning curve over iterations. The model is not kept.
     """
 
     trial: int
@@ -65,6 +69,7 @@ class Job:
     ends_at_s: float = math.inf
     n_threads: int = 1
     n_iterations: int | None = None
+    for_records: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,14 @@ class Outcome:
         Predictions of the validation rows; None when it failed or for a refit.
     n_iterations : int or None
         Iterations kept by a learner that stops early.
+    stages : tuple of (int, ndarray)
+        Iterations, in powers of two, and the predictions after them; for records only.
     """
 
     evaluation: Evaluation
     predictions: np.ndarray | None = None
     n_iterations: int | None = None
+    stages: tuple[tuple[int, np.ndarray], ...] = ()
 
 
 def evaluate(folder: Path, job: Job) -> Outcome:
@@ -126,13 +134,14 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         raise ValueError("every training row of this fold has weight 0")
 
     fit_data, present = _fit_data(shared, job, prepared, X_train, y_train, weight, deadline)
-    start_s = time.monotonic()
+    held_mb = reset_peak_memory() if job.for_records else float("nan")
+    start = _Clocks()
     model: Model
     if present is not None and len(present) == 1:
         model = ConstantModel(np.ones(1))
     else:
         model = learner.fit(fit_data, job.configuration.parameters)
-    fitted_s = time.monotonic()
+    fitted = _Clocks()
     predictions, loss = None, float("nan")
     if job.fold != ALL_ROWS:
         validation = shared.folds[job.fold].validation
@@ -143,13 +152,36 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         loss = shared.metric.loss(shared.y[validation], predictions, weight_val)
         if not np.isfinite(loss):
             raise ValueError(f"the loss is {loss}")
-    predicted_s = time.monotonic()
-    path = model_path(folder, job.trial, job.fold)
-    path.parent.mkdir(exist_ok=True)
-    # A model of a class from the user's script: plain pickle cannot send it.
-    path.write_bytes(cloudpickle.dumps((model, present), protocol=5))
-    evaluation = Evaluation(job.configuration, job.anchor, job.fold, loss, fitted_s - start_s, predicted_s - fitted_s)
-    return Outcome(evaluation, predictions, model.n_iterations)
+    predicted = _Clocks()
+    evaluation = Evaluation(
+        job.configuration,
+        job.anchor,
+        job.fold,
+        loss,
+        fit_s=fitted.wall_s - start.wall_s,
+        predict_s=predicted.wall_s - fitted.wall_s,
+        fit_cpu_s=fitted.cpu_s - start.cpu_s,
+        predict_cpu_s=predicted.cpu_s - fitted.cpu_s,
+        memory_mb=peak_memory_mb() - held_mb if job.for_records else float("nan"),
+    )
+    stages: tuple[tuple[int, np.ndarray], ...] = ()
+    if job.for_records:
+        if isinstance(model, StagedModel):
+            staged = model.staged_predict(prepared.X_validation, job.n_threads)
+            stages = tuple((n, expand(raw, present, shared.n_classes)) for n, raw in staged)
+    else:
+        path = model_path(folder, job.trial, job.fold)
+        path.parent.mkdir(exist_ok=True)
+        # A model of a class from the user's script: plain pickle cannot send it.
+        path.write_bytes(cloudpickle.dumps((model, present), protocol=5))
+    return Outcome(evaluation, predictions, model.n_iterations, stages)
+
+
+class _Clocks:
+    """The wall clock and the CPU seconds of this process, now."""
+
+    def __init__(self) -> None:
+        self.wall_s, self.cpu_s = time.monotonic(), time.process_time()
 
 
 def _fit_data(
@@ -201,6 +233,7 @@ def _fit_data(
         n_threads=job.n_threads,
         deadline=deadline,
         n_iterations=job.n_iterations,
+        keep_stages=job.for_records,
     )
     return data, present
 

@@ -7,6 +7,7 @@ and the boosting libraries read the environment.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import os
 import signal
@@ -52,7 +53,7 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
     try:
         import resource
 
-        limit = _private_bytes() + _RESERVED_BYTES + memory_bytes
+        limit = _own_bytes("VmData") + _RESERVED_BYTES + memory_bytes
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         if hard != resource.RLIM_INFINITY:
             limit = min(limit, hard)
@@ -70,8 +71,32 @@ def available_bytes() -> int:
         return 4 * 2**30
 
 
-def _private_bytes() -> int:
+def reset_peak_memory() -> float:
+    """Forget this process's peak of resident memory; return what it holds now, in MiB.
+
+    Freed memory goes back to the system first: a fit that is given the memory of the one
+    before would seem to need none. NaN where the system cannot tell (Windows, macOS).
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return _own_bytes("VmRSS") / 2**20
+    except (OSError, ValueError):
+        return float("nan")
+
+
+def peak_memory_mb() -> float:
+    """Return the peak of resident memory since `reset_peak_memory`, in MiB; NaN where the system cannot tell."""
+    try:
+        return _own_bytes("VmHWM") / 2**20
+    except (OSError, ValueError):
+        return float("nan")
+
+
+def _own_bytes(name: str) -> int:
+    """Return a size of this process as the system reports it."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise OSError("VmData is not reported")
+    raise OSError(f"{name} is not reported")

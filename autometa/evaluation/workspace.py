@@ -98,6 +98,8 @@ class Workspace:
         Learner of each strategy.
     seed : int
         Seed of the preparation.
+    parent : Path or None
+        Where to make the folder; None for the system's place for temporary files.
     """
 
     def __init__(
@@ -108,12 +110,13 @@ class Workspace:
         metric: Metric,
         learners: Mapping[str, Learner],
         seed: int,
+        parent: Path | None = None,
     ) -> None:
         self._task, self._schema, self._seed = task, schema, seed
         self.shared = Shared(task.y, task.sample_weight, task.problem, task.n_classes, folds, metric, learners)
         self._preparations: dict[tuple[int, View], Preparation] = {}
         self._seconds: dict[View, float] = {}
-        self.folder = Path(tempfile.mkdtemp(prefix="autometa-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="autometa-", dir=parent))
         try:
             # Metrics and estimators may be defined in a user's script, which plain pickle cannot send.
             (self.folder / "shared.pkl").write_bytes(cloudpickle.dumps(self.shared, protocol=5))

@@ -144,6 +144,8 @@ class Learner:
         Whether `fit` itself stops at ``data.deadline``.
     is_quick : bool
         Whether a fit on some 100,000 cells takes well under a second.
+    has_iterations : bool
+        Whether its models are `StagedModel`: one fit shows the whole learning curve.
     """
 
     name: str
@@ -153,6 +155,7 @@ class Learner:
     extra: str = ""
     keeps_deadline: bool = False
     is_quick: bool = False
+    has_iterations: bool = False
 
 
 class SklearnModel:

@@ -453,6 +453,18 @@ def _known_categories(X: np.ndarray, categorical: np.ndarray, n_categories: np.n
     return np.where(unseen, np.float32(np.nan), X) if unseen.any() else np.asarray(X)
 
 
-LIGHTGBM = Learner(name="lightgbm", view="tree", fit=fit_lightgbm, library="lightgbm", keeps_deadline=True)
-CATBOOST = Learner(name="catboost", view="tree", fit=fit_catboost, library="catboost", keeps_deadline=True)
-XGBOOST = Learner(name="xgboost", view="tree", fit=fit_xgboost, library="xgboost", extra="xgboost", keeps_deadline=True)
+LIGHTGBM = Learner(
+    name="lightgbm", view="tree", fit=fit_lightgbm, library="lightgbm", keeps_deadline=True, has_iterations=True
+)
+CATBOOST = Learner(
+    name="catboost", view="tree", fit=fit_catboost, library="catboost", keeps_deadline=True, has_iterations=True
+)
+XGBOOST = Learner(
+    name="xgboost",
+    view="tree",
+    fit=fit_xgboost,
+    library="xgboost",
+    extra="xgboost",
+    keeps_deadline=True,
+    has_iterations=True,
+)

@@ -520,5 +520,10 @@ def _plan_epochs(operations_per_epoch: float, n_epochs: int) -> int:
 
 
 NEURAL_NETWORK = Learner(
-    name="neural_network", view="numeric", fit=fit_neural_network, library="torch", keeps_deadline=True
+    name="neural_network",
+    view="numeric",
+    fit=fit_neural_network,
+    library="torch",
+    keeps_deadline=True,
+    has_iterations=True,
 )

@@ -249,7 +249,7 @@ def _target(y: np.ndarray, scale: TargetScale | None) -> np.ndarray:
 
 
 HIST_GRADIENT_BOOSTING = Learner(
-    name="hist_gradient_boosting", view="tree", fit=fit_hist_gradient_boosting, keeps_deadline=True
+    name="hist_gradient_boosting", view="tree", fit=fit_hist_gradient_boosting, keeps_deadline=True, has_iterations=True
 )
 RANDOM_FOREST = Learner(name="random_forest", view="tree", fit=fit_random_forest, keeps_deadline=True)
 EXTRA_TREES = Learner(name="extra_trees", view="tree", fit=fit_extra_trees, keeps_deadline=True)

@@ -24,6 +24,18 @@ logger = logging.getLogger(__name__)
 _PRELOAD = ("autometa.evaluation.evaluator", "autometa.learners", "lightgbm")
 
 
+def process_pool(n_workers: int, memory_bytes: int) -> ProcessPool:
+    """Return a pool whose processes evaluate one job at a time under a limit of memory."""
+    # Loky's context starts fresh processes that do not run the user's script again,
+    # so `fit` works in scripts without an `if __name__ == "__main__"` guard.
+    return ProcessPool(
+        max_workers=n_workers,
+        context=get_context("loky"),
+        initializer=limit_process,
+        initargs=(memory_bytes, _PRELOAD),
+    )
+
+
 @dataclass
 class Handle:
     """A job that was handed in; `future` is None while the calling process is to run it."""
@@ -60,14 +72,7 @@ class Workers:
     def start(self) -> None:
         """Start the processes without waiting for them."""
         if self._pool is None and not self._unusable:
-            # Loky's context starts fresh processes that do not run the user's script again,
-            # so `fit` works in scripts without an `if __name__ == "__main__"` guard.
-            pool = ProcessPool(
-                max_workers=self._n_workers,
-                context=get_context("loky"),
-                initializer=limit_process,
-                initargs=(self._memory_bytes, _PRELOAD),
-            )
+            pool = process_pool(self._n_workers, self._memory_bytes)
             try:
                 self._first_answer = pool.schedule(os.getpid)
                 self._pool = pool
@@ -133,7 +138,11 @@ class Workers:
             timeout=min(timeout_s, 0.5),
             return_when=FIRST_COMPLETED,
         )
-        return [(handle, _outcome(handle)) for handle in handles if handle.future is not None and handle.future.done()]
+        return [
+            (handle, outcome_of(handle.future, handle.job, handle.submitted_s))
+            for handle in handles
+            if handle.future is not None and handle.future.done()
+        ]
 
     def stop(self) -> None:
         """Kill the processes, whatever they are doing."""
@@ -144,14 +153,23 @@ class Workers:
             self._pool = self._first_answer = None
 
 
-def _outcome(handle: Handle) -> Outcome:
-    assert handle.future is not None
-    seconds = time.monotonic() - handle.submitted_s
+def outcome_of(future: Future[Outcome], job: Job, submitted_s: float) -> Outcome:
+    """Return what a job in a worker process gave, waiting for it; its process may have died.
+
+    Parameters
+    ----------
+    future : Future
+        The job's.
+    job : Job
+        What was to be evaluated.
+    submitted_s : float
+        When it was handed in, on the monotonic clock.
+    """
     status: Status = "failed"
     try:
-        return handle.future.result()
+        return future.result()
     except FutureTimeoutError:
-        status, reason = "timeout", f"killed after {seconds:.1f} s"
+        status, reason = "timeout", f"killed after {time.monotonic() - submitted_s:.1f} s"
     except MemoryError:
         status, reason = "memory", "out of memory"
     except ProcessExpired as error:
@@ -159,5 +177,5 @@ def _outcome(handle: Handle) -> Outcome:
     except Exception as error:
         # Results that cannot travel back, for instance.
         reason = f"{type(error).__name__}: {error}"[:300]
-    logger.debug("trial %d fold %d: %s", handle.job.trial, handle.job.fold, reason)
-    return Outcome(failed(handle.job, status, reason, seconds))
+    logger.debug("trial %d fold %d: %s", job.trial, job.fold, reason)
+    return Outcome(failed(job, status, reason, time.monotonic() - submitted_s))

@@ -1,0 +1,1 @@
+"""What autometa has learnt from: records of past tasks, and how they are made."""

@@ -1,0 +1,158 @@
+"""The pool of configurations that are measured on every task.
+
+Of each strategy: its default, then what was published or written by hand, then a
+low-discrepancy sample of its space. The pool is in an order in which any beginning of it is
+useful: all defaults first, after that every strategy in proportion to its share of the pool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy.stats import qmc
+
+from autometa._support.seeds import child_seed
+from autometa.core.space import Configuration, SearchSpace, Value
+from autometa.core.strategy import Strategy
+
+Origin = Literal["default", "portfolio", "sample"]
+
+POOL_SIZES: dict[str, int] = {
+    "lightgbm": 52,
+    "catboost": 44,
+    "xgboost": 40,
+    "hist_gradient_boosting": 16,
+    "random_forest": 24,
+    "extra_trees": 30,
+    "neural_network": 38,
+    "kernel_svm": 26,
+    "nearest_neighbours": 18,
+    "logistic_regression": 18,
+    "discriminant_analysis": 12,
+    "ridge": 10,
+    "elastic_net": 12,
+    "gaussian_process": 12,
+}
+"""Configurations of each strategy that ships: more where its hyperparameters matter more."""
+
+_SIZE_OF_OTHERS = 24
+# The sample may meet configurations that it has already, above all in small discrete spaces.
+_MOST_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class PoolEntry:
+    """One configuration of the pool.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        What to measure.
+    position : int
+        Its place within its strategy; 0 is the default.
+    origin : {"default", "portfolio", "sample"}
+        Where it comes from.
+    """
+
+    configuration: Configuration
+    position: int
+    origin: Origin
+
+
+def make_pool(strategies: Sequence[Strategy], sizes: Mapping[str, int] | None = None) -> tuple[PoolEntry, ...]:
+    """Return the pool of some strategies, the same on every machine.
+
+    Parameters
+    ----------
+    strategies : sequence of Strategy
+        Strategies to take configurations from.
+    sizes : mapping of str to int, optional
+        Configurations of each; `POOL_SIZES` by default, and 24 for strategies that it lacks.
+
+    Returns
+    -------
+    tuple of PoolEntry
+        In the order in which they are to be measured. A strategy whose space has fewer
+        configurations than asked for gives all of them.
+
+    Examples
+    --------
+    >>> space = SearchSpace({"k": IntDistribution(1, 50)}, defaults={"k": 5})
+    >>> pool = make_pool([Strategy("knn", "nearest_neighbours", space)], {"knn": 3})
+    >>> [entry.origin for entry in pool], pool[0].configuration.parameters["k"]
+    (['default', 'sample', 'sample'], 5)
+    """
+    wanted = {**POOL_SIZES, **(sizes or {})}
+    pools = {s.name: _of_strategy(s, wanted.get(s.name, _SIZE_OF_OTHERS)) for s in strategies}
+    entries = [entry for pool in pools.values() for entry in pool]
+    return tuple(sorted(entries, key=lambda entry: _turn(entry, len(pools[entry.configuration.strategy]))))
+
+
+def configuration_id(configuration: Configuration) -> str:
+    """Return a short name that is equal for equal configurations and, for all practical purposes, for no others."""
+    return f"{configuration.strategy}-{hashlib.blake2b(configuration.key.encode(), digest_size=5).hexdigest()}"
+
+
+def _of_strategy(strategy: Strategy, size: int) -> list[PoolEntry]:
+    default = Configuration(strategy.name, strategy.space.complete({}))
+    origins: dict[Configuration, Origin] = {default: "default"}
+    for configuration in strategy.portfolio:
+        origins.setdefault(configuration, "portfolio")
+    points = _sample(strategy.space, size * _MOST_ROUNDS, child_seed(0, "pool", strategy.name))
+    for point in points if strategy.space.distributions else ():
+        if len(origins) >= size:
+            break
+        origins.setdefault(Configuration(strategy.name, strategy.space.complete(point)), "sample")
+    return [PoolEntry(c, position, origin) for position, (c, origin) in enumerate(list(origins.items())[:size])]
+
+
+def _turn(entry: PoolEntry, size: int) -> tuple[float, str]:
+    share = 0.0 if entry.position == 0 else entry.position / size
+    return share, entry.configuration.strategy
+
+
+def _sample(space: SearchSpace, n: int, seed: int) -> list[dict[str, Value]]:
+    """Return points of a scrambled Sobol sequence (Owen 1998) in a space; a longer one begins with a shorter."""
+    names = list(space.distributions)
+    if not names or n <= 0:
+        return []
+    with warnings.catch_warnings():
+        # Balance is only promised for powers of two, which a pool has no need of.
+        warnings.simplefilter("ignore", UserWarning)
+        unit = qmc.Sobol(len(names), scramble=True, rng=np.random.default_rng(seed)).random(n)
+    points = [{name: _value(space.distributions[name], u) for name, u in zip(names, row, strict=True)} for row in unit]
+    return [{name: value for name, value in point.items() if space.is_active(name, point)} for point in points]
+
+
+def _value(distribution: BaseDistribution, u: float) -> Value:
+    """Return the value of a distribution at quantile `u` in [0, 1)."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return choices[min(int(u * len(choices)), len(choices) - 1)]
+        case IntDistribution(low=low, high=high, log=True):
+            # As Optuna rounds: each whole number has the room of half a step to both sides.
+            value = math.exp(math.log(low - 0.5) + u * (math.log(high + 0.5) - math.log(low - 0.5)))
+            return min(max(round(value), low), high)
+        case IntDistribution(low=low, high=high, step=step):
+            return low + step * min(int(u * ((high - low) // step + 1)), (high - low) // step)
+        case FloatDistribution(low=low, high=high, log=True):
+            return _rounded(math.exp(math.log(low) + u * (math.log(high) - math.log(low))), low, high)
+        case FloatDistribution(low=low, high=high, step=None):
+            return _rounded(low + u * (high - low), low, high)
+        case FloatDistribution(low=low, high=high, step=step):
+            assert step is not None
+            n_steps = math.floor((high - low) / step + 1e-9)
+            return float(low + step * min(int(u * (n_steps + 1)), n_steps))
+    raise TypeError(f"unknown distribution {distribution!r}")
+
+
+def _rounded(value: float, low: float, high: float) -> float:
+    """Return a float with four significant digits: more would only make records longer."""
+    return min(max(float(f"{value:.4g}"), low), high)

@@ -1,0 +1,76 @@
+"""The tables of a meta-dataset: their columns, and the version of their layout.
+
+tasks
+    A row per task: its name, what it is, and its meta-features.
+configurations
+    A row per configuration that was tried: its strategy and its hyperparameters as JSON.
+evaluations
+    A row per measurement: task, configuration, anchor, fold, seed → losses, seconds, status.
+"""
+
+from __future__ import annotations
+
+from autometa.core.task import Problem
+
+SCHEMA_VERSION = 1
+"""Goes up when files of the old layout can no longer be read as the new one."""
+
+LOSSES: dict[Problem, tuple[str, ...]] = {
+    "binary": ("roc_auc", "log_loss", "balanced_accuracy"),
+    "multiclass": ("log_loss", "balanced_accuracy", "accuracy"),
+    "regression": ("rmse", "mae", "r2"),
+}
+"""Metrics whose losses are recorded for a problem; the first is the metric of a fit by default.
+
+The loss of a score is 1 − score. Regression targets are standardised by the mean and the
+standard deviation of all rows, so that losses of different tasks can be compared.
+"""
+
+LOSS_COLUMNS: tuple[str, ...] = tuple(
+    f"loss_{metric}" for metric in dict.fromkeys(metric for metrics in LOSSES.values() for metric in metrics)
+)
+
+OBJECTIVE = "objective"
+"""Problem and metric of a task that is an Optuna study: its loss is the study's own value, lower is better."""
+
+STATUSES = ("ok", "timeout", "memory", "failed")
+
+TASK_COLUMNS: dict[str, str] = {
+    "task": "str",
+    "problem": "str",
+    "family": "str",  # tasks of one family are never split over training and test
+    "n_rows": "int64",
+    "n_columns": "int64",
+    "n_classes": "int64",  # 0 for regression
+    "n_rows_used": "int64",  # rows that folds were made of
+}
+"""Columns of `tasks`; those that follow are meta-features (float64)."""
+
+CONFIGURATION_COLUMNS: dict[str, str] = {
+    "configuration": "str",
+    "strategy": "str",
+    "position": "int64",  # place within the strategy's pool; 0 is the default
+    "origin": "str",  # "default", "portfolio" or "sample"
+    "parameters": "str",  # JSON
+}
+
+EVALUATION_COLUMNS: dict[str, str] = {
+    "task": "str",
+    "configuration": "str",
+    "anchor": "float32",  # fraction of the training rows, or of the iterations; 1 is full
+    "n_iterations": "int32",  # iterations behind the losses; 0 for learners without
+    "fold": "int16",
+    "seed": "int32",
+    **dict.fromkeys(LOSS_COLUMNS, "float32"),  # NaN where the problem has no such loss, or without a result
+    "fit_s": "float32",  # wall-clock; NaN for points of a curve that come from the same fit
+    "predict_s": "float32",
+    "fit_cpu_s": "float32",
+    "predict_cpu_s": "float32",
+    "memory_mb": "float32",  # peak resident memory of the evaluation, MiB
+    "status": "str",
+    "error": "str",
+}
+EVALUATION_KEY = ("task", "configuration", "anchor", "n_iterations", "fold", "seed")
+
+OPTIONAL_EVALUATION_COLUMNS: dict[str, str] = {f"loss_{OBJECTIVE}": "float64"}
+"""Columns that only evaluations of studies have; float64, as an objective can be of any size."""

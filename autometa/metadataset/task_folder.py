@@ -1,0 +1,171 @@
+"""A folder of tables with known targets: ``tasks.csv`` and one Parquet or CSV file per task."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from autometa._support.imports import import_optional
+from autometa._support.seeds import child_seed
+from autometa.core.target import read_target
+from autometa.core.task import PROBLEMS, Task
+from autometa.evaluation.resampling import Fold, make_folds
+from autometa.learners.frames import Schema
+from autometa.learners.inputs import as_frame
+
+N_SPLITS = 3
+HOLDOUT_FROM_ROWS = 5000
+"""Rows from which on only the first of the three splits is measured."""
+
+_TASK_LIST = "tasks.csv"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One line of ``tasks.csv``.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task and of its file.
+    path : Path
+        The file.
+    target : str
+        Column to predict.
+    problem : str
+        ``"binary"``, ``"multiclass"``, ``"regression"``, or ``"auto"`` to go by the target.
+    family : str
+        Tasks made from related tables share a family.
+    """
+
+    task: str
+    path: Path
+    target: str
+    problem: str
+    family: str
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task that is ready to be measured.
+
+    Parameters
+    ----------
+    task : Task
+        Rows to make folds of; regression targets are standardised.
+    schema : Schema
+        Kinds of the columns, learnt from those rows.
+    folds : tuple of Fold
+        Three, or one from 5,000 rows on.
+    n_rows : int
+        Rows of the whole table that have a target.
+    """
+
+    task: Task
+    schema: Schema
+    folds: tuple[Fold, ...]
+    n_rows: int
+
+
+def read_table_list(folder: Path, only: Collection[str] | None = None) -> tuple[Table, ...]:
+    """Return the tables that ``tasks.csv`` lists.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``tasks.csv`` with the columns ``task_id`` and ``target``, optionally ``problem``
+        and ``family``, and a file ``<task_id>.parquet`` or ``<task_id>.csv`` for each line.
+    only : collection of str, optional
+        Names of the tasks to return, in this order; all by default.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no ``tasks.csv``.
+    ValueError
+        If it lacks a column, names a task twice, or `only` names a task that it does not list.
+    """
+    file = folder / _TASK_LIST
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{folder} has no {_TASK_LIST}: expected a folder with a {_TASK_LIST} (columns task_id and target; "
+            "optional: problem, family) and one <task_id>.parquet or <task_id>.csv per line."
+        )
+    try:
+        listed = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{file} cannot be read as CSV: {error}") from error
+    if missing := {"task_id", "target"} - set(listed.columns):
+        raise ValueError(f"{file} lacks the column(s) {sorted(missing)}; it has {list(listed.columns)}.")
+    if repeated := sorted(set(listed["task_id"][listed["task_id"].duplicated()])):
+        raise ValueError(f"{file} names these tasks more than once: {repeated[:5]}.")
+    tables = {row["task_id"]: _table(folder, row) for row in listed.to_dict("records")}
+    if only is None:
+        return tuple(tables.values())
+    if unknown := [name for name in only if name not in tables]:
+        raise ValueError(f"{file} does not list {unknown[:5]}.")
+    return tuple(tables[name] for name in only)
+
+
+def _table(folder: Path, row: dict[str, str]) -> Table:
+    name = row["task_id"]
+    path = next((p for suffix in (".parquet", ".csv") if (p := folder / f"{name}{suffix}").is_file()), None)
+    return Table(
+        name, path or folder / f"{name}.parquet", row["target"], row.get("problem") or "auto", row.get("family") or name
+    )
+
+
+def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
+    """Return a table as a task with its folds.
+
+    Parameters
+    ----------
+    table : Table
+        What to load.
+    max_train_rows : int
+        Tables from which a fold would train on more rows are sampled down to that.
+    seed : int
+        Seed of the sample and of the folds.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or unreadable, or its target is missing or cannot be learnt.
+    """
+    frame = _read(table)
+    if table.target not in frame.columns:
+        raise ValueError(f"the target {table.target!r} is not a column of {table.path.name}")
+    if table.problem not in (*PROBLEMS, "auto"):
+        raise ValueError(f"the problem {table.problem!r} is none of {PROBLEMS}")
+    frame = frame[frame[table.target].notna()]
+    n_rows = len(frame)
+    most = max_train_rows * N_SPLITS // (N_SPLITS - 1)
+    if n_rows > most:
+        rng = np.random.default_rng(child_seed(seed, "rows", table.task))
+        frame = frame.iloc[np.sort(rng.choice(n_rows, most, replace=False))]
+    target = read_target(frame[table.target], len(frame), table.problem)  # type: ignore[arg-type]  # checked above
+    X = as_frame(frame.drop(columns=table.target).reset_index(drop=True))
+    y = target.values
+    if target.problem == "regression":
+        spread = float(np.std(y))
+        y = (y - np.mean(y)) / (spread if spread > 0 else 1.0)
+    schema = Schema.fit(X)
+    task = Task(schema.clean(X), y, target.problem, target.n_classes, classes=target.classes)
+    n_kept = 1 if task.n_rows >= HOLDOUT_FROM_ROWS else None
+    return LoadedTask(task, schema, make_folds(task, N_SPLITS, child_seed(seed, "folds"), n_kept=n_kept), n_rows)
+
+
+def _read(table: Table) -> pd.DataFrame:
+    if not table.path.is_file():
+        raise ValueError(f"there is no file {table.path.name} (nor one that ends in .csv)")
+    try:
+        if table.path.suffix == ".csv":
+            return pd.read_csv(table.path, low_memory=False)
+        import_optional("pyarrow", extra="meta")
+        return pd.read_parquet(table.path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{table.path.name} cannot be read: {' '.join(str(error).split())[:200]}") from error
