@@ -21,3 +21,7 @@ class SearchFailedError(AutometaError, RuntimeError):
 
 class PersistenceError(AutometaError, ValueError):
     """A saved model could not be read, or asks for types that are not trusted."""
+
+
+class MetaDatasetError(AutometaError, ValueError):
+    """The files of a meta-dataset could not be read or written."""

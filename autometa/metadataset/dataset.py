@@ -1,0 +1,360 @@
+"""What was measured on many tasks: the meta-dataset that policies learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from optuna.study import Study
+
+from autometa._support.files import shipped_folder
+from autometa._support.seeds import child_seed
+from autometa.core.task import Problem
+from autometa.exceptions import MetaDatasetError
+from autometa.metadataset import files, imports, matrices, tables
+from autometa.metadataset.schema import EVALUATION_KEY, STATUSES, TASK_COLUMNS
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MetaDataset:
+    """Evaluations of many configurations on many tasks.
+
+    Parameters
+    ----------
+    tasks : DataFrame
+        A row per task: the columns of `schema.TASK_COLUMNS`, then any number of meta-features.
+    configurations : DataFrame
+        A row per configuration: the columns of `schema.CONFIGURATION_COLUMNS`.
+    evaluations : DataFrame
+        A row per measurement: the columns of `schema.EVALUATION_COLUMNS`; text columns become
+        categorical, `task` and `configuration` with the rows of the other two tables as
+        categories.
+    manifest : mapping of str to plain values
+        Where the evaluations come from: versions, machine, licence, …
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, unknown or cannot be cast, a key occurs twice, or evaluations
+        name tasks, configurations or statuses that do not exist.
+
+    Examples
+    --------
+    >>> losses = pd.DataFrame({"tree": [0.2, 0.4], "forest": [0.1, None]}, index=["iris", "wine"])
+    >>> metadataset = MetaDataset.from_matrix(losses)
+    >>> metadataset
+    MetaDataset(2 tasks, 2 configurations of 2 strategies, 4 evaluations)
+    >>> metadataset.matrix()["tree"].round(3).to_dict()
+    {'iris': 0.2, 'wine': 0.4}
+    >>> metadataset.status_matrix().loc["wine", "forest"]
+    'failed'
+    """
+
+    tasks: pd.DataFrame
+    configurations: pd.DataFrame
+    evaluations: pd.DataFrame
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tasks, configurations = tables.checked_tasks(self.tasks), tables.checked_configurations(self.configurations)
+        object.__setattr__(self, "tasks", tasks)
+        object.__setattr__(self, "configurations", configurations)
+        object.__setattr__(self, "evaluations", tables.checked_evaluations(self.evaluations, tasks, configurations))
+        object.__setattr__(self, "manifest", dict(self.manifest))
+        if reserved := sorted({"schema_version", "files"} & self.manifest.keys()):
+            raise ValueError(f"manifest: {', '.join(reserved)} are written by autometa itself; use other names.")
+
+    # ------------------------------------------------------------------------------- from and to elsewhere
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> MetaDataset:
+        """Return the meta-dataset in a folder or an ``.npz`` file; nothing in it is unpickled.
+
+        Parameters
+        ----------
+        path : str, Path or None
+            What `to_parquet` or `to_npz` wrote; None is the meta-dataset that ships.
+
+        Raises
+        ------
+        MetaDatasetError
+            If a file is missing, damaged, of another format, or from a newer autometa.
+        """
+        place = Path(path) if path is not None else shipped_folder("datasets") / "metadataset.npz"
+        content, manifest = files.read_folder(place) if place.is_dir() else files.read_npz(place)
+        try:
+            return cls(**content, manifest=manifest)
+        except (TypeError, ValueError) as error:
+            raise MetaDatasetError(f"{place} does not hold a meta-dataset of this layout: {error}") from error
+
+    def to_parquet(self, folder: str | Path) -> Path:
+        """Write ``manifest.toml`` and a Parquet file per table, each replaced once all are complete."""
+        return files.write_folder(self._tables(), self.manifest, Path(folder))
+
+    def to_npz(self, file: str | Path) -> Path:
+        """Write one compressed file of arrays, which needs nothing but NumPy to be read."""
+        return files.write_npz(self._tables(), self.manifest, Path(file))
+
+    @classmethod
+    def from_matrix(
+        cls,
+        losses: pd.DataFrame,
+        seconds: pd.DataFrame | None = None,
+        *,
+        problem: Problem = "multiclass",
+        metric: str = "balanced_accuracy",
+        tasks: pd.DataFrame | None = None,
+    ) -> MetaDataset:
+        """Return the meta-dataset of a matrix of losses; see `imports.tables_from_matrix`."""
+        return cls(**imports.tables_from_matrix(losses, seconds, problem=problem, metric=metric, tasks=tasks))
+
+    @classmethod
+    def from_studies(cls, studies: Iterable[Study]) -> MetaDataset:
+        """Return the meta-dataset of past Optuna studies; see `imports.tables_from_studies`."""
+        return cls(**imports.tables_from_studies(studies))
+
+    def concat(self, *others: MetaDataset) -> MetaDataset:
+        """Return all tasks, configurations and evaluations of several meta-datasets.
+
+        What is measured in several counts once, as in the first; so do meta-features, except
+        that gaps of the first are filled from the others. Of the manifests, entries that are
+        the same in all remain.
+
+        Raises
+        ------
+        ValueError
+            If tasks or configurations of one name are not the same.
+        """
+        every = (self, *others)
+        tasks = pd.concat([part.tasks for part in every], ignore_index=True)
+        configurations = pd.concat([part.configurations for part in every], ignore_index=True)
+        _check_agreement(tasks, list(TASK_COLUMNS))
+        # Places within a pool and origins may differ: a pool grows, what it is made of stays.
+        _check_agreement(configurations, ["configuration", "strategy", "parameters"])
+        evaluations = pd.concat([part.evaluations for part in every], ignore_index=True)
+        return MetaDataset(
+            tasks.groupby("task", sort=False, as_index=False).first()[tasks.columns],
+            configurations.drop_duplicates("configuration"),
+            evaluations.drop_duplicates(list(EVALUATION_KEY)),
+            {
+                name: value
+                for name, value in self.manifest.items()
+                if all(name in part.manifest and part.manifest[name] == value for part in others)
+            },
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one long frame: evaluations with the strategy, position, problem and family of each."""
+        task_rows = self.evaluations["task"].cat.codes.to_numpy()
+        configuration_rows = self.evaluations["configuration"].cat.codes.to_numpy()
+        return self.evaluations.assign(
+            strategy=self.configurations["strategy"].astype("category").array[configuration_rows],
+            position=self.configurations["position"].to_numpy()[configuration_rows],
+            problem=self.tasks["problem"].astype("category").array[task_rows],
+            family=self.tasks["family"].astype("category").array[task_rows],
+        )
+
+    # ----------------------------------------------------------------------------------------------- parts
+
+    def select(
+        self, tasks: str | Iterable[str] | None = None, configurations: str | Iterable[str] | None = None
+    ) -> MetaDataset:
+        """Return what was measured of some tasks and configurations; None keeps all.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown.
+        """
+        task_kept = _is_among(self.tasks["task"], tasks)
+        configuration_kept = _is_among(self.configurations["configuration"], configurations)
+        kept = (
+            task_kept[self.evaluations["task"].cat.codes]
+            & configuration_kept[self.evaluations["configuration"].cat.codes]
+        )
+        return MetaDataset(
+            self.tasks[task_kept], self.configurations[configuration_kept], self.evaluations[kept], self.manifest
+        )
+
+    def split(self, leave_out: str | Iterable[str]) -> tuple[MetaDataset, MetaDataset]:
+        """Return the tasks outside and inside some families; both parts keep all configurations.
+
+        Parameters
+        ----------
+        leave_out : str or iterable of str
+            Families of the second part.
+
+        Raises
+        ------
+        ValueError
+            If a family is unknown.
+        """
+        left_out = _is_among(self.tasks["family"], leave_out)
+        names = self.tasks["task"]
+        return self.select(tasks=names[~left_out]), self.select(tasks=names[left_out])
+
+    def folds(self, n: int, seed: int = 0) -> Iterator[tuple[MetaDataset, MetaDataset]]:
+        """Yield `n` pairs (train, test); every task is in one test part, no family is in both of a pair.
+
+        The parts are as equal in tasks as families allow, and depend on the names of the
+        families and the seed only.
+
+        Raises
+        ------
+        ValueError
+            If `n` is below 2 or above the number of families.
+        """
+        sizes = self.tasks["family"].value_counts().sort_index()
+        if not 2 <= n <= len(sizes):
+            raise ValueError(f"n must be between 2 and the number of families ({len(sizes)}), got {n}.")
+        order = np.random.default_rng(child_seed(seed, "folds")).permutation(len(sizes))
+        parts: list[list[str]] = [[] for _ in range(n)]
+        n_tasks = np.zeros(n, dtype=int)
+        # The largest families first, each into the part with fewest tasks.
+        for family, size in sizes.iloc[order].sort_values(ascending=False, kind="stable").items():
+            smallest = int(n_tasks.argmin())
+            parts[smallest].append(str(family))
+            n_tasks[smallest] += size
+        return (self.split(leave_out=part) for part in parts)
+
+    # --------------------------------------------------------------------------------------------- results
+
+    @cached_property
+    def metrics(self) -> pd.Series:
+        """The metric of each task: the first in `schema.LOSSES` of which there is a loss."""
+        return matrices.metrics_of(self.tasks, self.evaluations)
+
+    def matrix(self, value: str = "loss", metric: str | None = None, anchor: float = 1.0) -> pd.DataFrame:
+        """Return tasks × configurations: means over folds and seeds, NaN where nothing was measured.
+
+        Parameters
+        ----------
+        value : {"loss", "fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb"}
+            What to show. A loss is NaN where any fold did not end well, as in `status_matrix`.
+        metric : str or None
+            Metric of the loss; None takes the metric of each task, as in `metrics`.
+        anchor : float
+            Where on the learning curves to look.
+        """
+        evaluations = self._at(anchor)
+        if value in matrices.COSTS:
+            return matrices.mean_matrix(evaluations, evaluations[value].to_numpy("float64"))
+        if value != "loss":
+            raise ValueError(f"value must be 'loss' or one of {', '.join(matrices.COSTS)}, got {value!r}.")
+        losses = matrices.mean_matrix(evaluations, self._losses(evaluations, metric))
+        return losses.where(self._worst_status_codes(anchor) == 0)
+
+    def status_matrix(self, anchor: float = 1.0) -> pd.DataFrame:
+        """Return tasks × configurations: the worst status over folds and seeds, None where nothing was measured.
+
+        A fold that ran into a limit at an earlier anchor counts, as no later one was tried.
+        """
+        codes = self._worst_status_codes(anchor)
+        words = np.array([*STATUSES, None], dtype=object)[codes.to_numpy()]
+        return pd.DataFrame(words, index=codes.index, columns=codes.columns, dtype=object)
+
+    def curve(self, task: str, configuration: str, metric: str | None = None) -> pd.DataFrame:
+        """Return the learning curve of a configuration on a task, from the first point to the last.
+
+        Returns
+        -------
+        DataFrame
+            Columns anchor, n_iterations, loss (means over folds and seeds) and n_evaluations,
+            the number of evaluations behind a point. Only what ended well is in it.
+
+        Raises
+        ------
+        ValueError
+            If the task or the configuration is unknown.
+        """
+        part = self.select(task, configuration)
+        return matrices.mean_curve(part.evaluations, part._losses(part.evaluations, metric or self.metrics[task]))
+
+    # --------------------------------------------------------------------------------------------- summary
+
+    @property
+    def n_tasks(self) -> int:
+        """Number of tasks."""
+        return len(self.tasks)
+
+    @property
+    def n_configurations(self) -> int:
+        """Number of configurations."""
+        return len(self.configurations)
+
+    def summary(self) -> dict[str, pd.DataFrame]:
+        """Return counts by problem, by strategy and by status, a small frame each."""
+        rows = self.to_pandas()
+        rows["is_ok"] = rows["status"] == STATUSES[0]
+        measured = {"n_evaluations": ("is_ok", "size"), "share_ok": ("is_ok", "mean")}
+
+        def counts(by: str, frame: pd.DataFrame, **named: tuple[str, str]) -> pd.DataFrame:
+            return frame.groupby(by).agg(**named).join(rows.groupby(by, observed=True).agg(**measured))
+
+        by_problem = counts("problem", self.tasks, n_tasks=("task", "size"), n_families=("family", "nunique"))
+        by_strategy = counts("strategy", self.configurations, n_configurations=("configuration", "size"))
+        by_status = rows["status"].value_counts(sort=False).to_frame("n_evaluations")
+        return {
+            "problem": by_problem.fillna({"n_evaluations": 0}).astype({"n_evaluations": "int64"}),
+            "strategy": by_strategy.fillna({"n_evaluations": 0}).astype({"n_evaluations": "int64"}),
+            "status": by_status.assign(share=by_status["n_evaluations"] / max(len(rows), 1)),
+        }
+
+    def __repr__(self) -> str:
+        n_strategies = self.configurations["strategy"].nunique()
+        return (
+            f"MetaDataset({self.n_tasks:,} tasks, {self.n_configurations:,} configurations of {n_strategies:,} "
+            f"strategies, {len(self.evaluations):,} evaluations)"
+        )
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"tasks": self.tasks, "configurations": self.configurations, "evaluations": self.evaluations}
+
+    def _at(self, anchor: float) -> pd.DataFrame:
+        # Anchors are stored as float32, in which 0.1 is another number.
+        return self.evaluations[self.evaluations["anchor"] == np.float32(anchor)]
+
+    def _worst_status_codes(self, anchor: float) -> pd.DataFrame:
+        anchors, status = self.evaluations["anchor"], self.evaluations["status"]
+        gave_up = (anchors < np.float32(anchor)) & status.isin(["timeout", "memory"])
+        return matrices.worst_status_codes(self.evaluations[(anchors == np.float32(anchor)) | gave_up])
+
+    def _losses(self, evaluations: pd.DataFrame, metric: str | None) -> np.ndarray:
+        if metric is None:
+            return matrices.losses_of(evaluations, self.metrics)
+        if f"loss_{metric}" not in evaluations:
+            known = [name.removeprefix("loss_") for name in evaluations if name.startswith("loss_")]
+            raise ValueError(f"metric must be one of {', '.join(known)}, got {metric!r}.")
+        return matrices.loss_of(evaluations, metric).to_numpy("float64")
+
+
+def _is_among(values: pd.Series, names: str | Iterable[str] | None) -> np.ndarray:
+    """Return which values are named; all where None."""
+    if names is None:
+        return np.ones(len(values), dtype=bool)
+    # A lone text would be taken letter by letter.
+    wanted = [names] if isinstance(names, str) else list(names)
+    if unknown := sorted(set(wanted) - set(values)):
+        raise ValueError(
+            f"There is no {values.name} {tables.named(unknown)}; there are {tables.named(sorted(set(values)))}."
+        )
+    return values.isin(wanted).to_numpy()
+
+
+def _check_agreement(frame: pd.DataFrame, columns: list[str]) -> None:
+    """Raise ValueError if rows of the same name, which is in the first column, differ in another."""
+    different = frame[columns].drop_duplicates()
+    repeated = different[different.duplicated(columns[0], keep=False)]
+    if repeated.empty:
+        return
+    name = repeated[columns[0]].iloc[0]
+    rows = repeated[repeated[columns[0]] == name]
+    changed = {column: rows[column].tolist() for column in columns if rows[column].nunique() > 1}
+    raise ValueError(
+        f"Two meta-datasets have a {columns[0]} {name!r} that is not the same in both ({changed}); rename one of them."
+    )

@@ -1,0 +1,101 @@
+"""Evaluations seen as tasks × configurations, and as learning curves.
+
+Everything here counts on what `tables.checked_evaluations` promises: the codes of `task` and
+`configuration` are the numbers of rows in the tables of tasks and of configurations.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from autometa.metadataset.schema import LOSSES, OBJECTIVE, STATUSES
+
+COSTS = ("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb")
+"""What is measured besides losses."""
+
+
+def metrics_of(tasks: pd.DataFrame, evaluations: pd.DataFrame) -> pd.Series:
+    """Return the metric of each task: the first of its problem's metrics of which it has a loss."""
+    codes, problems = evaluations["task"].cat.codes, tasks["problem"].to_numpy()
+    chosen = np.full(len(tasks), "", dtype=object)
+    for problem in pd.unique(problems):
+        here, metrics = problems == problem, _metrics(problem)
+        chosen[here] = metrics[0]
+        # Backwards, so that the first of those recorded is what remains.
+        for metric in reversed(metrics):
+            recorded = np.bincount(codes, weights=loss_of(evaluations, metric).notna(), minlength=len(tasks)) > 0
+            chosen[here & recorded] = metric
+    return pd.Series(chosen, index=pd.Index(tasks["task"], name="task"), name="metric")
+
+
+def loss_of(evaluations: pd.DataFrame, metric: str) -> pd.Series:
+    """Return the recorded losses of one metric; all NaN if there is no column for it."""
+    return evaluations.get(f"loss_{metric}", pd.Series(np.nan, index=evaluations.index))
+
+
+def losses_of(evaluations: pd.DataFrame, metrics: pd.Series) -> np.ndarray:
+    """Return the loss of every evaluation in the metric of its task."""
+    rows = metrics.to_numpy()[evaluations["task"].cat.codes]
+    losses = np.full(len(evaluations), np.nan)
+    for metric in metrics.unique():
+        losses = np.where(rows == metric, loss_of(evaluations, metric), losses)
+    return losses
+
+
+def mean_matrix(evaluations: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
+    """Return the mean of `values` in each cell, NaN where there are none; a NaN among them is passed over."""
+    known = ~np.isnan(values)
+    cells, shape = _cells(evaluations)
+    counts = np.bincount(cells[known], minlength=shape[0] * shape[1])
+    sums = np.bincount(cells[known], weights=values[known], minlength=shape[0] * shape[1])
+    with np.errstate(invalid="ignore"):
+        return _frame(evaluations, (sums / counts).reshape(shape))
+
+
+def worst_status_codes(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Return the place in `STATUSES` of the worst status in each cell, −1 where there is none."""
+    cells, shape = _cells(evaluations)
+    worst = np.full(shape[0] * shape[1], -1)
+    np.maximum.at(worst, cells, evaluations["status"].cat.codes.to_numpy())
+    return _frame(evaluations, worst.reshape(shape))
+
+
+def mean_curve(evaluations: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
+    """Return the points of the learning curve that evaluations of one configuration on one task make.
+
+    Points taken along a fit are averaged where their iterations agree, as folds may stop at
+    different lengths; points with a fit of their own are averaged where their anchors agree.
+    """
+    along_a_fit = (evaluations["anchor"] < 1) & (evaluations["n_iterations"] > 0) & evaluations["fit_s"].isna()
+    points = pd.DataFrame(
+        {
+            "anchor": evaluations["anchor"].astype("float64"),
+            "n_iterations": evaluations["n_iterations"],
+            "loss": losses,
+            "iterations": evaluations["n_iterations"].where(along_a_fit, 0),
+            "fraction": evaluations["anchor"].where(~along_a_fit, 0),
+        }
+    )[evaluations["status"] == STATUSES[0]]
+    grouped = points.groupby(["iterations", "fraction"])
+    curve = grouped[["anchor", "n_iterations", "loss"]].mean().assign(n_evaluations=grouped.size())
+    return curve.sort_values(["anchor", "n_iterations"], ignore_index=True)
+
+
+def _metrics(problem: str) -> tuple[str, ...]:
+    return next((metrics for name, metrics in LOSSES.items() if name == problem), (OBJECTIVE,))
+
+
+def _cells(evaluations: pd.DataFrame) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the number of each evaluation's cell, counted row by row, and the shape of the matrix."""
+    tasks, configurations = evaluations["task"].cat, evaluations["configuration"].cat
+    shape = len(tasks.categories), len(configurations.categories)
+    return tasks.codes.to_numpy(np.int64) * shape[1] + configurations.codes.to_numpy(np.int64), shape
+
+
+def _frame(evaluations: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(
+        values,
+        index=pd.Index(evaluations["task"].cat.categories, name="task"),
+        columns=pd.Index(evaluations["configuration"].cat.categories, name="configuration"),
+    )
