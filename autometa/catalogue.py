@@ -172,6 +172,7 @@ class _File(_Table):
     score: Number = 0.0
     cost: Annotated[Number, Field(gt=0)] = 1.0
     portfolio: Annotated[list[dict[str, Scalar]], Field(min_length=1)]
+    published: list[dict[str, Scalar]] = []
     fitness: _Fitness = _Fitness()
     space: dict[str, Annotated[_Float | _Int | _Categorical, Field(discriminator="type")]] = {}
 
@@ -202,7 +203,8 @@ def _build(file: Path, document: dict[str, Any], faults: Problems) -> Strategy |
     if faults:
         return None
     space = SearchSpace(distributions, conditions, {name: part.default for name, part in content.space.items()})
-    _check_portfolio(content.portfolio, space, faults)
+    _check_configurations("portfolio", content.portfolio, space, faults)
+    _check_configurations("published", content.published, space, faults)
     fitness = content.fitness
     if fitness.max_rows is not None and fitness.max_rows < fitness.min_rows:
         faults.append((("fitness", "min_rows"), f"min_rows is above max_rows = {fitness.max_rows}"))
@@ -213,6 +215,7 @@ def _build(file: Path, document: dict[str, Any], faults: Problems) -> Strategy |
         content.learner,
         space,
         portfolio=tuple(content.portfolio),  # type: ignore[arg-type]  # the strategy completes each
+        published=tuple(content.published),  # type: ignore[arg-type]
         fitness=Fitness(**{**fitness.model_dump(), "problems": tuple(fitness.problems)}),
         score=content.score,
         cost=content.cost,
@@ -306,11 +309,11 @@ def _conditions(
     return conditions
 
 
-def _check_portfolio(entries: list[dict[str, Value]], space: SearchSpace, faults: Problems) -> None:
+def _check_configurations(key: str, entries: list[dict[str, Value]], space: SearchSpace, faults: Problems) -> None:
     seen: dict[str, int] = {}
     for position, entry in enumerate(entries):
         for name, value in entry.items():
-            where = ("portfolio", position, name)
+            where = (key, position, name)
             if name not in space.distributions:
                 faults.append((where, f"unknown parameter {name!r}; {_expected(name, list(space.distributions))}"))
             elif not is_valid(space.distributions[name], value):
@@ -325,7 +328,7 @@ def _check_portfolio(entries: list[dict[str, Value]], space: SearchSpace, faults
                 faults.append((where, f"{name} has no effect here; it exists only where {parent} is in {list(values)}"))
         completed = repr(space.complete({name: entry[name] for name in entry if name in space.distributions}))
         if (first := seen.setdefault(completed, position)) != position:
-            faults.append((("portfolio", position), f"the same configuration as entry {first + 1} of the portfolio"))
+            faults.append(((key, position), f"the same configuration as entry {first + 1} of [[{key}]]"))
 
 
 # -- what an error says -------------------------------------------------------------------------

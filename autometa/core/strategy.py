@@ -68,6 +68,9 @@ class Strategy:
     portfolio : sequence of mappings
         Configurations to try first, in order. What one leaves out takes the space's
         default, so ``{}`` is the default configuration.
+    published : sequence of mappings
+        Configurations that others found to be good defaults. They are measured for the
+        meta-dataset, so that a policy can choose them; the portfolio need not have them.
     fitness : Fitness
         Problems and sizes that it is fit for.
     score : float
@@ -93,6 +96,7 @@ class Strategy:
     learner: Any
     space: SearchSpace = field(default_factory=SearchSpace)
     portfolio: tuple[Configuration, ...] = ()
+    published: tuple[Configuration, ...] = ()
     fitness: Fitness = field(default_factory=Fitness)
     score: float = 0.0
     cost: float = 1.0
@@ -117,17 +121,19 @@ class Strategy:
                 f"(an instance, with fit and get_params), got {self.learner!r}."
             )
         object.__setattr__(self, "space", self._checked_space())
-        given: Sequence[Configuration | Mapping[str, Value]] = self.portfolio or ({},)
-        # An entry that only spells out a default is not tried a second time.
-        portfolio = dict.fromkeys(self._configuration(item) for item in given)
-        object.__setattr__(self, "portfolio", tuple(portfolio))
+        object.__setattr__(self, "portfolio", self._configurations("portfolio", self.portfolio or ({},)))
+        object.__setattr__(self, "published", self._configurations("published", self.published))
 
-    def _configuration(self, item: Configuration | Mapping[str, Value]) -> Configuration:
+    def _configurations(
+        self, name: str, given: Sequence[Configuration | Mapping[str, Value]]
+    ) -> tuple[Configuration, ...]:
+        # An entry that only spells out a default is not tried a second time.
+        return tuple(dict.fromkeys(self._configuration(name, item) for item in given))
+
+    def _configuration(self, name: str, item: Configuration | Mapping[str, Value]) -> Configuration:
         parameters = item.parameters if isinstance(item, Configuration) else item
         if not isinstance(parameters, Mapping):
-            raise TypeError(
-                f"Strategy {self.name!r}: portfolio must be a sequence of mappings, got the entry {item!r}."
-            )
+            raise TypeError(f"Strategy {self.name!r}: {name} must be a sequence of mappings, got the entry {item!r}.")
         self.space.check(parameters)
         return Configuration(self.name, self.space.complete(parameters))
 

@@ -1,6 +1,6 @@
 """The pool of configurations that are measured on every task.
 
-Of each strategy: its default, then what was published or written by hand, then a
+Of each strategy: its default, the defaults that were published for it, its portfolio, and a
 low-discrepancy sample of its space. The pool is in an order in which any beginning of it is
 useful: all defaults first, after that every strategy in proportion to its share of the pool.
 """
@@ -22,16 +22,16 @@ from autometa._support.seeds import child_seed
 from autometa.core.space import Configuration, SearchSpace, Value
 from autometa.core.strategy import Strategy
 
-Origin = Literal["default", "portfolio", "sample"]
+Origin = Literal["default", "published", "portfolio", "sample"]
 
 POOL_SIZES: dict[str, int] = {
-    "lightgbm": 52,
-    "catboost": 44,
-    "xgboost": 40,
+    "lightgbm": 56,
+    "catboost": 42,
+    "xgboost": 44,
     "hist_gradient_boosting": 16,
     "random_forest": 24,
     "extra_trees": 30,
-    "neural_network": 38,
+    "neural_network": 32,
     "kernel_svm": 26,
     "nearest_neighbours": 18,
     "logistic_regression": 18,
@@ -57,7 +57,7 @@ class PoolEntry:
         What to measure.
     position : int
         Its place within its strategy; 0 is the default.
-    origin : {"default", "portfolio", "sample"}
+    origin : {"default", "published", "portfolio", "sample"}
         Where it comes from.
     """
 
@@ -103,6 +103,8 @@ def configuration_id(configuration: Configuration) -> str:
 def _of_strategy(strategy: Strategy, size: int) -> list[PoolEntry]:
     default = Configuration(strategy.name, strategy.space.complete({}))
     origins: dict[Configuration, Origin] = {default: "default"}
+    for configuration in strategy.published:
+        origins.setdefault(configuration, "published")
     for configuration in strategy.portfolio:
         origins.setdefault(configuration, "portfolio")
     points = _sample(strategy.space, size * _MOST_ROUNDS, child_seed(0, "pool", strategy.name))

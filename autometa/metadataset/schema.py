@@ -50,7 +50,7 @@ CONFIGURATION_COLUMNS: dict[str, str] = {
     "configuration": "str",
     "strategy": "str",
     "position": "int64",  # place within the strategy's pool; 0 is the default
-    "origin": "str",  # "default", "portfolio" or "sample"
+    "origin": "str",  # "default", "published", "portfolio" or "sample"
     "parameters": "str",  # JSON
 }
 
