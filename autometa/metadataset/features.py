@@ -47,7 +47,6 @@ REGISTRY: dict[str, MetaFeature] = {
     "log_classes": MetaFeature("log of the number of classes; classification", 0, _INFINITE),
     "log_rarest_rows": MetaFeature("log of the rows of the rarest class; classification", 0, _INFINITE),
     # kinds of columns
-    "dropped_share": MetaFeature("share of the raw columns without use: constant, all missing, identifiers"),
     "number_share": MetaFeature("share of the columns that are numbers or spans of time"),
     "datetime_share": MetaFeature("share of the columns that are dates or times"),
     "category_share": MetaFeature("share of the columns that are categories"),
@@ -166,7 +165,6 @@ def _kinds(schema: Schema) -> dict[str, float]:
     kinds = list(schema.kinds.values())
     shares = {f"{kind}_share": kinds.count(kind) / len(kinds) for kind in ("datetime", "category", "text")}
     return {
-        "dropped_share": len(schema.dropped) / len(schema.columns),
         "number_share": (len(schema.numbers) + len(schema.precise)) / len(kinds),
         **shares,
     }
@@ -351,8 +349,11 @@ def _quantile_bins(values: np.ndarray) -> np.ndarray:
     """Return the quantile bin of each value, the last one where it is missing."""
     ordered = np.sort(values)
     n_present = int(np.count_nonzero(~np.isnan(ordered)))
-    edges = np.unique(ordered[np.arange(1, _N_BINS) * n_present // _N_BINS]) if n_present else ordered[:0]
-    return np.where(np.isnan(values), _N_BINS, np.searchsorted(edges, values, side="right"))
+    quantiles = ordered[np.arange(1, _N_BINS) * n_present // _N_BINS] if n_present else ordered[:0]
+    edges, times = np.unique(quantiles, return_counts=True)
+    # A value frequent enough to be several quantiles has a bin of its own; the values above it have the next.
+    edges = np.unique(np.append(edges, np.nextafter(edges[times > 1], np.inf)))
+    return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
 
 
 def _level_bins(codes: np.ndarray) -> np.ndarray:

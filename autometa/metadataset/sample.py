@@ -86,8 +86,9 @@ def draw_sample(
         y = np.argsort(np.argsort(totals, kind="stable"), kind="stable")[y]
     order = np.lexsort((rows, y))[_spread(task.n_rows, n_rows)]
     chosen, small_schema = _choose_columns(schema, ranks, n_columns)
-    repeats = 1 - len(np.unique(rows)) / task.n_rows
-    return Sample(task.X.iloc[order, chosen], small_schema, y[order], task.n_classes), repeats
+    ordered = np.sort(rows)
+    repeated_share = np.count_nonzero(ordered[1:] == ordered[:-1]) / task.n_rows
+    return Sample(task.X.iloc[order, chosen], small_schema, y[order], task.n_classes), repeated_share
 
 
 def _spread(n: int, n_wanted: int) -> np.ndarray:
@@ -127,8 +128,9 @@ def _target_tokens(task: Task, rows: np.ndarray) -> np.ndarray:
 def _bits(table: np.ndarray) -> np.ndarray:
     """Return the values as whole numbers without sign; equal numbers for equal values."""
     if table.dtype == object:
-        hashes = [pd.util.hash_array(column) for column in table.T]
-        return np.stack(hashes, axis=1) if hashes else np.empty(table.shape, dtype=np.uint64)
+        # Half of a surrogate pair, which files read with the wrong encoding hold, has no bytes in strict UTF-8.
+        encoded = np.array([text.encode("utf-8", "surrogatepass") for text in table.ravel()], dtype=object)
+        return pd.util.hash_array(encoded, categorize=False).reshape(table.shape)
     if table.dtype.itemsize == 4:
         return table.view(np.uint32)
     wide = table.view(np.uint64)

@@ -133,6 +133,9 @@ def test_no_order_matters_where_rows_and_columns_are_sampled(n_classes: int, val
         "smallest": pd.DataFrame({"a": [5e-324, 0.0] * 20}),
         "text only": pd.DataFrame({"a": [f"some text of {i} and {i * 7} more words" for i in range(40)]}),
         "odd text": pd.DataFrame({"a": [f"\x00 {'wörter ' * (i % 9)} \U0001f600 number {i}" for i in range(40)]}),
+        "half of a surrogate pair": pd.DataFrame(
+            {"a": pd.Series([f"\ud800 of {i} words" for i in range(40)], dtype=object)}
+        ),
         "dates only": pd.DataFrame({"a": pd.date_range("1700-01-01", periods=40, freq="1000D")}),
         "spans": pd.DataFrame({"a": pd.to_timedelta(np.arange(40) ** 3, unit="s")}),
         "identical rows": pd.DataFrame({"a": [0, 1] * 20, "b": [1, 0] * 20}),
@@ -199,7 +202,6 @@ def test_counts_and_shares_are_those_of_the_whole_table():
     assert features["log_columns"] == pytest.approx(math.log(4))
     assert features["log_width"] == pytest.approx(math.log(3 + 3))
     assert features["log_levels_max"] == pytest.approx(math.log(3))
-    assert features["dropped_share"] == pytest.approx(1 / 5)
     assert features["number_share"] == pytest.approx(2 / 4)
     assert features["category_share"] == features["datetime_share"] == pytest.approx(1 / 4)
     assert features["missing_cell_share"] == pytest.approx(1 / (4 * n))
@@ -249,6 +251,18 @@ def test_each_landmark_sees_what_it_can_see(seed: int):
     assert circle["landmark_ridge"] > 0.9 > circle["landmark_naive_bayes"]
     assert circle["landmark_10_neighbours"] < 0.7
     assert step["information_max"] > 0.5 > circle["information_max"]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_a_column_with_few_values_tells_all_it_can(share: float, seed: int):
+    rng = np.random.default_rng(seed)
+    told = rng.random(2_000) < share
+    measure = np.where(told, rng.exponential(size=2_000), 0.0)
+    for X in (told.astype(float), np.where(told, "yes", "no"), np.where(told, np.nan, 1.0), measure):
+        of_classes = describe(make_task(pd.DataFrame({"a": X}), told, 2))
+        of_values = describe(make_task(pd.DataFrame({"a": X}), told))
+        assert of_classes["information_max"] == pytest.approx(1, abs=0.03)
+        assert of_values["information_max"] == pytest.approx(1, abs=0.03)
 
 
 def test_components_tell_how_many_columns_there_really_are(seed: int):
