@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_predict(commands)
     _add_report(commands)
+    _add_collect(commands)
     return parser
 
 
@@ -145,6 +146,36 @@ def _add_report(commands: Any) -> None:
     report.add_argument("--leaderboard", action="store_true", help="every trial instead of every strategy")
     report.add_argument("--csv", action="store_true", help="all columns as CSV")
     report.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _add_collect(commands: Any) -> None:
+    collect = commands.add_parser(
+        "collect",
+        help="measure configurations on a folder of tables",
+        description="Measure the pool of configurations on every table of a folder, and write a meta-dataset. "
+        "Stop it at any time: the same command goes on where it stopped.",
+    )
+    collect.set_defaults(run=_collect)
+    collect.add_argument(
+        "--tasks", metavar="FOLDER", type=Path, required=True, help="tasks.csv and a Parquet or CSV file per task"
+    )
+    collect.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where to keep what is measured")
+    collect.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
+    collect.add_argument("--configurations", metavar="N", type=int, help="only the first N of the pool")
+    collect.add_argument("--only", metavar="FILE", type=Path, help="names of the tasks to use, one per line")
+    collect.add_argument("--jobs", metavar="N", type=int, default=2, help="evaluations at a time; default: 2")
+    collect.add_argument(
+        "--time-limit", metavar="SECONDS", type=float, default=60.0, help="of an evaluation; default: 60"
+    )
+    collect.add_argument("--memory-limit", metavar="GIB", type=float, default=4.0, help="of an evaluation; default: 4")
+    collect.add_argument(
+        "--max-rows", metavar="N", type=int, default=10_000, help="most training rows of a fold; default: 10000"
+    )
+    collect.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: 0")
+    collect.add_argument("--backend", choices=["local", "dask"], default="local", help="where to measure")
+    collect.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, e.g. tcp://10.0.0.1:8786")
+    collect.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
+    collect.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
 # ---------------------------------------------------------------------------------------- commands
@@ -206,6 +237,51 @@ def _report(arguments: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
         return
     _show(f"{_summary(model)}\n\n{_leaderboard_text(model) if arguments.leaderboard else _report_text(model)}")
+
+
+def _collect(arguments: argparse.Namespace) -> None:
+    if arguments.scheduler is not None and arguments.backend != "dask":
+        raise ValueError("--scheduler is the address of a Dask cluster; it needs --backend dask.")
+    if arguments.configurations is not None and arguments.configurations < 1:
+        raise ValueError(f"--configurations must be at least 1, got {arguments.configurations}.")
+    # Before hours of work: without it their result could not be written.
+    import_optional("pyarrow", extra="meta")
+    from tqdm.auto import tqdm
+
+    from autometa.catalogue import load_strategies
+    from autometa.metadataset.collection import collect
+    from autometa.metadataset.export import export
+    from autometa.metadataset.measuring import Settings
+    from autometa.metadataset.pool import make_pool
+
+    strategies = load_strategies(arguments.strategies)
+    try:
+        collect(
+            arguments.tasks,
+            arguments.out,
+            strategies,
+            settings=Settings(arguments.time_limit, arguments.memory_limit, arguments.max_rows, arguments.random_state),
+            pool=make_pool(strategies)[: arguments.configurations],
+            only=_names(arguments.only) if arguments.only is not None else None,
+            n_jobs=arguments.jobs,
+            backend=arguments.backend,
+            scheduler=arguments.scheduler,
+            progress=arguments.progress,
+            on_task=tqdm.write,
+        )
+    except KeyboardInterrupt:
+        _say("stopped", "what was measured is kept; the same command goes on with the rest")
+        raise
+    metadataset = export(arguments.tasks, arguments.out, progress=arguments.progress)
+    metadataset.to_parquet(arguments.out)
+    counts = "\n\n".join(table.to_string() for table in metadataset.summary().values())
+    _show(f"{metadataset}\n\n{counts}\n\nWritten to {arguments.out}")
+
+
+def _names(file: Path) -> list[str]:
+    """Return the names in a text file, one per line; # begins a comment."""
+    lines = (line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
 
 
 # ---------------------------------------------------------------------------------------- tables

@@ -68,7 +68,8 @@ class Store:
         except sqlite3.DatabaseError as error:
             self._lock.close()
             raise MetaDatasetError(
-                f"{self.file} is damaged ({error}). It was left as it is: put a copy back, or collect into another folder."
+                f"{self.file} is damaged ({error}). It was left as it is: put a copy back, or collect into another "
+                "folder."
             ) from error
         except BaseException:
             self._lock.close()
@@ -87,8 +88,8 @@ class Store:
                 if began_with.get(name) != value
             ]
             raise MetaDatasetError(
-                f"{self.file} was begun with other settings ({'; '.join(differing)}), and its rows could not be compared "
-                "with new ones. Use the same settings, or collect into another folder."
+                f"{self.file} was begun with other settings ({'; '.join(differing)}), and its rows could not be "
+                "compared with new ones. Use the same settings, or collect into another folder."
             )
 
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
