@@ -35,7 +35,8 @@ class MetaDataset:
         categorical, `task` and `configuration` with the rows of the other two tables as
         categories.
     manifest : mapping of str to plain values
-        Where the evaluations come from: versions, machine, licence, …
+        Where the evaluations come from: versions, machine, licence, … What describes files
+        (`schema_version`, `files`) is left out, and written anew with them.
 
     Raises
     ------
@@ -65,9 +66,7 @@ class MetaDataset:
         object.__setattr__(self, "tasks", tasks)
         object.__setattr__(self, "configurations", configurations)
         object.__setattr__(self, "evaluations", tables.checked_evaluations(self.evaluations, tasks, configurations))
-        object.__setattr__(self, "manifest", dict(self.manifest))
-        if reserved := sorted({"schema_version", "files"} & self.manifest.keys()):
-            raise ValueError(f"manifest: {', '.join(reserved)} are written by autometa itself; use other names.")
+        object.__setattr__(self, "manifest", files.free_entries(self.manifest))
 
     # ------------------------------------------------------------------------------- from and to elsewhere
 
@@ -265,7 +264,8 @@ class MetaDataset:
         -------
         DataFrame
             Columns anchor, n_iterations, loss (means over folds and seeds) and n_evaluations,
-            the number of evaluations behind a point. Only what ended well is in it.
+            the number of evaluations behind a point: fewer where some folds stopped earlier.
+            Only what ended well is in it.
 
         Raises
         ------

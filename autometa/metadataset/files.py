@@ -78,7 +78,7 @@ def read_folder(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
             tables[table] = _frame(data)
         if len(tables[table]) != n_rows:
             raise MetaDatasetError(f"{file} has {len(tables[table])} rows, expected {n_rows}. {_ADVICE}")
-    return tables, _free(manifest)
+    return tables, free_entries(manifest)
 
 
 def write_npz(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any], file: Path) -> Path:
@@ -128,7 +128,12 @@ def read_npz(file: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
                     values if texts is None else pd.Categorical.from_codes(values, json.loads(str(texts)))
                 )
         tables = {table: pd.DataFrame(columns[table]) for table in TABLES}
-    return tables, _free(manifest)
+    return tables, free_entries(manifest)
+
+
+def free_entries(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a manifest says beyond the description of its files."""
+    return {name: value for name, value in manifest.items() if name not in ("schema_version", "files")}
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
@@ -145,10 +150,6 @@ def _frame(data: bytes) -> pd.DataFrame:
 
 def _pyarrow() -> tuple[Any, Any]:
     return import_optional("pyarrow", extra="meta"), import_optional("pyarrow.parquet", extra="meta")
-
-
-def _free(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in manifest.items() if name not in ("schema_version", "files")}
 
 
 def _check_version(file: Path, manifest: Mapping[str, Any]) -> None:

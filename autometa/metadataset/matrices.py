@@ -14,13 +14,15 @@ from autometa.metadataset.schema import LOSSES, OBJECTIVE, STATUSES
 COSTS = ("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb")
 """What is measured besides losses."""
 
+_METRICS: dict[str, tuple[str, ...]] = {**LOSSES, OBJECTIVE: (OBJECTIVE,)}
+
 
 def metrics_of(tasks: pd.DataFrame, evaluations: pd.DataFrame) -> pd.Series:
     """Return the metric of each task: the first of its problem's metrics of which it has a loss."""
     codes, problems = evaluations["task"].cat.codes, tasks["problem"].to_numpy()
     chosen = np.full(len(tasks), "", dtype=object)
     for problem in pd.unique(problems):
-        here, metrics = problems == problem, _metrics(problem)
+        here, metrics = problems == problem, _METRICS[problem]
         chosen[here] = metrics[0]
         # Backwards, so that the first of those recorded is what remains.
         for metric in reversed(metrics):
@@ -66,6 +68,8 @@ def mean_curve(evaluations: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
 
     Points taken along a fit are averaged where their iterations agree, as folds may stop at
     different lengths; points with a fit of their own are averaged where their anchors agree.
+    The longest fits alone reach the last points along a fit, so a mean of anchors may fall there;
+    the order is that of the iterations.
     """
     along_a_fit = (evaluations["anchor"] < 1) & (evaluations["n_iterations"] > 0) & evaluations["fit_s"].isna()
     points = pd.DataFrame(
@@ -79,11 +83,8 @@ def mean_curve(evaluations: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
     )[evaluations["status"] == STATUSES[0]]
     grouped = points.groupby(["iterations", "fraction"])
     curve = grouped[["anchor", "n_iterations", "loss"]].mean().assign(n_evaluations=grouped.size())
-    return curve.sort_values(["anchor", "n_iterations"], ignore_index=True)
-
-
-def _metrics(problem: str) -> tuple[str, ...]:
-    return next((metrics for name, metrics in LOSSES.items() if name == problem), (OBJECTIVE,))
+    # Groups come in the order of iterations, then fractions; full fits have 0 iterations in it.
+    return curve.iloc[np.argsort(curve["anchor"] == 1, kind="stable")].reset_index(drop=True)
 
 
 def _cells(evaluations: pd.DataFrame) -> tuple[np.ndarray, tuple[int, int]]:

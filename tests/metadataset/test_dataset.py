@@ -145,6 +145,18 @@ def test_curve_averages_folds_that_stopped_at_different_lengths():
     assert curve["n_evaluations"].tolist() == [2, 1, 2]
 
 
+def test_curve_is_in_the_order_of_iterations():
+    # Only the longer fit reaches 8 iterations, at a smaller fraction than the mean at 4.
+    folds = [
+        row("iris", "boosting", 0.5, anchor=4 / 5, n_iterations=4),
+        row("iris", "boosting", 0.5, n_iterations=5, fit_s=1.0),
+        row("iris", "boosting", 0.7, anchor=4 / 80, n_iterations=4, fold=1),
+        row("iris", "boosting", 0.6, anchor=8 / 80, n_iterations=8, fold=1),
+        row("iris", "boosting", 0.5, n_iterations=80, fit_s=1.0, fold=1),
+    ]
+    assert metadataset_of(*folds).curve("iris", "boosting")["n_iterations"].tolist() == [4, 8, 42.5]
+
+
 def test_curve_over_rows_is_averaged_by_anchor():
     folds = [
         row("iris", "tree", 0.75, anchor=0.5, fit_s=1.0),
@@ -261,9 +273,8 @@ def test_manifest_keeps_what_all_agree_on():
     assert first.concat(second).manifest == {"licence": "CC0"}
 
 
-def test_manifest_entries_of_the_files_are_reserved():
-    with pytest.raises(ValueError, match="manifest: files, schema_version are written by autometa itself"):
-        metadataset_of(row("iris", "tree"), files={}, schema_version=3)
+def test_manifest_holds_what_does_not_depend_on_files():
+    assert metadataset_of(row("iris", "tree"), files={}, schema_version=3, seed=1).manifest == {"seed": 1}
 
 
 def test_long_frame_tells_strategy_and_family_of_each_evaluation():
