@@ -213,6 +213,13 @@ def test_folds_test_every_task_once_and_share_no_family(random_metadataset, seed
     assert sorted(tested) == sorted(metadataset.tasks["task"])
 
 
+@pytest.mark.parametrize("fold_seed", range(6))
+def test_folds_are_as_equal_as_families_allow(fold_seed):
+    family = {f"t{i}": "large" for i in range(4)}
+    metadataset = metadataset_of(*(row(f"t{i}", "x") for i in range(8)), family=family)
+    assert [test.n_tasks for _, test in metadataset.folds(2, fold_seed)] == [4, 4]
+
+
 def test_folds_depend_on_seed_and_families_only():
     rows = [row(f"t{i}", "x", 0.1) for i in range(12)]
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autometa.exceptions import MetaDatasetError
+from autometa.exceptions import MetaDatasetError, MissingDependencyError
 from autometa.metadataset import dataset, files
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.schema import EVALUATION_COLUMNS, SCHEMA_VERSION
@@ -256,3 +257,12 @@ def test_manifest_is_toml_that_tells_what_is_in_the_folder(metadataset, tmp_path
     text = (written(metadataset, "parquet", tmp_path) / "manifest.toml").read_text(encoding="utf-8")
     assert text.startswith(f'schema_version = {SCHEMA_VERSION}\nlicence = "CC0"\nseed = 3\nhours = 1.5\n')
     assert '[files.evaluations]\nname = "evaluations.parquet"\nsha256 = "' in text
+
+
+def test_parquet_without_its_library_names_the_extra(metadataset, tmp_path, monkeypatch):
+    folder, file = written(metadataset, "parquet", tmp_path), metadataset.to_npz(tmp_path / "records.npz")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    for use in (lambda: MetaDataset.load(folder), lambda: metadataset.to_parquet(tmp_path / "others")):
+        with pytest.raises(MissingDependencyError, match=r'pip install "autometa\[meta\]"'):
+            use()
+    assert_same(MetaDataset.load(file), metadataset)
