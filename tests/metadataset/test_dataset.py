@@ -136,8 +136,8 @@ def test_curve_averages_folds_that_stopped_at_different_lengths():
         row("iris", "boosting", 0.5, anchor=4 / 10, n_iterations=4),
         row("iris", "boosting", 0.7, anchor=4 / 20, n_iterations=4, fold=1),
         row("iris", "boosting", 0.6, anchor=8 / 20, n_iterations=8, fold=1),
-        row("iris", "boosting", 0.3, n_iterations=10, fit_s=1.0),
-        row("iris", "boosting", 0.5, n_iterations=20, fit_s=1.0, fold=1),
+        row("iris", "boosting", 0.3, n_iterations=10),
+        row("iris", "boosting", 0.5, n_iterations=20, fold=1),
     ]
     curve = metadataset_of(*folds).curve("iris", "boosting")
     assert curve["n_iterations"].tolist() == [4, 8, 15]
