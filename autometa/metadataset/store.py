@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,8 @@ from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, SCHEMA_VERSION, TASK_COLUMNS
 
 FILE_NAME = "collected.sqlite"
+
+_VERSION = "schema_version"
 
 _COLUMNS = ", ".join(EVALUATION_COLUMNS)
 _SCHEMA = f"""
@@ -58,42 +60,35 @@ class Store:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / FILE_NAME
-        # Two collections into one folder would repeat each other's work; the lock ends with the process.
-        self._lock = _locked(folder / ".lock")
+        with contextlib.ExitStack() as stack:
+            # Two collections into one folder would repeat each other's work; the lock ends with the process.
+            stack.enter_context(_locked(folder / ".lock"))
+            begun_with = _settings_of(self.file)
+            if begun_with:
+                _check_same(self.file, begun_with, settings)
+            self._connection = stack.enter_context(contextlib.closing(sqlite3.connect(self.file)))
+            with self._writing():
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.executescript(f"BEGIN; {_SCHEMA}")
+                if not begun_with:
+                    rows = [(name, json.dumps(value)) for name, value in {_VERSION: SCHEMA_VERSION, **settings}.items()]
+                    self._connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+            self._open = stack.pop_all()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write all that is written within, or nothing of it."""
         try:
-            self._connection = sqlite3.connect(self.file)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.executescript(_SCHEMA)
-            self._check({"schema_version": SCHEMA_VERSION, **settings})
-        except sqlite3.DatabaseError as error:
-            self._lock.close()
-            raise MetaDatasetError(
-                f"{self.file} is damaged ({error}). It was left as it is: put a copy back, or collect into another "
-                "folder."
-            ) from error
-        except BaseException:
-            self._lock.close()
-            raise
-
-    def _check(self, settings: Mapping[str, Any]) -> None:
-        began_with = {name: json.loads(value) for name, value in self._all("SELECT name, value FROM settings")}
-        if not began_with:
             with self._connection:
-                rows = [(name, json.dumps(value)) for name, value in settings.items()]
-                self._connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
-        elif began_with != dict(settings):
-            differing = [
-                f"{name}={began_with.get(name)!r} then, {value!r} now"
-                for name, value in settings.items()
-                if began_with.get(name) != value
-            ]
+                yield
+        except sqlite3.Error as error:
             raise MetaDatasetError(
-                f"{self.file} was begun with other settings ({'; '.join(differing)}), and its rows could not be "
-                "compared with new ones. Use the same settings, or collect into another folder."
-            )
+                f"{self.file} cannot be written ({error}). What was written before is kept; the same collection goes "
+                "on from there once the file can be written."
+            ) from error
 
-    def _all(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(query, values).fetchall()
+    def _all(self, query: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query).fetchall()
 
     def add_configurations(self, pool: Iterable[PoolEntry]) -> None:
         """Write down what the configurations of a pool are; those known already stay as they are."""
@@ -107,12 +102,12 @@ class Store:
             )
             for entry in pool
         ]
-        with self._connection:
+        with self._writing():
             self._connection.executemany("INSERT OR IGNORE INTO configurations VALUES (?, ?, ?, ?, ?)", rows)
 
     def add_task(self, row: Mapping[str, Any]) -> TaskDescription:
         """Write down what a task is; return what strategies are fit for or not."""
-        with self._connection:
+        with self._writing():
             values = tuple(row[column] for column in TASK_COLUMNS)
             self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         return self.descriptions()[row["task"]]
@@ -134,7 +129,7 @@ class Store:
         """Write what was measured for one configuration on one task, all of it or nothing."""
         marks = ", ".join("?" * len(EVALUATION_COLUMNS))
         values = [tuple(row[column] for column in EVALUATION_COLUMNS) for row in rows]
-        with self._connection:
+        with self._writing():
             self._connection.executemany(f"INSERT OR IGNORE INTO evaluations VALUES ({marks})", values)
             if predictions is not None:
                 blob = predictions.astype(np.float16).tobytes()
@@ -144,22 +139,22 @@ class Store:
     def add_targets(self, task: str, n_classes: int, fold: np.ndarray, y: np.ndarray) -> None:
         """Write the targets of the rows whose predictions are kept."""
         row = (task, n_classes, fold.astype(np.int8).tobytes(), y.astype(np.float32).tobytes())
-        with self._connection:
+        with self._writing():
             self._connection.execute("INSERT OR IGNORE INTO targets VALUES (?, ?, ?, ?)", row)
 
     def close(self) -> None:
         """Close the file and let others write."""
-        self._connection.close()
-        self._lock.close()
+        self._open.close()
 
 
 def read_collected(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Return tasks, configurations, evaluations and settings of a collection, also of one that is under way."""
     with _reading(folder) as connection:
+        settings = _settings(connection)
+        _check_version(folder / FILE_NAME, settings)
         tasks = pd.read_sql("SELECT * FROM tasks ORDER BY task", connection)
         configurations = pd.read_sql("SELECT * FROM configurations", connection)
         evaluations = pd.read_sql("SELECT * FROM evaluations", connection)
-        settings = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM settings")}
     return tasks, configurations, evaluations, settings
 
 
@@ -198,18 +193,63 @@ def read_predictions(folder: Path, task: str) -> tuple[np.ndarray, np.ndarray, d
     return np.frombuffer(fold, dtype=np.int8), np.frombuffer(y, dtype=np.float32), predictions
 
 
+def _settings(connection: sqlite3.Connection) -> dict[str, Any]:
+    return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM settings")}
+
+
+def _settings_of(file: Path) -> dict[str, Any]:
+    """Return what a file was begun with, nothing if it is still to be begun; a damaged file is refused."""
+    if not file.is_file() or not file.stat().st_size:
+        return {}
+    with _reading(file.parent, mode="ro") as connection:
+        (fault,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if fault != "ok":
+            raise sqlite3.DatabaseError(" ".join(fault.split()))
+        is_begun = connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return _settings(connection) if is_begun else {}
+
+
+def _check_version(file: Path, settings: Mapping[str, Any]) -> None:
+    if settings.get(_VERSION) != SCHEMA_VERSION:
+        raise MetaDatasetError(
+            f"{file} has layout {settings.get(_VERSION)!r}, and this autometa knows layout {SCHEMA_VERSION}. It was "
+            "left as it is: use the autometa that wrote it, or collect into another folder."
+        )
+
+
+def _check_same(file: Path, begun_with: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    _check_version(file, begun_with)
+    differing = [
+        f"{name}={begun_with.get(name)!r} then, {settings.get(name)!r} now"
+        for name in dict.fromkeys([*settings, *begun_with])
+        if name != _VERSION and begun_with.get(name) != settings.get(name)
+    ]
+    if differing:
+        raise MetaDatasetError(
+            f"{file} was begun with other settings ({'; '.join(differing)}), and its rows could not be compared with "
+            "new ones. Use the same settings, or collect into another folder."
+        )
+
+
 @contextlib.contextmanager
-def _reading(folder: Path) -> Any:
+def _reading(folder: Path, mode: Literal["ro", "rw"] = "rw") -> Iterator[sqlite3.Connection]:
+    """Give a connection that sees the file as it was at its first query.
+
+    ``"rw"`` is for SQLite, which puts the journal of a killed collection into the file;
+    ``"ro"`` keeps it from touching a file that may be damaged.
+    """
     file = folder / FILE_NAME
     if not file.is_file():
         raise MetaDatasetError(f"{folder} holds no collection: there is no {FILE_NAME} in it.")
-    connection = sqlite3.connect(file)
     try:
-        yield connection
+        with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode={mode}", uri=True)) as connection:
+            connection.execute("BEGIN")
+            yield connection
     except (sqlite3.DatabaseError, pd.errors.DatabaseError) as error:
-        raise MetaDatasetError(f"{file} cannot be read ({error}): it is damaged, or no collection.") from error
-    finally:
-        connection.close()
+        raise MetaDatasetError(
+            f"{file} cannot be read ({error}): it is damaged, or no collection. It was left as it is: put a copy "
+            "back, or collect into another folder."
+        ) from error
 
 
 def _locked(file: Path) -> Any:

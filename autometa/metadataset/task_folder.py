@@ -108,7 +108,7 @@ def read_table_list(folder: Path, only: Collection[str] | None = None) -> tuple[
         return tuple(tables.values())
     if unknown := [name for name in only if name not in tables]:
         raise ValueError(f"{file} does not list {unknown[:5]}.")
-    return tuple(tables[name] for name in only)
+    return tuple(tables[name] for name in dict.fromkeys(only))
 
 
 def _table(folder: Path, row: dict[str, str]) -> Table:
