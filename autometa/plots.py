@@ -1,0 +1,364 @@
+"""Figures of a meta-dataset; they need matplotlib, which the extra ``plots`` installs.
+
+Every function draws into the axes it is given, or into a figure of its own that pyplot does not know: nothing is
+shown and nothing stays open. ``plot_cost_by_rows(metadataset).figure.savefig("cost.png")`` writes it to a file; as the
+last line of a notebook's cell, ``plot_cost_by_rows(metadataset).figure`` shows it. Labels stand to the right of the
+axes, so a figure of the caller's needs room there, e.g. ``plt.subplots(layout="constrained")``.
+
+A strategy looks the same in all figures of one meta-dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import isotonic_regression
+
+from autometa._support.imports import import_optional
+from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.matrices import loss_of, mean_curve
+from autometa.metadataset.schema import OBJECTIVE, STATUSES
+
+if TYPE_CHECKING:  # an optional library
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+LOSS_LABELS = {
+    "roc_auc": "1 − ROC AUC",
+    "log_loss": "log loss",
+    "balanced_accuracy": "1 − balanced accuracy",
+    "accuracy": "1 − accuracy",
+    "rmse": "RMSE of the standardised target",
+    "mae": "MAE of the standardised target",
+    "r2": "1 − R²",
+    OBJECTIVE: "objective",
+}
+"""What the axis of a metric's losses says."""
+
+# Okabe and Ito's colours, which are told apart with any colour vision; grey instead of their yellow and black, as one
+# is too pale for lines and the other has no darker shade. More strategies get darker shades, with another marker.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")
+_SHADES = (1.0, 0.55)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_UNMEASURED = "#d9d9d9"
+_INK = "#333333"
+_LABEL_SIZE = 8.0  # points
+_TASK_LABEL_SIZE = 6.0  # points
+_MOST_SIZES, _FEWEST_TASKS = 8, 4  # points of a line over rows; tasks behind each
+
+
+class _Look(NamedTuple):
+    """How a strategy is drawn."""
+
+    color: str
+    marker: str
+
+
+def plot_learning_curves(
+    metadataset: MetaDataset, task: str, strategies: str | Iterable[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Return axes with the learning curve of each strategy's best configuration on one task.
+
+    Means over folds and seeds; a point that some folds did not reach is left out, as the others alone would make the
+    curve jump. Solid lines are curves over training rows, dashed ones over iterations.
+
+    Parameters
+    ----------
+    metadataset : MetaDataset
+        What was measured.
+    task : str
+        Name of the task.
+    strategies : str, iterable of str or None
+        Which to show; None shows all that have a result on the task.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Raises
+    ------
+    ValueError
+        If the task or a strategy is unknown, or a strategy that is asked for has no result on the task.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    part = metadataset.select(tasks=task)
+    best = _best_configurations(part, task, strategies)
+    metric = part.metrics[task]
+    looks = _looks(metadataset)
+    ax = ax or _new_axes(7.5, 5.0)
+    ends: dict[str, tuple[float, float]] = {}
+    for strategy, configuration in best.items():
+        rows = part.evaluations[part.evaluations["configuration"] == configuration]
+        full = rows["anchor"] == 1
+        # Points along a fit have no seconds of their own.
+        along_a_fit = ~full & (rows["n_iterations"] > 0) & rows["fit_s"].isna()
+        for style, kept in (("-", rows[~along_a_fit]), ("--", rows[along_a_fit | full])):
+            curve = mean_curve(kept, loss_of(kept, metric).to_numpy("float64"))
+            curve = curve[curve["n_evaluations"] >= curve["n_evaluations"].iloc[-1]]
+            ends[strategy] = (1.0, curve["loss"].iloc[-1])
+            if len(curve) > 1:
+                ax.plot(
+                    curve["anchor"], curve["loss"], style, markersize=3.5, linewidth=1.4, **looks[strategy]._asdict()
+                )
+        ax.plot(*ends[strategy], markersize=5, **looks[strategy]._asdict())
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    lowest, highest = ax.dataLim.intervaly
+    if 0 < lowest < highest / 5:  # the first points would press all ends together
+        ax.set_yscale("log")
+        _number_ticks(ax.yaxis, "{x:g}")
+    ax.set_xlabel("anchor: fraction of the training rows (solid) or of the iterations (dashed)")
+    ax.set_ylabel(f"loss: {LOSS_LABELS[metric]}")
+    row = part.tasks.iloc[0]
+    ax.set_title(f"{task}: {row['problem']}, {row['n_rows_used']:,} rows, {row['n_columns']:,} columns")
+    _tidy(ax)
+    _label_ends(ax, ends, looks)
+    return ax
+
+
+def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
+    """Return axes with a heat map of how far each strategy stays behind the best on each task.
+
+    The regret of a strategy is that of its best configuration at anchor 1, 0 for the best loss on the task and 1 for
+    the median configuration's and all worse ones: the worst loss itself can be of any size. Tasks are ordered by
+    problem, then rows; strategies by their mean regret over the tasks they have a result on, which follows the name.
+    A dot marks the best strategy, grey is not measured, hatched grey ended without a result.
+
+    Parameters
+    ----------
+    metadataset : MetaDataset
+        What was measured.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no result at anchor 1.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    regrets = _regrets(metadataset)
+    tasks = metadataset.tasks.set_index("task").loc[regrets.columns]
+    n_strategies, n_tasks = regrets.shape
+    ax = ax or _new_axes(3.0 + min(max(4.0, 0.12 * n_tasks), 24.0), 1.8 + 0.22 * n_strategies)
+    corners = np.arange(n_tasks + 1) - 0.5, np.arange(n_strategies + 1) - 0.5
+    mesh = ax.pcolormesh(*corners, regrets, cmap="YlGnBu", vmin=0, vmax=1, edgecolors="white", linewidth=0.3)
+    ax.set_facecolor(_UNMEASURED)
+    without_result = regrets.isna() & _was_tried(metadataset).loc[regrets.index, regrets.columns]
+    hatched = np.ma.masked_where(~without_result, without_result)
+    ax.pcolor(*corners, hatched, hatch="/////", facecolor="none", edgecolor="white", linewidth=0)
+    rows, columns = np.nonzero(regrets == 0)
+    ax.plot(columns, rows, ".", color=_INK, markersize=3)
+    ax.invert_yaxis()
+
+    means = regrets.mean(axis=1)
+    ax.set_yticks(range(n_strategies), [f"{name}  {mean:.2f}" for name, mean in means.items()], size=_LABEL_SIZE)
+    points_per_task = ax.get_window_extent().width * 72 / ax.figure.dpi / n_tasks
+    if points_per_task > _TASK_LABEL_SIZE:
+        ax.set_xticks(range(n_tasks), regrets.columns, rotation=90, size=_TASK_LABEL_SIZE)
+    else:
+        ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.set_xlabel(f"{n_tasks:,} tasks, by problem and rows")
+    _mark_groups(ax, tasks["problem"])
+    ax.figure.colorbar(mesh, ax=ax, pad=0.01, label="regret (1: median configuration or worse)")
+    return ax
+
+
+def plot_cost_by_rows(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
+    """Return axes with the CPU seconds of a fit at anchor 1 against the rows of the task.
+
+    A light point is a configuration on a task, mean over folds and seeds. Tasks of similar size are taken together:
+    lines are medians over them and over configurations, bands reach from quartile to quartile.
+
+    Parameters
+    ----------
+    metadataset : MetaDataset
+        What was measured.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Raises
+    ------
+    ValueError
+        If no seconds were recorded at anchor 1.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    costs = _costs(metadataset)
+    looks = _looks(metadataset)
+    ax = ax or _new_axes(8.0, 5.5)
+    ends = {}
+    for strategy, points in costs.groupby("strategy"):
+        color, marker = looks[strategy]
+        ax.scatter(points["n_rows"], points["cpu_s"], s=6, alpha=0.2, linewidth=0, color=color, rasterized=True)
+        grouped = points.groupby("size")
+        seconds = grouped["cpu_s"].quantile([0.25, 0.5, 0.75]).unstack()
+        rows = grouped["n_rows"].median()
+        ax.fill_between(rows, seconds[0.25], seconds[0.75], color=color, alpha=0.12, linewidth=0)
+        ax.plot(rows, seconds[0.5], color=color, marker=marker, markersize=4, linewidth=1.6)
+        ends[strategy] = (rows.iloc[-1], seconds[0.5].iloc[-1])
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    _number_ticks(ax.xaxis, "{x:,.0f}")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.set_xlabel("rows of the task that folds were made of")
+    ax.set_ylabel("CPU seconds of a fit")
+    _tidy(ax)
+    _label_ends(ax, ends, looks)
+    return ax
+
+
+# ----------------------------------------------------------------------------------------------------- what is drawn
+
+
+def _best_configurations(part: MetaDataset, task: str, strategies: str | Iterable[str] | None) -> dict[str, str]:
+    """Return the configuration with the lowest loss on the task, for each strategy, the best first."""
+    losses = part.matrix().loc[task].dropna().sort_values(kind="stable")
+    strategy_of = part.configurations.set_index("configuration")["strategy"]
+    named = strategy_of[losses.index].drop_duplicates()
+    best = {strategy: str(configuration) for configuration, strategy in named.items()}
+    if not best:
+        raise ValueError(f"Nothing of task {task!r} was measured to the end, so it has no learning curves.")
+    if strategies is None:
+        return best
+    wanted = [strategies] if isinstance(strategies, str) else list(strategies)
+    if missing := [strategy for strategy in wanted if strategy not in best]:
+        raise ValueError(f"No strategy {missing[0]!r} has a result on task {task!r}; {', '.join(best)} have.")
+    return {strategy: configuration for strategy, configuration in best.items() if strategy in wanted}
+
+
+def _regrets(metadataset: MetaDataset) -> pd.DataFrame:
+    """Return strategies × tasks in the order of the heat map; NaN without a result."""
+    losses = metadataset.matrix().dropna(how="all")
+    if losses.empty:
+        raise ValueError("The meta-dataset has no result at anchor 1, so there is nothing to compare.")
+    lowest = losses.min(axis=1)
+    behind = _by_strategy(metadataset, losses).min() - lowest
+    # Where half of the configurations reach the lowest loss, any other is far behind: x / 0 is infinite.
+    regrets = (behind / (losses.median(axis=1) - lowest)).clip(upper=1).mask(behind == 0, 0.0)
+    tried = _was_tried(metadataset).any(axis=1)
+    order = metadataset.tasks.sort_values(["problem", "n_rows", "task"])["task"]
+    regrets = regrets.loc[tried, order[order.isin(losses.index)]]
+    return regrets.loc[regrets.mean(axis=1).sort_values(kind="stable").index]
+
+
+def _was_tried(metadataset: MetaDataset) -> pd.DataFrame:
+    """Return strategies × tasks: whether there is any evaluation at anchor 1, or one that ran into a limit before."""
+    return _by_strategy(metadataset, metadataset.status_matrix().isin(STATUSES)).any()
+
+
+def _by_strategy(metadataset: MetaDataset, matrix: pd.DataFrame) -> pd.api.typing.DataFrameGroupBy:
+    """Return tasks × configurations as configurations × tasks, grouped by strategy."""
+    strategy_of = metadataset.configurations.set_index("configuration")["strategy"]
+    return matrix.T.groupby(strategy_of.loc[matrix.columns].to_numpy())
+
+
+def _costs(metadataset: MetaDataset) -> pd.DataFrame:
+    """Return a row per task and configuration that ended well: strategy, n_rows, cpu_s and class of size."""
+    seconds = metadataset.matrix("fit_cpu_s").where(metadataset.status_matrix() == "ok")
+    long = seconds.stack().rename("cpu_s").reset_index()
+    long = long[long["cpu_s"] > 0]  # what is below the clock's step has no place on a logarithmic axis
+    if long.empty:
+        raise ValueError("The meta-dataset has no CPU seconds of fits at anchor 1, so there is nothing to draw.")
+    sizes = metadataset.tasks.set_index("task")["n_rows_used"]
+    n_classes = min(max(len(sizes) // _FEWEST_TASKS, 1), _MOST_SIZES)
+    classes = (sizes.rank(method="first") - 1) * n_classes // len(sizes)
+    strategy_of = metadataset.configurations.set_index("configuration")["strategy"]
+    return long.assign(
+        strategy=long["configuration"].map(strategy_of),
+        n_rows=long["task"].map(sizes),
+        size=long["task"].map(classes),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ how it is drawn
+
+
+def _new_axes(width: float, height: float) -> Axes:
+    """Return the axes of a new figure, in inches, that pyplot does not keep."""
+    import_optional("matplotlib", extra="plots")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def _looks(metadataset: MetaDataset) -> dict[str, _Look]:
+    looks = {}
+    for i, name in enumerate(sorted(metadataset.configurations["strategy"].unique())):
+        turn, place = divmod(i, len(_COLOURS))
+        shade, colour = _SHADES[turn % len(_SHADES)], _COLOURS[place]
+        parts = (round(shade * int(colour[at : at + 2], 16)) for at in (1, 3, 5))
+        looks[name] = _Look("#" + "".join(f"{part:02x}" for part in parts), _MARKERS[turn % len(_MARKERS)])
+    return looks
+
+
+def _tidy(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(color="#e5e5e5", linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def _number_ticks(axis: Axis, numbers: str) -> None:
+    """Put numbers at 1, 2 and 5 of each decade of a logarithmic axis: powers of ten alone can be too few."""
+    from matplotlib.ticker import LogLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(numbers)
+    axis.set_minor_formatter("")
+
+
+def _label_ends(ax: Axes, ends: dict[str, tuple[float, float]], looks: dict[str, _Look]) -> None:
+    """Write the names to the right of the axes, each as near to the end of its line as the others allow."""
+    ax.set_xlim(ax.get_xlim())
+    ax.set_ylim(ax.get_ylim())  # what follows needs the final limits
+    heights = ax.transAxes.inverted().transform(ax.transData.transform(list(ends.values())))[:, 1]
+    line_height = 1.3 * _LABEL_SIZE * ax.figure.dpi / 72 / ax.get_window_extent().height
+    for (name, end), height in zip(ends.items(), _spread(heights, line_height), strict=True):
+        ax.annotate(
+            name,
+            end,
+            (1.03, height),
+            textcoords="axes fraction",
+            va="center",
+            size=_LABEL_SIZE,
+            color=_INK,
+            arrowprops={
+                "arrowstyle": "-",
+                "linestyle": ":",
+                "color": looks[name].color,
+                "linewidth": 0.9,
+                "relpos": (0, 0.5),  # from the left of the name, not from its middle
+                "shrinkA": 1,
+                "shrinkB": 2,
+            },
+        )
+
+
+def _mark_groups(ax: Axes, groups: pd.Series) -> None:
+    """Part neighbouring columns of different groups by a line, and name the groups above."""
+    sizes = groups.value_counts(sort=False)
+    starts = sizes.cumsum() - sizes
+    for start in starts.iloc[1:]:
+        ax.axvline(start - 0.5, color=_INK, linewidth=1.2)
+    widest = max(len(f"{name} ({size})") for name, size in sizes.items())
+    # A letter is about 0.6 times as wide as it is high.
+    gap = 0.6 * widest * _LABEL_SIZE * ax.figure.dpi / 72 / ax.get_window_extent().width
+    places = _spread(((starts + sizes / 2) / len(groups)).to_numpy(), gap)
+    for (name, size), place in zip(sizes.items(), places, strict=True):
+        ax.text(place, 1.02, f"{name} ({size})", transform=ax.transAxes, ha="center", size=_LABEL_SIZE, color=_INK)
+
+
+def _spread(places: np.ndarray, gap: float) -> np.ndarray:
+    """Return the places in [0, 1] nearest to the given ones, by squares, that keep a gap from each other.
+
+    Where there is no room for that, they are evenly spaced.
+    """
+    order = np.argsort(places, kind="stable")
+    steps = min(gap, 1 / max(len(places) - 1, 1)) * np.arange(len(places))
+    moved = np.empty(len(places))
+    moved[order] = isotonic_regression(places[order] - steps).x.clip(0, 1 - steps[-1]) + steps
+    return moved
