@@ -63,7 +63,8 @@ def plot_learning_curves(
     """Return axes with the learning curve of each strategy's best configuration on one task.
 
     Means over folds and seeds; a point that some folds did not reach is left out, as the others alone would make the
-    curve jump. Solid lines are curves over training rows, dashed ones over iterations.
+    curve jump. Solid lines are curves over training rows, dashed ones over iterations. The axis of losses is
+    logarithmic where the highest is more than five times the lowest.
 
     Parameters
     ----------
@@ -104,15 +105,17 @@ def plot_learning_curves(
                 )
         ax.plot(*ends[strategy], markersize=5, **looks[strategy]._asdict())
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_xlim(min(ax.dataLim.x0, 0.5) / 1.15, 1.15)
+    _number_ticks(ax.xaxis, "{x:g}")
     lowest, highest = ax.dataLim.intervaly
     if 0 < lowest < highest / 5:  # the first points would press all ends together
         ax.set_yscale("log")
         _number_ticks(ax.yaxis, "{x:g}")
-    ax.set_xlabel("anchor: fraction of the training rows (solid) or of the iterations (dashed)")
+    ax.set_xlabel("anchor: fraction of rows (solid) or iterations (dashed)")
     ax.set_ylabel(f"loss: {LOSS_LABELS[metric]}")
     row = part.tasks.iloc[0]
-    ax.set_title(f"{task}: {row['problem']}, {row['n_rows_used']:,} rows, {row['n_columns']:,} columns")
+    n_rows = f", {row['n_rows_used']:,} rows" if row["n_rows_used"] else ""  # studies have none
+    ax.set_title(f"{task}: {row['problem']}{n_rows}")
     _tidy(ax)
     _label_ends(ax, ends, looks)
     return ax
@@ -143,9 +146,12 @@ def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -
     regrets = _regrets(metadataset)
     tasks = metadataset.tasks.set_index("task").loc[regrets.columns]
     n_strategies, n_tasks = regrets.shape
-    ax = ax or _new_axes(3.0 + min(max(4.0, 0.12 * n_tasks), 24.0), 1.8 + 0.22 * n_strategies)
+    ax = ax or _new_axes(3.0 + min(max(4.0, 0.12 * n_tasks), 24.0), max(3.0, 1.8 + 0.22 * n_strategies))
+    tasks_are_named = ax.get_window_extent().width * 72 / ax.figure.dpi > n_tasks * _TASK_LABEL_SIZE
     corners = np.arange(n_tasks + 1) - 0.5, np.arange(n_strategies + 1) - 0.5
-    mesh = ax.pcolormesh(*corners, regrets, cmap="YlGnBu", vmin=0, vmax=1, edgecolors="white", linewidth=0.3)
+    # An edge is a pixel at least, which is much of a narrow cell.
+    edge = 0.3 if tasks_are_named else 0.0
+    mesh = ax.pcolormesh(*corners, regrets, cmap="YlGnBu", vmin=0, vmax=1, edgecolors="white", linewidth=edge)
     ax.set_facecolor(_UNMEASURED)
     without_result = regrets.isna() & _was_tried(metadataset).loc[regrets.index, regrets.columns]
     hatched = np.ma.masked_where(~without_result, without_result)
@@ -156,15 +162,14 @@ def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -
 
     means = regrets.mean(axis=1)
     ax.set_yticks(range(n_strategies), [f"{name}  {mean:.2f}" for name, mean in means.items()], size=_LABEL_SIZE)
-    points_per_task = ax.get_window_extent().width * 72 / ax.figure.dpi / n_tasks
-    if points_per_task > _TASK_LABEL_SIZE:
+    if tasks_are_named:
         ax.set_xticks(range(n_tasks), regrets.columns, rotation=90, size=_TASK_LABEL_SIZE)
     else:
         ax.set_xticks([])
     ax.tick_params(length=0)
     ax.set_xlabel(f"{n_tasks:,} tasks, by problem and rows")
     _mark_groups(ax, tasks["problem"])
-    ax.figure.colorbar(mesh, ax=ax, pad=0.01, label="regret (1: median configuration or worse)")
+    ax.figure.colorbar(mesh, ax=ax, pad=0.01, label="regret (1: median or worse)")
     return ax
 
 
@@ -204,7 +209,7 @@ def plot_cost_by_rows(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     ax.set_yscale("log")
     _number_ticks(ax.xaxis, "{x:,.0f}")
-    ax.yaxis.set_major_formatter("{x:g}")
+    _number_ticks(ax.yaxis, "{x:g}")
     ax.set_xlabel("rows of the task that folds were made of")
     ax.set_ylabel("CPU seconds of a fit")
     _tidy(ax)
@@ -303,10 +308,11 @@ def _tidy(ax: Axes) -> None:
 
 
 def _number_ticks(axis: Axis, numbers: str) -> None:
-    """Put numbers at 1, 2 and 5 of each decade of a logarithmic axis: powers of ten alone can be too few."""
+    """Put numbers at powers of ten, and at 2 and 5 of each decade where those alone would be too few."""
     from matplotlib.ticker import LogLocator
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    lowest, highest = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest < 100 * lowest else (1,)))
     axis.set_major_formatter(numbers)
     axis.set_minor_formatter("")
 

@@ -164,13 +164,21 @@ def test_axes_of_learning_curves_say_metric_anchor_and_task(metadataset):
     assert ax.get_ylabel() == "loss: RMSE of the standardised target"
     assert "anchor" in ax.get_xlabel()
     assert ax.get_xscale() == "log"
-    assert ax.get_title() == "small: regression, 100 rows, 4 columns"
+    assert ax.get_title() == "small: regression, 100 rows"
 
 
 def test_losses_far_apart_get_a_logarithmic_axis(metadataset):
     assert plots.plot_learning_curves(metadataset, "middle").get_yscale() == "linear"
     rows = evaluations_of("middle", "trees-0", 0.001) + evaluations_of("middle", "boosting-0", 0.4)
     assert plots.plot_learning_curves(metadataset_of(rows), "middle").get_yscale() == "log"
+
+
+def test_task_measured_at_anchor_1_alone_has_points(metadataset):
+    rows = [row for row in evaluations_of("middle", "trees-0", 0.1) if row["anchor"] == 1]
+    ax = plots.plot_learning_curves(metadataset_of(rows), "middle")
+    assert not curves_of(ax)
+    assert [(line.get_xdata()[0], round(float(line.get_ydata()[0]), 6)) for line in ax.lines] == [(1, 0.1)]
+    assert ax.get_xlim()[0] < 1 < ax.get_xlim()[1] < 2
 
 
 def test_every_metric_has_a_label():
@@ -222,6 +230,12 @@ def test_heat_map_is_ordered_by_problem_then_rows_and_by_mean_regret(metadataset
     assert [label.get_text() for label in ax.get_xticklabels()] == ["middle", "large", "small"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["linear  0.00", "boosting  0.50", "trees  0.62"]
     assert labels_of(ax) == ["binary (2)", "regression (1)"]
+
+
+def test_tasks_are_named_only_where_there_is_room(metadataset):
+    narrow = plots.plot_strategies_by_tasks(metadataset, ax=Figure(figsize=(0.2, 3)).subplots())
+    assert not narrow.get_xticklabels()
+    assert narrow.get_xlabel() == "3 tasks, by problem and rows"
 
 
 def test_only_what_was_tried_without_a_result_is_hatched(metadataset):
@@ -290,6 +304,16 @@ def test_names_at_line_ends_do_not_overlap(metadataset):
     heights = sorted(Text.get_window_extent(text).get_points()[:, 1].tolist() for text in ax.texts)
     assert len(heights) == 14
     assert all(below[1] <= above[0] + 1 for below, above in zip(heights, heights[1:], strict=False))
+
+
+def test_numbers_on_a_logarithmic_axis_are_neither_too_few_nor_too_many():
+    for limits, most in [((0.3, 3), (1, 2, 5)), ((0.001, 3_000), (1,))]:
+        ax = Figure().subplots()
+        ax.set(xscale="log", xlim=limits)
+        plots._number_ticks(ax.xaxis, "{x:g}")
+        shown = [place for place in ax.get_xticks() if limits[0] <= place <= limits[1]]
+        assert 3 <= len(shown) <= 7
+        assert {f"{place:e}"[0] for place in shown} == {str(digit) for digit in most}
 
 
 def test_all_strategies_of_a_large_catalogue_look_different():
