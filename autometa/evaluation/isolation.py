@@ -11,6 +11,8 @@ import ctypes
 import importlib
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 # One thread per worker: with several, OpenMP's waiting threads spin and slow every
@@ -28,8 +30,11 @@ _ENVIRONMENT = {
 _RESERVED_BYTES = 2 * 2**30
 
 
-def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
+def limit_process(memory_bytes: int, preload: tuple[str, ...], parent_pid: int) -> None:
     """Prepare this process for evaluations.
+
+    It ends soon after its parent, whatever it is doing: a parent that is killed cannot end
+    it, and a fit that hangs would go on for ever (not on Windows, which has no such relation).
 
     Parameters
     ----------
@@ -39,7 +44,11 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
         enforced where the system lacks ``RLIMIT_DATA`` (Windows, macOS).
     preload : tuple of str
         Modules to import now, so that their seconds are not charged to the first fit.
+    parent_pid : int
+        Process that this one works for.
     """
+    if os.name == "posix":
+        threading.Thread(target=_end_with, args=(parent_pid,), daemon=True).start()
     os.environ.update(_ENVIRONMENT)
     # Ctrl-C reaches the whole process group; only the calling process answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -60,6 +69,13 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...]) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     except (ImportError, OSError, ValueError):
         return
+
+
+def _end_with(parent_pid: int) -> None:
+    # A process whose parent has ended gets another one.
+    while os.getppid() == parent_pid:
+        time.sleep(1)
+    os._exit(1)
 
 
 def available_bytes() -> int:

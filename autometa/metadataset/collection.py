@@ -6,9 +6,10 @@ any time covers all tasks. A collection that was killed goes on where it stopped
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import logging
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from autometa._support.imports import import_optional, is_installed
 from autometa._support.progress import CountBar
 from autometa.core.strategy import Strategy
 from autometa.metadataset import measuring
-from autometa.metadataset.measuring import Measured, Settings, learner_of, measure
+from autometa.metadataset.measuring import Measured, Run, Settings, learner_of, measure
 from autometa.metadataset.pool import PoolEntry, configuration_id, make_pool
 from autometa.metadataset.store import Store
 from autometa.metadataset.task_folder import Table, read_table_list
@@ -95,49 +96,65 @@ def collect(
     for learner in map(learner_of, strategies):
         if not is_installed(learner.library):
             import_optional(learner.library, extra=learner.extra or learner.name)
+    by_name = {strategy.name: strategy for strategy in strategies}
     pool = make_pool(strategies) if pool is None else pool
-    parallel = _parallel(backend, scheduler, n_jobs)
-    store = Store(out, asdict(settings))
-    scratch = out / "scratch"
-    try:
-        shutil.rmtree(scratch, ignore_errors=True)  # of a collection that was killed
-        scratch.mkdir()
+    if unknown := sorted({entry.configuration.strategy for entry in pool} - set(by_name)):
+        raise ValueError(f"The pool has configurations of {unknown}, which are not among the strategies.")
+    with contextlib.ExitStack() as stack:
+        parallel = stack.enter_context(_workers(backend, scheduler, n_jobs))
+        store = stack.enter_context(contextlib.closing(Store(out, asdict(settings))))
         store.add_configurations(pool)
-        run = _Run(store, tables, pool, strategies, on_task)
-        by_name = {strategy.name: strategy for strategy in strategies}
         is_local = backend == "local"
-        # Dask's workers may have another disk; they use their own place for temporary files.
-        task = functools.partial(measure, settings, by_name, scratch if is_local else None, n_jobs if is_local else 1)
-        with CountBar(progress, run.n_left, "collect") as bar:
-            for measured in parallel(joblib.delayed(task)(table, entry) for table, entry in run.units(bar.advance)):
-                run.take(measured, bar.advance)
-    finally:
-        measuring.close()
-        store.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+        run = Run(
+            name=uuid.uuid4().hex,
+            settings=settings,
+            strategies=by_name,
+            # Dask's workers may have another disk; they use their own place for temporary files.
+            scratch=stack.enter_context(_scratch(out / "scratch")) if is_local else None,
+            n_processes=n_jobs if is_local else 1,
+        )
+        progress_made = _Progress(store, tables, pool, strategies, on_task)
+        bar = stack.enter_context(CountBar(progress, progress_made.n_left, "collect"))
+        units = (joblib.delayed(measure)(run, *unit) for unit in progress_made.units(bar.advance))
+        for measured in stack.enter_context(contextlib.closing(parallel(units))):
+            progress_made.take(measured, bar.advance)
     return out
 
 
-def _parallel(backend: str, scheduler: str | None, n_jobs: int) -> joblib.Parallel:
+@contextlib.contextmanager
+def _workers(backend: str, scheduler: str | None, n_jobs: int) -> Iterator[joblib.Parallel]:
     if backend == "dask":
-        client = import_optional("distributed", extra="dask").Client(scheduler)
-        return joblib.Parallel(
-            n_jobs=-1,
-            backend="dask",
-            client=client,
-            return_as="generator_unordered",
-            batch_size=1,
-            pre_dispatch="2*n_jobs",
+        with import_optional("distributed", extra="dask").Client(scheduler) as client:
+            yield joblib.Parallel(
+                n_jobs=-1,
+                backend="dask",
+                client=client,
+                return_as="generator_unordered",
+                batch_size=1,
+                pre_dispatch="2*n_jobs",
+            )
+    elif backend == "local":
+        # Threads only wait: each evaluation runs in a process of its own under its limits.
+        yield joblib.Parallel(
+            n_jobs=n_jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
         )
-    if backend != "local":
+    else:
         raise ValueError(f"backend must be 'local' or 'dask', got {backend!r}.")
-    # Threads only wait: each evaluation runs in a process of its own under its limits.
-    return joblib.Parallel(
-        n_jobs=n_jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
-    )
 
 
-class _Run:
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Give an empty folder for prepared tables; it and the processes that use it are gone afterwards."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a collection that was killed
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        measuring.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Progress:
     """What is left to do, and the account of what is done."""
 
     def __init__(

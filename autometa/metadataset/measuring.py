@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
+import logging
 import math
+import multiprocessing
 import threading
 import time
+import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +34,8 @@ from autometa.metadataset.schema import LOSS_COLUMNS, LOSSES
 from autometa.metadataset.task_folder import LoadedTask, Table, load_task
 from autometa.search.workers import outcome_of, process_pool
 
+logger = logging.getLogger(__name__)
+
 ROW_ANCHORS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Fractions of the training rows at which learners without iterations are measured."""
 
@@ -37,6 +44,7 @@ _N_KEPT_ROWS = 500  # rows of a task whose predictions are kept
 # Learners that keep the limit themselves are killed only when they are this far over it.
 _GRACE_S = 6.0
 _IMPORT_S = 2.0
+_ENDED = "the collection was ended while this was measured"
 
 
 @dataclass(frozen=True)
@@ -120,21 +128,14 @@ class Measured:
         return float(np.nansum([row["fit_cpu_s"] for row in self.rows])) if self.rows else 0.0
 
 
-def measure(
-    settings: Settings,
-    strategies: Mapping[str, Strategy],
-    scratch: Path | None,
-    n_processes: int,
-    table: Table,
-    entry: PoolEntry,
-) -> Measured:
-    """Return what one configuration gives on one task, fold by fold and anchor by anchor.
-
-    A fault of the table is said, not raised: the other tables can be measured all the same.
-    After a fold that runs into a limit, or fails on all rows, the others are not tried.
+@dataclass(frozen=True)
+class Run:
+    """One run of a collection: what all its measurements have in common.
 
     Parameters
     ----------
+    name : str
+        Unlike that of any other run, as the workers of a Dask cluster can serve several.
     settings : Settings
         Limits and seed.
     strategies : mapping of str to Strategy
@@ -142,26 +143,47 @@ def measure(
     scratch : Path or None
         Where prepared tables are kept meanwhile; None for the system's place.
     n_processes : int
-        Evaluations that this process may run at a time.
+        Evaluations that a process may run at a time.
+    """
+
+    name: str
+    settings: Settings
+    strategies: Mapping[str, Strategy]
+    scratch: Path | None
+    n_processes: int
+
+
+def measure(run: Run, table: Table, entry: PoolEntry) -> Measured:
+    """Return what one configuration gives on one task, fold by fold and anchor by anchor.
+
+    A fault of the table is said, not raised: the other tables can be measured all the same.
+    After a fold that runs into a limit, or fails on all rows, the others are not tried.
+
+    Parameters
+    ----------
+    run : Run
+        Settings and strategies.
     table, entry : Table, PoolEntry
         What to measure.
     """
-    with _PREPARED.using(table, settings, strategies, scratch) as prepared:
+    with _PREPARED.using(run, table) as prepared:
         if isinstance(prepared, str):
             return Measured(table, entry, fault=prepared)
         task = prepared.row()
         configuration = entry.configuration
-        strategy = strategies[configuration.strategy]
+        strategy = run.strategies[configuration.strategy]
         if strategy.fitness.reason_against(prepared.description):
             return Measured(table, entry, task=task)
         learner = learner_of(strategy)
         rows: list[dict[str, Any]] = []
         predictions: dict[int, np.ndarray] = {}
         for fold in range(len(prepared.loaded.folds)):
-            prepared.prepare(fold, learner)
+            if fault := prepared.prepare(fold, learner):
+                return Measured(table, entry, fault=fault)
             for anchor in prepared.anchors(fold, learner):
+                settings = run.settings
                 job = Job(0, configuration, anchor, fold, settings.seed, settings.time_limit_s, for_records=True)
-                outcome = _isolated(prepared.workspace.folder, job, learner, settings, n_processes)
+                outcome = _isolated(prepared, job, learner)
                 rows += prepared.rows_of(outcome, job)
                 status = outcome.evaluation.status
                 if status != "ok" and (anchor == 1 or status != "failed"):
@@ -181,10 +203,10 @@ def learner_of(strategy: Strategy) -> Learner:
 class _Prepared:
     """A task of which folds are prepared as they are needed."""
 
-    def __init__(
-        self, table: Table, settings: Settings, strategies: Mapping[str, Strategy], scratch: Path | None
-    ) -> None:
-        self.table, self.settings = table, settings
+    def __init__(self, run: Run, table: Table) -> None:
+        self.run, self.table = run, table
+        self.is_closed = False
+        settings = run.settings
         self.loaded: LoadedTask = load_task(table, settings.max_train_rows, settings.seed)
         task = self.loaded.task
         self.description: TaskDescription = task.describe()
@@ -195,9 +217,9 @@ class _Prepared:
             self.loaded.schema,
             self.loaded.folds,
             self._metrics[LOSSES[task.problem][0]],
-            {name: learner_of(strategy) for name, strategy in strategies.items()},
+            {name: learner_of(strategy) for name, strategy in run.strategies.items()},
             child_seed(settings.seed, "preparation"),
-            scratch,
+            run.scratch,
         )
         validated = np.concatenate([fold.validation for fold in self.loaded.folds])
         rng = np.random.default_rng(child_seed(settings.seed, "kept", table.task))
@@ -217,9 +239,16 @@ class _Prepared:
             "n_rows_used": self.description.n_rows,
         }
 
-    def prepare(self, fold: int, learner: Learner) -> None:
+    def prepare(self, fold: int, learner: Learner) -> str:
+        """Prepare a fold; return what is wrong with the table, if anything."""
         with self._lock:
-            self.workspace.prepare(fold, learner.view)
+            try:
+                self.workspace.prepare(fold, learner.view)
+            except _NOT_THE_TABLES_FAULT:
+                raise
+            except Exception as error:
+                return _reason(error)
+        return ""
 
     def anchors(self, fold: int, learner: Learner) -> tuple[float, ...]:
         """Return the anchors of a fold; learners with iterations show their curve in one fit."""
@@ -275,39 +304,57 @@ class _Prepared:
         # Half precision ends at 65,504; standardised predictions beyond it are all as wrong.
         return np.clip(np.concatenate(parts), -6e4, 6e4).astype(np.float16)
 
+    def close(self) -> None:
+        """Delete what is on disk; its evaluations come to nothing."""
+        self.is_closed = True
+        self.workspace.close()
+
+
+# A full disk, or a library that is not installed, would be the fault of all tables alike.
+_NOT_THE_TABLES_FAULT = (OSError, ImportError)
+
+
+def _reason(error: Exception) -> str:
+    logger.debug("a table cannot be used:\n%s", traceback.format_exc())
+    text = " ".join(str(error).split())
+    # The library's own errors are sentences; those of others say little without their type.
+    return text if text and isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+
 
 class _PreparedTasks:
     """The tasks that this process has prepared, until nobody uses them and another is asked for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tasks: dict[str, _Prepared | str] = {}
-        self._users: dict[str, int] = {}
+        self._tasks: dict[tuple[str, str], _Prepared | str] = {}
+        self._users: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def using(
-        self, table: Table, settings: Settings, strategies: Mapping[str, Strategy], scratch: Path | None
-    ) -> Iterator[_Prepared | str]:
+    def using(self, run: Run, table: Table) -> Iterator[_Prepared | str]:
         """Yield a prepared task, or what is wrong with it."""
+        key = run.name, table.task
         with self._lock:
-            if table.task not in self._tasks:
-                self._forget({name for name in self._tasks if not self._users.get(name)})
+            if key not in self._tasks:
+                self._forget({other for other in self._tasks if not self._users[other]})
                 try:
-                    self._tasks[table.task] = _Prepared(table, settings, strategies, scratch)
-                except (ValueError, TypeError, OSError, MemoryError) as error:
-                    self._tasks[table.task] = " ".join(str(error).split()) or type(error).__name__
-            self._users[table.task] = self._users.get(table.task, 0) + 1
+                    self._tasks[key] = _Prepared(run, table)
+                except _NOT_THE_TABLES_FAULT:
+                    raise
+                except Exception as error:
+                    self._tasks[key] = _reason(error)
+            prepared = self._tasks[key]
+            self._users[key] += 1
         try:
-            yield self._tasks[table.task]
+            yield prepared
         finally:
             with self._lock:
-                self._users[table.task] -= 1
+                self._users[key] -= 1
 
-    def _forget(self, names: set[str]) -> None:
-        for name in names:
-            prepared = self._tasks.pop(name)
+    def _forget(self, keys: set[tuple[str, str]]) -> None:
+        for key in keys:
+            prepared = self._tasks.pop(key)
             if isinstance(prepared, _Prepared):
-                prepared.workspace.close()
+                prepared.close()
 
     def close(self) -> None:
         """Delete what is on disk."""
@@ -320,26 +367,41 @@ _POOLS: dict[float, ProcessPool] = {}
 _POOLS_LOCK = threading.Lock()
 
 
-def _isolated(folder: Path, job: Job, learner: Learner, settings: Settings, n_processes: int) -> Outcome:
+def _isolated(prepared: _Prepared, job: Job, learner: Learner) -> Outcome:
     """Return the outcome of a job, evaluated in a process of its own under its limits."""
+    settings = prepared.run.settings
     with _POOLS_LOCK:
+        if prepared.is_closed:
+            raise RuntimeError(_ENDED)
         pool = _POOLS.get(settings.memory_limit_gb)
         if pool is None or not pool.active:
-            pool = process_pool(n_processes, int(settings.memory_limit_gb * 2**30))
+            # Dask's nannies make daemons of their workers, which may not start processes lest these
+            # outlive them; ours end with the process that started them.
+            multiprocessing.current_process().daemon = False
+            pool = process_pool(prepared.run.n_processes, int(settings.memory_limit_gb * 2**30))
             _POOLS[settings.memory_limit_gb] = pool
-    limit_s = settings.time_limit_s + (_GRACE_S if learner.keeps_deadline else _IMPORT_S)
-    submitted_s = time.monotonic()
-    return outcome_of(pool.schedule(evaluate, args=(folder, job), timeout=limit_s), job, submitted_s)
+        limit_s = settings.time_limit_s + (_GRACE_S if learner.keeps_deadline else _IMPORT_S)
+        submitted_s = time.monotonic()
+        future = pool.schedule(evaluate, args=(prepared.workspace.folder, job), timeout=limit_s)
+    # A pool that is stopped leaves its futures open.
+    while not future.done() and not prepared.is_closed:
+        wait([future], timeout=0.5)
+    if prepared.is_closed:
+        # What it says now is not about the configuration.
+        raise RuntimeError(_ENDED)
+    return outcome_of(future, job, submitted_s)
 
 
 def close() -> None:
     """End this process's evaluations and delete its prepared tasks."""
     with _POOLS_LOCK:
+        _PREPARED.close()
         for pool in _POOLS.values():
             pool.stop()
             pool.join()
         _POOLS.clear()
-    _PREPARED.close()
 
 
-atexit.register(close)
+# Unlike `atexit`, it also runs at the end of processes that multiprocessing has started, as Dask's workers are, and
+# before these wait for their children.
+Finalize(None, close, exitpriority=100)

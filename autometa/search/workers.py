@@ -32,7 +32,7 @@ def process_pool(n_workers: int, memory_bytes: int) -> ProcessPool:
         max_workers=n_workers,
         context=get_context("loky"),
         initializer=limit_process,
-        initargs=(memory_bytes, _PRELOAD),
+        initargs=(memory_bytes, _PRELOAD, os.getpid()),
     )
 
 
