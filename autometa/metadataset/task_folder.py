@@ -143,6 +143,8 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
         raise ValueError(f"the problem {table.problem!r} is none of {PROBLEMS}")
     frame = frame[frame[table.target].notna()]
     n_rows = len(frame)
+    if n_rows == 0:
+        raise ValueError(f"the target {table.target!r} is missing in every row")
     most = max_train_rows * N_SPLITS // (N_SPLITS - 1)
     if n_rows > most:
         rng = np.random.default_rng(child_seed(seed, "rows", table.task))
@@ -151,8 +153,9 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
     X = as_frame(frame.drop(columns=table.target).reset_index(drop=True))
     y = target.values
     if target.problem == "regression":
-        spread = float(np.std(y))
-        y = (y - np.mean(y)) / (spread if spread > 0 else 1.0)
+        if np.ptp(y) == 0:
+            raise ValueError(f"the target {table.target!r} has only one value, {y[0]:g}")
+        y = (y - np.mean(y)) / np.std(y)
     schema = Schema.fit(X)
     task = Task(schema.clean(X), y, target.problem, target.n_classes, classes=target.classes)
     n_kept = 1 if task.n_rows >= HOLDOUT_FROM_ROWS else None
