@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
 from autometa.core.task import TaskDescription
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a policy expects of one configuration, before it is tried.
+
+    Parameters
+    ----------
+    loss, loss_low, loss_high : float
+        Median loss and the bounds of an interval of 80%; NaN where the policy cannot tell.
+    seconds : float
+        Seconds of CPU of one fit and prediction on a fold.
+    memory_mb : float
+        Peak memory of that, in MiB.
+    beats_default : float
+        Probability that it is better than the default of the strategy that does best by
+        default on past tasks.
+    """
+
+    loss: float
+    loss_low: float
+    loss_high: float
+    seconds: float
+    memory_mb: float
+    beats_default: float
 
 
 @dataclass(frozen=True)
@@ -22,15 +47,24 @@ class Proposal:
     configurations : tuple of Configuration
         Configurations to try, in order; empty when the policy leaves the choice
         within a strategy to the study's sampler.
+    predictions : mapping of Configuration to Prediction
+        What is expected of them, as far as the policy predicts anything.
+    evidence : mapping of str to float
+        Past tasks that the proposal rests on, with weights that sum to 1.
     """
 
     probabilities: Mapping[str, float]
     configurations: tuple[Configuration, ...] = ()
+    predictions: Mapping[Configuration, Prediction] = field(default_factory=dict)
+    evidence: Mapping[str, float] = field(default_factory=dict)
 
 
 class Policy(Protocol):
     """Decides what to try next on a task."""
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return the next proposal, given what was measured and the seconds left."""
+        """Return the next proposal, given what was measured and the seconds left.
+
+        An evaluation whose status is ``"failed"`` and whose error is ``"running"`` is under way.
+        """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -66,9 +66,27 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskDescription:
-    """Named numbers that describe a task, cheap next to one evaluation."""
+    """Named numbers that describe a task, cheap next to one evaluation.
+
+    Parameters
+    ----------
+    problem : {"binary", "multiclass", "regression"}
+        Kind of the target.
+    n_rows, n_columns, n_classes : int
+        Size; 0 classes for regression.
+    metric : str
+        Name of the metric of the run, ``"auto"`` for the problem's own.
+    loss_unit : float
+        The loss that counts as 1: the standard deviation of the target for errors in the
+        target's units, else 1.
+    features : mapping of str to float
+        Meta-features; empty where they were not computed.
+    """
 
     problem: Problem
     n_rows: int
     n_columns: int
     n_classes: int
+    metric: str = "auto"
+    loss_unit: float = 1.0
+    features: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,131 @@
+"""The past tasks as arrays: what every learnt policy looks at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from autometa.core.space import Configuration
+from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.features import META_FEATURES
+from autometa.metadataset.schema import LOSS_COLUMNS
+
+
+@dataclass(frozen=True)
+class PastTasks:
+    """Losses, seconds and memory of configurations on past tasks.
+
+    Parameters
+    ----------
+    tasks, families, problems : tuple of str
+        Of each past task: its name, its family, and its kind of target.
+    configurations : tuple of Configuration
+        What was measured: the action space of a policy.
+    feature_names : tuple of str
+        Names of the meta-features.
+    features : ndarray of shape (n_tasks, n_features)
+        Meta-features; NaN where one is not defined.
+    losses : mapping of str to ndarray of shape (n_tasks, n_configurations)
+        By metric: mean loss over the folds at anchor 1; NaN where it was not measured or failed.
+    seconds : ndarray of shape (n_tasks, n_configurations)
+        CPU seconds of one fit and prediction at anchor 1, mean over the folds; NaN without.
+    memory_mb : ndarray of shape (n_tasks, n_configurations)
+        Peak memory of an evaluation, mean over the folds; NaN without.
+    failed : ndarray of shape (n_tasks, n_configurations), bool
+        Whether it was tried and gave no result.
+    """
+
+    tasks: tuple[str, ...]
+    families: tuple[str, ...]
+    problems: tuple[str, ...]
+    configurations: tuple[Configuration, ...]
+    feature_names: tuple[str, ...]
+    features: np.ndarray
+    losses: Mapping[str, np.ndarray]
+    seconds: np.ndarray
+    memory_mb: np.ndarray
+    failed: np.ndarray
+
+    def __post_init__(self) -> None:
+        n, m = len(self.tasks), len(self.configurations)
+        for name in ("families", "problems"):
+            if len(getattr(self, name)) != n:
+                raise ValueError(f"{name} must have one entry per task ({n}), got {len(getattr(self, name))}.")
+        if np.shape(self.features) != (n, len(self.feature_names)):
+            raise ValueError(
+                f"features must be of shape {(n, len(self.feature_names))}, got {np.shape(self.features)}."
+            )
+        matrices = {**self.losses, "seconds": self.seconds, "memory_mb": self.memory_mb, "failed": self.failed}
+        for name, matrix in matrices.items():
+            if np.shape(matrix) != (n, m):
+                raise ValueError(f"{name} must be of shape {(n, m)}, got {np.shape(matrix)}.")
+
+    @classmethod
+    def from_metadataset(cls, metadataset: MetaDataset) -> PastTasks:
+        """Return the past tasks of a meta-dataset.
+
+        Seconds are CPU seconds where they were recorded, else wall-clock seconds.
+        """
+        tasks, table = metadataset.tasks, metadataset.configurations
+        configurations = tuple(
+            Configuration(strategy, json.loads(parameters))
+            for strategy, parameters in zip(table["strategy"], table["parameters"], strict=True)
+        )
+        recorded = [
+            column.removeprefix("loss_")
+            for column in (*LOSS_COLUMNS, "loss_objective")
+            if column in metadataset.evaluations and metadataset.evaluations[column].notna().any()
+        ]
+        names = tuple(name for name in META_FEATURES if name in tasks)
+        # Made of other records, tasks have no meta-features of ours but their size.
+        features = tasks[list(names)].to_numpy(np.float64) if names else np.log(tasks[["n_rows", "n_columns"]] + 1.0)
+        return cls(
+            tasks=tuple(tasks["task"]),
+            families=tuple(tasks["family"]),
+            problems=tuple(tasks["problem"]),
+            configurations=configurations,
+            feature_names=names or ("log_rows", "log_columns"),
+            features=np.asarray(features, dtype=np.float64),
+            losses={metric: metadataset.matrix("loss", metric=metric).to_numpy(np.float64) for metric in recorded},
+            seconds=_seconds(metadataset),
+            memory_mb=metadataset.matrix("memory_mb").to_numpy(np.float64),
+            failed=(metadataset.status_matrix().to_numpy(dtype=object, na_value="ok") != "ok"),
+        )
+
+    @cached_property
+    def position(self) -> dict[Configuration, int]:
+        """Place of each configuration."""
+        return {configuration: place for place, configuration in enumerate(self.configurations)}
+
+    @cached_property
+    def strategies(self) -> np.ndarray:
+        """Name of the strategy of each configuration."""
+        return np.array([configuration.strategy for configuration in self.configurations])
+
+    def select(self, tasks: Sequence[int] | np.ndarray) -> PastTasks:
+        """Return some of the tasks, by number."""
+        rows = np.asarray(tasks, dtype=np.int64)
+        return PastTasks(
+            tasks=tuple(self.tasks[row] for row in rows),
+            families=tuple(self.families[row] for row in rows),
+            problems=tuple(self.problems[row] for row in rows),
+            configurations=self.configurations,
+            feature_names=self.feature_names,
+            features=self.features[rows],
+            losses={metric: matrix[rows] for metric, matrix in self.losses.items()},
+            seconds=self.seconds[rows],
+            memory_mb=self.memory_mb[rows],
+            failed=self.failed[rows],
+        )
+
+
+def _seconds(metadataset: MetaDataset) -> np.ndarray:
+    """Return seconds of fit and prediction, CPU where recorded; prediction counts 0 where it was not recorded."""
+    fit = metadataset.matrix("fit_cpu_s").to_numpy(np.float64)
+    wall = metadataset.matrix("fit_s").to_numpy(np.float64)
+    predict = metadataset.matrix("predict_cpu_s").to_numpy(np.float64)
+    return np.where(np.isnan(fit), wall, fit) + np.nan_to_num(predict)
