@@ -14,6 +14,9 @@ from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.features import META_FEATURES
 from autometa.metadataset.schema import LOSS_COLUMNS
 
+TRAIN_SHARE = 2 / 3
+"""Share of a recorded task's rows that one fit trains on."""
+
 
 @dataclass(frozen=True)
 class PastTasks:
@@ -29,6 +32,9 @@ class PastTasks:
         Names of the meta-features.
     features : ndarray of shape (n_tasks, n_features)
         Meta-features; NaN where one is not defined.
+    sizes : ndarray of shape (n_tasks, 3)
+        Logarithms of the rows that one fit trained on, of the columns, and of the classes (0
+        for regression).
     losses : mapping of str to ndarray of shape (n_tasks, n_configurations)
         By metric: mean loss over the folds at anchor 1; NaN where it was not measured or failed.
     seconds : ndarray of shape (n_tasks, n_configurations)
@@ -45,6 +51,7 @@ class PastTasks:
     configurations: tuple[Configuration, ...]
     feature_names: tuple[str, ...]
     features: np.ndarray
+    sizes: np.ndarray
     losses: Mapping[str, np.ndarray]
     seconds: np.ndarray
     memory_mb: np.ndarray
@@ -59,6 +66,8 @@ class PastTasks:
             raise ValueError(
                 f"features must be of shape {(n, len(self.feature_names))}, got {np.shape(self.features)}."
             )
+        if np.shape(self.sizes) != (n, 3):
+            raise ValueError(f"sizes must be of shape {(n, 3)}, got {np.shape(self.sizes)}.")
         matrices = {**self.losses, "seconds": self.seconds, "memory_mb": self.memory_mb, "failed": self.failed}
         for name, matrix in matrices.items():
             if np.shape(matrix) != (n, m):
@@ -82,7 +91,7 @@ class PastTasks:
         ]
         names = tuple(name for name in META_FEATURES if name in tasks)
         # Made of other records, tasks have no meta-features of ours but their size.
-        features = tasks[list(names)].to_numpy(np.float64) if names else np.log(tasks[["n_rows", "n_columns"]] + 1.0)
+        features = tasks[list(names)].to_numpy(np.float64) if names else np.log(tasks[["n_rows", "n_columns"]].clip(lower=1))
         return cls(
             tasks=tuple(tasks["task"]),
             families=tuple(tasks["family"]),
@@ -90,6 +99,7 @@ class PastTasks:
             configurations=configurations,
             feature_names=names or ("log_rows", "log_columns"),
             features=np.asarray(features, dtype=np.float64),
+            sizes=_sizes(metadataset),
             losses={metric: metadataset.matrix("loss", metric=metric).to_numpy(np.float64) for metric in recorded},
             seconds=_seconds(metadataset),
             memory_mb=metadataset.matrix("memory_mb").to_numpy(np.float64),
@@ -116,6 +126,7 @@ class PastTasks:
             configurations=self.configurations,
             feature_names=self.feature_names,
             features=self.features[rows],
+            sizes=self.sizes[rows],
             losses={metric: matrix[rows] for metric, matrix in self.losses.items()},
             seconds=self.seconds[rows],
             memory_mb=self.memory_mb[rows],
@@ -129,3 +140,11 @@ def _seconds(metadataset: MetaDataset) -> np.ndarray:
     wall = metadataset.matrix("fit_s").to_numpy(np.float64)
     predict = metadataset.matrix("predict_cpu_s").to_numpy(np.float64)
     return np.where(np.isnan(fit), wall, fit) + np.nan_to_num(predict)
+
+
+def _sizes(metadataset: MetaDataset) -> np.ndarray:
+    tasks = metadataset.tasks
+    # Collected tasks are split into three parts of which two are trained on.
+    rows = tasks["n_rows_used"].to_numpy(np.float64) * TRAIN_SHARE
+    others = tasks[["n_columns", "n_classes"]].to_numpy(np.float64)
+    return np.log(np.maximum(np.column_stack([rows, others]), 1.0))

@@ -1,0 +1,89 @@
+"""A Gaussian over many columns of which only some are seen, learnt from rows with gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf
+
+# Filling gaps and estimating from the filled rows settle after a few rounds.
+_N_ROUNDS = 5
+# Share of a column's variance that no other column tells anything about: two fits of one
+# configuration differ by their seeds.
+_NUGGET = 0.01
+
+
+@dataclass(frozen=True)
+class GaussianModel:
+    """Mean and covariance of the columns, and the rows that they were learnt from.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_columns,)
+        Mean of each column.
+    covariance : ndarray of shape (n_columns, n_columns)
+        Shrunk towards independent columns of equal variance, by as much as the number of
+        rows asks for (Ledoit and Wolf 2004).
+    rows : ndarray of shape (n_rows, n_columns)
+        The rows, gaps filled with what the rest of the row lets expect.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def learn(cls, rows: np.ndarray) -> GaussianModel:
+        """Return the model of rows with gaps (NaN); a column without any value has mean 0."""
+        gaps = np.isnan(rows)
+        n_values = (~gaps).sum(axis=0)
+        # A row is better or worse as a whole: without that, columns seen only on easy rows would look good.
+        level = np.nanmean(np.where(gaps.all(axis=1)[:, None], 0.0, rows), axis=1)
+        mean = np.where(gaps, 0.0, rows - level[:, None]).sum(axis=0) / np.maximum(n_values, 1) + level.mean()
+        mean = np.where(n_values > 0, mean, 0.0)
+        filled = np.where(gaps, mean + (level - level.mean())[:, None], rows)
+        covariance = _covariance(filled - mean)
+        for _ in range(_N_ROUNDS if gaps.any() else 0):
+            for pattern in np.unique(gaps, axis=0):
+                if not pattern.any() or pattern.all():
+                    continue
+                of = (gaps == pattern).all(axis=1)
+                weights = _weights(covariance, np.flatnonzero(~pattern))[:, pattern]
+                filled[np.ix_(of, pattern)] = mean[pattern] + (filled[np.ix_(of, ~pattern)] - mean[~pattern]) @ weights
+            mean = np.where(n_values > 0, filled.mean(axis=0), 0.0)
+            covariance = _covariance(filled - mean)
+        return cls(mean, covariance, filled)
+
+    def weights(self, seen: np.ndarray) -> np.ndarray:
+        """Return the (n_seen, n_columns) weights with which deviations of the seen columns shift all of them."""
+        return _weights(self.covariance, seen)
+
+    def precision(self, seen: np.ndarray) -> np.ndarray:
+        """Return the inverse covariance of the seen columns."""
+        return np.linalg.inv(_noisy(self.covariance, seen))
+
+    def condition(self, seen: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of every column, given the values of some."""
+        if len(seen) == 0:
+            return self.mean, np.sqrt(np.diag(self.covariance))
+        weights = self.weights(seen)
+        mean = self.mean + (values - self.mean[seen]) @ weights
+        variance = np.diag(self.covariance) - np.einsum("ij,ij->j", weights, self.covariance[seen])
+        return mean, np.sqrt(np.maximum(variance, 1e-12))
+
+
+def _covariance(centred: np.ndarray) -> np.ndarray:
+    if len(centred) < 2:
+        return np.eye(centred.shape[1])
+    covariance, _ = ledoit_wolf(centred, assume_centered=True)
+    # Rows that are all equal leave nothing to divide by.
+    return covariance + 1e-8 * np.eye(len(covariance))
+
+
+def _noisy(covariance: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    return covariance[np.ix_(seen, seen)] + _NUGGET * np.diag(np.diag(covariance)[seen])
+
+
+def _weights(covariance: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    return np.linalg.solve(_noisy(covariance, seen), covariance[seen])

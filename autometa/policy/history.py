@@ -1,0 +1,69 @@
+"""What a history says about the configurations that a policy knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autometa.core.evaluation import Evaluation
+from autometa.core.space import Configuration
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A history by configuration.
+
+    Parameters
+    ----------
+    losses : dict of int to float
+        Mean loss over the folds at anchor 1, of configurations that the policy knows.
+    seconds : dict of int to float
+        Mean seconds of fit and prediction at anchor 1: of CPU where they were measured.
+    running : set of int
+        Known configurations that are being evaluated.
+    tried : set of int
+        Known configurations of which there is anything in the history.
+    best_other : float
+        Lowest mean loss of a configuration that the policy does not know; inf without one.
+    """
+
+    losses: dict[int, float]
+    seconds: dict[int, float]
+    running: set[int]
+    tried: set[int]
+    best_other: float
+
+    @property
+    def best(self) -> float:
+        """Lowest loss seen; inf without one."""
+        return min([self.best_other, *self.losses.values()])
+
+
+def read_history(history: Sequence[Evaluation], position: Mapping[Configuration, int], loss_unit: float) -> Seen:
+    """Return a history by configuration; losses are divided by `loss_unit`."""
+    losses: dict[Configuration, list[float]] = {}
+    seconds: dict[Configuration, list[float]] = {}
+    running, tried = set(), set()
+    for evaluation in history:
+        configuration = evaluation.configuration
+        place = position.get(configuration)
+        if place is not None:
+            tried.add(place)
+            if evaluation.status == "failed" and evaluation.error == "running":
+                running.add(place)
+        if evaluation.status == "ok" and evaluation.anchor == 1 and math.isfinite(evaluation.loss):
+            losses.setdefault(configuration, []).append(evaluation.loss / loss_unit)
+            cpu_s = evaluation.fit_cpu_s + evaluation.predict_cpu_s
+            seconds.setdefault(configuration, []).append(cpu_s if math.isfinite(cpu_s) else evaluation.time_s)
+    means = {configuration: float(np.mean(values)) for configuration, values in losses.items()}
+    known = {position[c]: loss for c, loss in means.items() if c in position}
+    return Seen(
+        losses=known,
+        seconds={position[c]: float(np.mean(values)) for c, values in seconds.items() if c in position},
+        running=running - set(known),
+        tried=tried,
+        best_other=min((loss for c, loss in means.items() if c not in position), default=math.inf),
+    )

@@ -1,0 +1,113 @@
+"""How far what was found is from what could have been found, and how surely one policy beats another."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+
+def normalised_regret(found: ArrayLike, losses: ArrayLike) -> np.ndarray:
+    """Return (found − best) / (worst − best), kept in [0, 1].
+
+    Parameters
+    ----------
+    found : array_like
+        Losses of incumbents on one task; NaN, which gives 1, where there is none.
+    losses : array_like of shape (n_configurations,)
+        All known losses on the task; NaN where there is none. Where all are the same, any
+        incumbent that is not worse has no regret.
+
+    Returns
+    -------
+    ndarray of the shape of `found`
+
+    Raises
+    ------
+    ValueError
+        If no loss is known.
+    """
+    known = np.asarray(losses, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    if not known.size:
+        raise ValueError("A regret needs known losses to compare with, but every loss of the task is NaN.")
+    best, worst = known.min(), known.max()
+    found = np.asarray(found, dtype=np.float64)
+    if worst == best:
+        return np.where(found <= best, 0.0, 1.0)
+    return np.nan_to_num(np.clip((found - best) / (worst - best), 0.0, 1.0), nan=1.0)
+
+
+def regret_area(times: ArrayLike, regrets: ArrayLike, end: float) -> float:
+    """Return the mean regret from 0 to `end` of a search that has regret 1 before its first result.
+
+    Parameters
+    ----------
+    times : array_like of shape (n_results,)
+        When each result came, in seconds or any other unit, increasing.
+    regrets : array_like of shape (n_results,)
+        The regret from then on.
+    end : float
+        Where the area ends, > 0.
+    """
+    if not end > 0:
+        raise ValueError(f"The area needs an end above 0, got {end!r}.")
+    edges = np.clip(np.concatenate([[0.0], np.asarray(times, dtype=np.float64), [end]]), 0.0, end)
+    heights = np.concatenate([[1.0], np.asarray(regrets, dtype=np.float64)])
+    return float(np.diff(edges) @ heights / end)
+
+
+def ranks(losses: ArrayLike) -> np.ndarray:
+    """Return the rank of each policy on each task: 1 for the lowest loss; policies that tie share the mean rank.
+
+    Parameters
+    ----------
+    losses : array_like of shape (n_tasks, n_policies)
+        Losses or regrets; NaN, for a policy that found nothing, ranks last.
+    """
+    return rankdata(np.nan_to_num(np.asarray(losses, dtype=np.float64), nan=np.inf), axis=1)
+
+
+def paired_bootstrap(
+    differences: ArrayLike, families: Sequence[Hashable] | None = None, n: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return the mean of differences over tasks, and the bounds of its 95% percentile bootstrap interval.
+
+    Families of tasks are drawn with replacement, each with all its tasks: tasks of one family say
+    much the same, so counting them as independent would make the interval too narrow. Each
+    difference is taken on one task, so that what is compared stays paired (Efron and Tibshirani
+    1993, chapters 8 and 13).
+
+    Parameters
+    ----------
+    differences : array_like of shape (n_tasks,)
+        Of two policies on each task, or any other number per task.
+    families : sequence, optional
+        Family of each task; left out, each task is its own.
+    n : int
+        Number of draws.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    mean, low, high : float
+
+    Raises
+    ------
+    ValueError
+        If there are no tasks, a difference is not finite, or the families are not one per task.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"differences must be finite, one for each of at least one task, got {values}.")
+    if families is not None and len(families) != len(values):
+        raise ValueError(f"families must have one entry per task ({len(values)}), got {len(families)}.")
+    numbers: dict[Hashable, int] = {}
+    members = [numbers.setdefault(family, len(numbers)) for family in (families or range(len(values)))]
+    sums, counts = np.bincount(members, weights=values), np.bincount(members)
+    drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=n)
+    low, high = np.quantile((drawn @ sums) / (drawn @ counts), [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)

@@ -1,0 +1,159 @@
+r"""What a new task may be like: each past task, brought to what was seen of the new one.
+
+============== =======================================================================
+scenario       losses of all configurations, as they would be if the new task were like
+               one past task
+weight         probability of a scenario; they sum to 1
+level          mean of a configuration over the past tasks of a problem, on the scale of
+               `scales.to_scale`
+shift          deviation of a task from the levels, in units of the problem's spread
+============== =======================================================================
+
+Scenarios are corrected pathwise (Matheron's rule; Wilson et al. 2021): to each past task the
+Gaussian regression of what was seen on what the past task had there is added. So they agree
+with what was seen, keep the shape of real tasks elsewhere, and their weights, by Bayes' rule,
+tell which past tasks needed the least correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from autometa.core.task import Problem
+from autometa.metadataset.schema import LOSSES
+from autometa.policy.gaussian_model import GaussianModel
+from autometa.policy.past import PastTasks
+from autometa.policy.scales import from_scale, to_scale
+
+
+@dataclass(frozen=True)
+class Scenarios:
+    """Losses of all configurations in each scenario, and how likely each is.
+
+    Parameters
+    ----------
+    losses : ndarray of shape (n_tasks, n_configurations)
+        In units of the metric.
+    weights : ndarray of shape (n_tasks,)
+        Non-negative, sum 1.
+    """
+
+    losses: np.ndarray
+    weights: np.ndarray
+
+    def regret(self) -> np.ndarray:
+        """Return normalised regret: 0 for the best configuration of a scenario, 1 for its worst."""
+        low = self.losses.min(axis=1, keepdims=True)
+        return (self.losses - low) / self.span()
+
+    def span(self) -> np.ndarray:
+        """Return worst less best loss of each scenario, of shape (n_tasks, 1)."""
+        return np.maximum(np.ptp(self.losses, axis=1, keepdims=True), 1e-12)
+
+
+class LossModel:
+    """Makes scenarios for tasks of one problem under one metric.
+
+    Tasks of other problems take part with their shifts: which configurations go together is
+    much the same for all problems, and there are more of them to learn it from.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Past tasks.
+    problem : {"binary", "multiclass", "regression"} or another kind that was recorded
+        Kind of the new task.
+    metric : str
+        Its metric; one that was not recorded for the problem is replaced by the first that was.
+
+    Attributes
+    ----------
+    metric : str
+        The metric of the scenarios.
+    usable : ndarray of shape (n_configurations,), bool
+        Configurations that were measured on past tasks of the problem.
+    """
+
+    def __init__(self, past: PastTasks, problem: str, metric: str) -> None:
+        self.metric = _recorded_metric(past, problem, metric)
+        problems = np.array(past.problems)
+        shifts = np.full((len(past.tasks), len(past.configurations)), np.nan)
+        self._level = np.zeros(len(past.configurations))
+        self._spread = 1.0
+        self.usable = np.zeros(len(past.configurations), dtype=bool)
+        for kind in np.unique(problems):
+            of = problems == kind
+            own_metric = self.metric if kind == problem else _recorded_metric(past, str(kind), metric)
+            values = to_scale(past.losses[own_metric][of], own_metric)
+            level, spread = _level_and_spread(values)
+            shifts[of] = (values - level) / spread
+            if kind == problem:
+                self._level, self._spread = np.nan_to_num(level), spread
+                self.usable = np.isfinite(values).sum(axis=0) >= max(1, min(3, of.sum() // 4))
+        self._model = GaussianModel.learn(shifts)
+        # Where no task of the problem tells a level, a configuration is not usable: any value does.
+        self._prior = self._level + self._spread * self._model.rows
+
+    def prior(self) -> np.ndarray:
+        """Return every past task's losses as they are, of shape (n_tasks, n_configurations)."""
+        return from_scale(self._prior, self.metric)
+
+    def scenarios(
+        self, log_prior: np.ndarray, seen: Mapping[int, float], *, correct: bool, temperature: float
+    ) -> Scenarios:
+        """Return the scenarios, given the losses that were seen.
+
+        Parameters
+        ----------
+        log_prior : ndarray of shape (n_tasks,)
+            Logarithm of how likely each past task is to resemble the new one, up to a constant.
+        seen : mapping of int to float
+            Losses measured on the new task, by configuration.
+        correct : bool
+            Whether scenarios are brought to what was seen, or stay past tasks as they were.
+        temperature : float
+            Above 0; small ones trust the most likely scenarios alone.
+        """
+        places = np.array([place for place in seen if self.usable[place]], dtype=np.int64)
+        values, log_weights = self._prior, np.array(log_prior, dtype=np.float64)
+        if len(places):
+            measured = to_scale(np.array([seen[place] for place in places]), self.metric)
+            gaps = (measured - self._prior[:, places]) / self._spread
+            precision = self._model.precision(places)
+            log_weights = log_weights - 0.5 / temperature * np.einsum("ij,jk,ik->i", gaps, precision, gaps)
+            if correct:
+                values = values + self._spread * gaps @ self._model.weights(places)
+        weights = np.exp(log_weights - log_weights.max())
+        return Scenarios(from_scale(values, self.metric), weights / weights.sum())
+
+
+def _recorded_metric(past: PastTasks, problem: str, metric: str) -> str:
+    """Return the metric, or the first that was recorded for the problem where it was not."""
+    of = np.array(past.problems) == problem
+    recorded = [name for name, matrix in past.losses.items() if np.isfinite(matrix[of]).any()]
+    if metric in recorded:
+        return metric
+    usual = LOSSES.get(problem, ())  # type: ignore[call-overload]  # other kinds have none
+    return next((name for name in usual if name in recorded), recorded[0] if recorded else next(iter(past.losses)))
+
+
+def has_records(past: PastTasks, problem: Problem) -> bool:
+    """Whether any past task is of a problem and has losses."""
+    of = np.array(past.problems) == problem
+    return any(np.isfinite(matrix[of]).any() for matrix in past.losses.values())
+
+
+def _level_and_spread(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return each configuration's mean over the tasks that have it, and the spread of tasks around it."""
+    present = np.isfinite(values)
+    if not present.any():
+        return np.full(values.shape[1], np.nan), 1.0
+    offset = np.array([row[seen].mean() if seen.any() else np.nan for row, seen in zip(values, present, strict=True)])
+    relative = np.where(present, values - offset[:, None], 0.0)
+    n_tasks = present.sum(axis=0)
+    level = np.where(n_tasks > 0, relative.sum(axis=0) / np.maximum(n_tasks, 1) + np.nanmean(offset), np.nan)
+    spread = float(np.sqrt(np.nanmean((values - level) ** 2)))
+    return level, max(spread, 1e-6)

@@ -1,0 +1,61 @@
+"""How much past tasks resemble a new one, by their meta-features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+# A meta-feature that only one of two tasks has tells that they differ, by this much.
+_MISMATCH = 1.5
+
+
+class Similarity:
+    """Log-similarity of past tasks to a new one: minus half a weighted squared distance of meta-features.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the meta-features.
+    features : ndarray of shape (n_tasks, n_features)
+        Those of past tasks; NaN where one is not defined.
+    weights : ndarray of shape (n_features,), optional
+        Non-negative weight of each squared difference, in units of the feature's standard
+        deviation over past tasks; equal ones that sum to `total` by default.
+    total : float
+        Sum of the weights where none are given: the inverse square of the bandwidth.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        features: np.ndarray,
+        weights: np.ndarray | None = None,
+        *,
+        total: float = 4.0,
+    ) -> None:
+        self.names = tuple(names)
+        present = np.isfinite(features)
+        known = present.any(axis=0)
+        filled = np.where(present, features, 0.0)
+        n = np.maximum(present.sum(axis=0), 1)
+        self._centre = filled.sum(axis=0) / n
+        spread = np.sqrt((np.where(present, features - self._centre, 0.0) ** 2).sum(axis=0) / n)
+        # A feature that is the same everywhere has nothing to say.
+        self._scale = np.where(known & (spread > 1e-9), spread, np.inf)
+        self._features = (features - self._centre) / self._scale
+        n_informative = max(1, int(np.isfinite(self._scale).sum()))
+        self.weights = np.full(len(self.names), total / n_informative) if weights is None else np.asarray(weights)
+
+    def log_similarity(self, features: Mapping[str, float]) -> np.ndarray:
+        """Return the log-similarity of each past task to a task with these meta-features.
+
+        Meta-features that were not computed count nothing; those that are not defined (NaN)
+        resemble only past tasks that lack them as well.
+        """
+        given = np.array([name in features for name in self.names])
+        new = np.array([features.get(name, np.nan) for name in self.names], dtype=np.float64)
+        difference = np.clip((new - self._centre) / self._scale - self._features, -4.0, 4.0)
+        one_lacks = np.isnan(new) != np.isnan(self._features)
+        difference = np.where(one_lacks, _MISMATCH, np.nan_to_num(difference))
+        return -0.5 * (difference**2 * self.weights * given).sum(axis=1)
