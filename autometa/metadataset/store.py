@@ -155,7 +155,9 @@ def read_collected(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
         tasks = pd.read_sql("SELECT * FROM tasks ORDER BY task", connection)
         configurations = pd.read_sql("SELECT * FROM configurations", connection)
         evaluations = pd.read_sql("SELECT * FROM evaluations", connection)
-    return tasks, configurations, evaluations, settings
+    # A column without any value would be one of objects.
+    numbers = {column: "float64" for column, kind in EVALUATION_COLUMNS.items() if kind.startswith("float")}
+    return tasks, configurations, evaluations.astype(numbers), settings
 
 
 def read_predictions(folder: Path, task: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

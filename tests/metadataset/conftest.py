@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autometa.catalogue import load_strategies
+from autometa.core.strategy import Strategy
 from autometa.metadataset import measuring
+from autometa.metadataset.collection import collect
+from autometa.metadataset.pool import PoolEntry, make_pool
+from autometa.metadataset.store import read_collected
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -75,3 +81,50 @@ def in_calling_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def table_folder(tmp_path: Path) -> Path:
     return write_tables(tmp_path / "tables", small_tables())
+
+
+@dataclass
+class Collection:
+    """Arguments of `collect` for small tables and cheap strategies, and what it says and measures."""
+
+    tasks: Path
+    out: Path
+    strategies: list[Strategy]
+    pool: tuple[PoolEntry, ...]
+    lines: list[str] = field(default_factory=list)
+
+    def run(self, **arguments: Any) -> Collection:
+        given = {"pool": self.pool, "n_jobs": 1, "on_task": self.lines.append, **arguments}
+        collect(self.tasks, self.out, self.strategies, **given)
+        return self
+
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        """Evaluations in an order that does not depend on when they were made."""
+        return read_collected(self.out)[2].sort_values(KEY, ignore_index=True)
+
+
+KEY = ["task", "configuration", "anchor", "n_iterations", "fold", "seed"]
+SECONDS = ["fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb"]
+
+
+def cheap_collection(folder: Path, n_configurations: int = 2) -> Collection:
+    """Return a collection of three tables and three cheap strategies that is still to be run."""
+    strategies = list(load_strategies(["ridge", "nearest_neighbours", "logistic_regression"]))
+    pool = make_pool(strategies, {strategy.name: n_configurations for strategy in strategies})
+    problems = ["regression", "multiclass", "binary"]
+    tasks = write_tables(folder / "tables", small_tables(48), problem=problems, family=["f", "g", "g"])
+    return Collection(tasks, folder / "out", strategies, pool)
+
+
+@pytest.fixture
+def cheap(tmp_path: Path, in_calling_process: None) -> Collection:
+    return cheap_collection(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """Return a collection that has been run; it is not to be changed."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(measuring, "process_pool", CallingProcess)
+        return cheap_collection(tmp_path_factory.mktemp("collected")).run()
