@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -50,23 +51,32 @@ class Budget:
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on this process's monotonic clock; pass seconds, not deadlines, to other processes."""
+    """A moment on this process's monotonic clock; pass seconds, not deadlines, to other processes.
+
+    Parameters
+    ----------
+    at_s : float
+        The moment; ``math.inf`` never comes.
+    clock : callable
+        Tells the seconds that it is now; what replays recorded results brings a clock of its own.
+    """
 
     at_s: float
+    clock: Callable[[], float] = time.monotonic
 
     @classmethod
-    def after(cls, seconds: float) -> Deadline:
+    def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> Deadline:
         """Return the deadline `seconds` from now; ``math.inf`` never comes."""
-        return cls(time.monotonic() + seconds)
+        return cls(clock() + seconds, clock)
 
     def remaining_s(self) -> float:
         """Return the seconds left, 0 once the deadline has passed."""
-        return max(0.0, self.at_s - time.monotonic())
+        return max(0.0, self.at_s - self.clock())
 
     def passed(self) -> bool:
         """Whether the deadline has come."""
-        return time.monotonic() >= self.at_s
+        return self.clock() >= self.at_s
 
     def sooner(self, seconds: float) -> Deadline:
-        """Return a deadline that comes `seconds` earlier."""
-        return Deadline(self.at_s - seconds)
+        """Return a deadline on the same clock that comes `seconds` earlier."""
+        return Deadline(self.at_s - seconds, self.clock)

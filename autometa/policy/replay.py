@@ -76,7 +76,7 @@ class Episode:
     def incumbent_after(self, n: ArrayLike) -> np.ndarray:
         """Return the lowest loss of the first `n` results, for each count; NaN where none of them is a loss."""
         lowest = np.fmin.accumulate(np.concatenate([[np.nan], self.losses]))
-        return lowest[np.minimum(n, len(self.losses))]
+        return lowest[np.clip(n, 0, len(self.losses))]
 
     def regret_at(self, seconds: ArrayLike) -> np.ndarray:
         """Return the normalised regret at each of `seconds`; 1 before the first result."""
@@ -164,8 +164,8 @@ def replay(
         raise pool.error
     if search.stop_reason == "interrupted":
         raise KeyboardInterrupt
-    # Where simulated seconds are rounded, an evaluation may end a hair after the budget.
-    results = [result for result in evaluator.results if result.end_s <= budget.time_s]
+    # What was allowed all the time that was left ends with the budget, but for rounding.
+    results = [result for result in evaluator.results if result.end_s < budget.time_s * (1 - 1e-12)]
     results.sort(key=lambda result: result.end_s)
     return Episode(
         task=past.tasks[task],
@@ -196,13 +196,14 @@ def metric_of(past: PastTasks, task: int) -> str:
 def describe_past(past: PastTasks, task: int, metric: str) -> TaskDescription:
     """Return the description of a past task, as far as it was recorded."""
     rows, columns, classes = np.exp(past.sizes[task])
-    problem = past.problems[task]
+    problem, n_classes = past.problems[task], round(classes)
     return TaskDescription(
         # Studies of others are of a kind of their own, which policies know from the past tasks.
         problem=cast(Problem, problem),
         n_rows=round(rows / TRAIN_SHARE),
         n_columns=round(columns),
-        n_classes=round(classes) if problem in ("binary", "multiclass") else 0,
+        # One class stands for none: regression, or records that do not tell.
+        n_classes=n_classes if n_classes > 1 else 0,
         metric=metric,
         features=dict(zip(past.feature_names, past.features[task].tolist(), strict=True)),
     )
@@ -330,8 +331,8 @@ class _Pool:
         names = dict.fromkeys(configuration.strategy for configuration in past.configurations)
         self.aliases = {name: f"s{number}" for number, name in enumerate(names)}
         self._in_study = {
-            place: Configuration(self.aliases[past.configurations[place].strategy], {_PLACE: int(place)})
-            for place in np.flatnonzero(is_recorded)
+            place: Configuration(self.aliases[past.configurations[place].strategy], {_PLACE: place})
+            for place in np.flatnonzero(is_recorded).tolist()
         }
         self.error: Exception | None = None
 
@@ -356,7 +357,7 @@ class _Pool:
             self.error = error
             raise
         left = self._in_study.keys() - set(tried)
-        places = (self._past.position.get(configuration) for configuration in proposal.configurations)
+        places = (self._past.position.get(configuration, -1) for configuration in proposal.configurations)
         # Without probabilities there is nothing for a sampler to choose from.
         return Proposal({}, tuple(self._in_study[place] for place in places if place in left))
 

@@ -112,7 +112,7 @@ class Search:
     budget : Budget
         Limit on the run.
     deadline : Deadline
-        When the search must have ended.
+        When the search must have ended; its clock is the only one that the search reads.
     n_jobs : int
         Evaluations at a time.
     n_threads_inline : int
@@ -157,7 +157,7 @@ class Search:
     first_model_s: float = field(default=math.nan, init=False)
 
     def __post_init__(self) -> None:
-        self._start_s = time.monotonic()
+        self._start_s = self.deadline.clock()
         self._search_s = self.deadline.remaining_s()
         self._running: list[_Running] = []
         self._seconds = ObservedSeconds({strategy.name: strategy.cost for strategy in self.strategies})
@@ -190,7 +190,7 @@ class Search:
                 ):
                     handles.remove(handle)
                     self._process(handle, outcome)
-                if self._in_order and self.plan.use_workers and time.monotonic() - self._start_s > 2:
+                if self._in_order and self.plan.use_workers and self.deadline.clock() - self._start_s > 2:
                     self.evaluator.start()
         except KeyboardInterrupt:
             self.stop_reason = "interrupted"
@@ -386,7 +386,7 @@ class Search:
             if outcome.n_iterations is not None:
                 record.n_iterations[evaluation.fold] = outcome.n_iterations
         if math.isnan(self.first_model_s):
-            self.first_model_s = time.monotonic() - self._start_s
+            self.first_model_s = self.deadline.clock() - self._start_s
         if running.ends_as is not None:
             self._end(running, running.ends_as)
         elif len(record.evaluations) == len(running.steps):
@@ -412,7 +412,7 @@ class Search:
         """End a trial here and in the study."""
         self._running.remove(running)
         record = running.record
-        record.status, record.ended_s = status, time.monotonic() - self._start_s
+        record.status, record.ended_s = status, self.deadline.clock() - self._start_s
         record.loss = record.mean_loss() if record.predictions else math.nan
         state = {"ok": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "stopped": TrialState.PRUNED}.get(
             status, TrialState.FAIL
@@ -471,9 +471,9 @@ class Search:
     # ------------------------------------------------------------------ storage
 
     def _beat(self) -> None:
-        if not has_heartbeat(self.study) or time.monotonic() - self._last_heartbeat_s < _HEARTBEAT_S:
+        if not has_heartbeat(self.study) or self.deadline.clock() - self._last_heartbeat_s < _HEARTBEAT_S:
             return
-        self._last_heartbeat_s = time.monotonic()
+        self._last_heartbeat_s = self.deadline.clock()
         try:
             for running in self._running:
                 record_heartbeat(self.study, running.trial)

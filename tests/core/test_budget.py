@@ -67,3 +67,12 @@ def test_deadline_at_infinity_never_comes():
     assert never.remaining_s() == math.inf
     assert not never.sooner(10).passed()
     assert pickle.loads(pickle.dumps(never)) == never
+
+
+def test_deadline_on_another_clock_comes_when_that_clock_says_so():
+    now_s = 5.0
+    deadline = Deadline.after(10, clock=lambda: now_s)
+    assert deadline.remaining_s() == 10
+    now_s = 12.0
+    assert (deadline.remaining_s(), deadline.passed()) == (3, False)
+    assert (deadline.sooner(2).remaining_s(), deadline.sooner(4).passed()) == (1, True)
