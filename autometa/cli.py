@@ -153,7 +153,8 @@ def _add_collect(commands: Any) -> None:
         "collect",
         help="measure configurations on a folder of tables",
         description="Measure the pool of configurations on every table of a folder, and write a meta-dataset. "
-        "Stop it at any time: the same command goes on where it stopped.",
+        "Stop it at any time: the same command goes on where it stopped. On a cluster, start a worker per core with "
+        "`dask worker ADDRESS --nthreads 1`; all must see the folder of tables under the same path.",
     )
     collect.set_defaults(run=_collect)
     collect.add_argument(

@@ -67,10 +67,14 @@ def collect(
     n_jobs : int
         Evaluations at a time, each with one thread.
     backend : {"local", "dask"}
-        ``"dask"`` measures on the workers of a Dask cluster (one thread a worker), which must
-        see the folder `tasks` under the same path.
+        ``"dask"`` measures on all workers of a Dask cluster, one evaluation at a time on each:
+        start as many as there are cores with ``dask worker ADDRESS --nthreads 1 --nworkers N``,
+        with a nanny or without. They need the same autometa, and must see the folder `tasks`
+        under the same path. A worker that is lost costs what it was measuring, which another
+        one repeats.
     scheduler : str, optional
-        Address of the Dask scheduler, e.g. ``"tcp://10.0.0.1:8786"``.
+        Address of the Dask scheduler, e.g. ``"tcp://10.0.0.1:8786"``; by default that of Dask's
+        configuration, or else a cluster that is started on this machine for the time being.
     progress : bool, optional
         Show a bar with the time left; by default in a terminal.
     on_task : callable
@@ -90,7 +94,8 @@ def collect(
     """
     settings = settings or Settings()
     out = Path(out)
-    tables = read_table_list(Path(tasks), only)
+    # Dask's workers may have been started in another folder.
+    tables = read_table_list(Path(tasks).resolve(), only)
     if n_jobs < 1:
         raise ValueError(f"n_jobs must be at least 1, got {n_jobs}.")
     for learner in map(learner_of, strategies):
@@ -125,14 +130,10 @@ def collect(
 def _workers(backend: str, scheduler: str | None, n_jobs: int) -> Iterator[joblib.Parallel]:
     if backend == "dask":
         with import_optional("distributed", extra="dask").Client(scheduler) as client:
-            yield joblib.Parallel(
-                n_jobs=-1,
-                backend="dask",
-                client=client,
-                return_as="generator_unordered",
-                batch_size=1,
-                pre_dispatch="2*n_jobs",
-            )
+            # Joblib knows this backend only by its configuration.
+            with joblib.parallel_config(backend="dask", n_jobs=-1, client=client):
+                parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+            yield parallel
     elif backend == "local":
         # Threads only wait: each evaluation runs in a process of its own under its limits.
         yield joblib.Parallel(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -496,3 +496,68 @@ def test_processes_of_a_killed_collection_end_even_while_a_fit_hangs(tmp_path: P
     assert {int(note.name) for note in notes.iterdir()} <= left
     assert list((collection.out / "scratch").iterdir())
     until(lambda: not any(map(is_running, left)), "the end of the processes")
+
+
+# ---------------------------------------------------------------------------------------- on a cluster
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Return a Dask cluster of two worker processes with one thread each, as its command makes them: with nannies."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster
+
+
+# What a library does at its own start and end is not ours to mend.
+ignore_dask = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@ignore_dask
+@pytest.mark.slow
+def test_a_cluster_measures_the_same_on_all_its_workers(cluster: Any, collected: Collection, tmp_path: Path) -> None:
+    collection = cheap_collection(tmp_path)
+    collection.run(backend="dask", scheduler=cluster.scheduler_address)
+    same_but_seconds(collection.evaluations, collected.evaluations)
+    assert not (collection.out / "scratch").exists()
+    left = [name for name in cluster.scheduler.clients if name.startswith("Client-") and "worker" not in name]
+    assert left == []
+    with cluster.get_client() as client:
+        assert list(client.run(n_pools).values()) == [1, 1]
+    processes = children_of(os.getpid())
+    cluster.close()
+    until(lambda: not any(is_running(pid) for pid in processes if is_worker(pid)), "the end of the processes")
+
+
+def n_pools() -> int:
+    """Return how many pools of processes a worker of the cluster has started."""
+    from autometa.metadataset import measuring
+
+    return len(measuring._POOLS)
+
+
+def is_worker(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"pebble_pool_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+@ignore_dask
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_that_is_killed_costs_nothing(
+    cluster: Any, collected: Collection, tmp_path: Path
+) -> None:
+    collection = cheap_collection(tmp_path)
+    with cluster.get_client() as client:
+        victim, *_ = client.run(os.getpid).values()
+    orphans: set[int] = set()
+
+    def on_task(line: str) -> None:
+        if not orphans:
+            orphans.update(children_of(victim))
+            os.kill(victim, signal.SIGKILL)
+
+    collection.run(backend="dask", scheduler=cluster.scheduler_address, on_task=on_task)
+    same_but_seconds(collection.evaluations, collected.evaluations)
+    assert orphans
+    until(lambda: not any(map(is_running, orphans)), "the end of the processes")
