@@ -20,6 +20,9 @@ from autometa import AutoMeta
 from autometa._support.imports import is_installed
 from autometa.cli import main
 from autometa.exceptions import SearchFailedError
+from autometa.metadataset import measuring
+from autometa.metadataset.dataset import MetaDataset
+from tests.metadataset.conftest import CallingProcess, small_tables, write_tables
 
 _QUICK = ["--n-trials", "1", "--n-jobs", "1", "--random-state", "0", "--no-progress", "--cv", "2"]
 
@@ -371,3 +374,101 @@ def test_ctrl_c_saves_the_best_model_so_far(train: Path, tmp_path: Path) -> None
     assert process.returncode == 0, errors
     assert "interrupted" in shown
     assert len(autometa.load(file).predict(_table())) == 80
+
+
+# ---------------------------------------------------------------------------------------- collect
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with two small tables; what is measured on them is measured in this process."""
+    monkeypatch.setattr(measuring, "process_pool", CallingProcess)
+    small = small_tables(48)
+    return write_tables(tmp_path / "tables", {name: small[name] for name in ("numbers", "two")})
+
+
+def _collect(tables: Path, *options: str) -> list[str]:
+    cheap = ["--strategies", "ridge", "nearest_neighbours", "--configurations", "3", "--jobs", "1", "--no-progress"]
+    return ["collect", "--tasks", str(tables), "--out", str(tables.parent / "out"), *cheap, *options]
+
+
+def test_collect_measures_says_what_and_writes_a_meta_dataset(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(_collect(tables)) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "numbers: 3 configurations in 0 s of CPU (3 ok)" in out
+    assert "MetaDataset(2 tasks, 3 configurations of 2 strategies, " in out
+    assert f"Written to {tables.parent / 'out'}" in out
+    metadataset = MetaDataset.load(tables.parent / "out")
+    assert list(metadataset.tasks["task"]) == ["numbers", "two"]
+    assert {path.name for path in (tables.parent / "out").iterdir()} >= {"manifest.toml", "collected.sqlite"}
+
+
+def test_collect_again_goes_on_with_what_is_left(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tables / "some.txt").write_text("# the first ones\nnumbers  # of all\n\n")
+    assert main(_collect(tables, "--only", str(tables / "some.txt"))) == 0
+    assert "MetaDataset(1 tasks" in capsys.readouterr().out
+    assert main(_collect(tables)) == 0
+    out = capsys.readouterr().out
+    assert "numbers: 3 configurations" not in out and "MetaDataset(2 tasks" in out
+
+
+def test_options_of_collect_are_settings(tables: Path) -> None:
+    options = ["--time-limit", "9", "--memory-limit", "2", "--max-rows", "20", "--random-state", "3"]
+    assert main(_collect(tables, *options)) == 0
+    metadataset = MetaDataset.load(tables.parent / "out")
+    settings = {"time_limit_s": 9.0, "memory_limit_gb": 2.0, "max_train_rows": 20, "seed": 3}
+    assert settings.items() <= metadataset.manifest["settings"].items()
+    assert set(metadataset.tasks["n_rows_used"]) == {30}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--scheduler", "tcp://localhost:1"], "it needs --backend dask"),
+        (["--configurations", "0"], "--configurations must be at least 1, got 0"),
+        (["--jobs", "0"], "n_jobs must be at least 1, got 0"),
+        (["--time-limit", "-1"], "time_limit_s must be positive, got -1.0"),
+        (["--only", "no_such_file.txt"], "no_such_file.txt"),
+        (["--strategies", "rigde"], "rigde"),
+        (["--tasks", "no_such_folder"], "no_such_folder has no tasks.csv"),
+    ],
+)
+def test_bad_input_to_collect_is_one_line_and_makes_nothing(
+    tables: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert main(_collect(tables, *options)) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("autometa: error: ") and err.count("\n") == 1
+    assert said in err
+    assert not (tables.parent / "out").exists()
+
+
+def test_a_damaged_collection_is_one_line(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tables.parent / "out").mkdir()
+    (tables.parent / "out" / "collected.sqlite").write_bytes(b"no database" * 500)
+    assert main(_collect(tables)) == 2
+    err = capsys.readouterr().err
+    assert "is damaged" in err and err.count("\n") == 1
+
+
+def test_tables_of_which_none_can_be_used_are_no_success(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.DataFrame({"task_id": ["lost", "two"], "target": "z"}).to_csv(tables / "tasks.csv", index=False)
+    assert main(_collect(tables)) == 2
+    out, err = capsys.readouterr()
+    assert "lost: skipped: there is no file lost.parquet" in out
+    assert "two: skipped: the target 'z' is not a column of" in out
+    assert "nothing has been measured" in err
+
+
+def test_a_collection_that_is_stopped_says_that_it_can_go_on(
+    tables: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autometa.metadataset.store.Store.add", interrupt)
+        assert main(_collect(tables)) == 130
+    assert "stopped: what was measured is kept; the same command goes on" in capsys.readouterr().err
+    assert main(_collect(tables)) == 0

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from autometa._support.progress import CountBar
+from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.features import META_FEATURES, describe
 from autometa.metadataset.store import read_collected
@@ -47,11 +48,13 @@ def export(
     Raises
     ------
     MetaDatasetError
-        If there is no collection in `out`, or its file is damaged.
+        If there is no collection in `out`, it has measured nothing, or its file is damaged.
     ValueError
         If a task that was measured is not in the folder of tables any more.
     """
     rows, configurations, evaluations, settings = read_collected(Path(out))
+    if evaluations.empty:
+        raise MetaDatasetError(f"In {out}, nothing has been measured that a meta-dataset could be made of.")
     rows = rows[rows["task"].isin(evaluations["task"].unique())].reset_index(drop=True)
     measured = configurations["configuration"].isin(evaluations["configuration"].unique())
     configurations = configurations[measured].reset_index(drop=True)
