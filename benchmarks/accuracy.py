@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.comparison import bootstrap_interval, mean_ranks, wins
+from benchmarks.comparison import mean_ranks, wins
 from benchmarks.corpus import PROBLEMS, load_table, named_tasks, read_tasks
 from benchmarks.isolation import run_isolated
 from benchmarks.limits import keeps_memory, keeps_time, memory_bound_mb
@@ -248,6 +248,9 @@ def report(results: pd.DataFrame, *, seed: int) -> str:
 
 
 def _shares(groups: dict[str, pd.DataFrame], systems: Sequence[str], seed: int) -> str:
+    # Here, so that the processes that measure do not load what only the report needs.
+    from autometa.policy.regret import paired_bootstrap
+
     lines = []
     for rival in systems:
         if rival == BUDGETED:
@@ -255,7 +258,7 @@ def _shares(groups: dict[str, pd.DataFrame], systems: Sequence[str], seed: int) 
         won = {name: wins(group[BUDGETED].to_numpy(), group[rival].to_numpy()) for name, group in groups.items()}
         if "all" not in won:
             return "no task was measured with every system"
-        low, high = bootstrap_interval(won["all"], seed)
+        _, low, high = paired_bootstrap(won["all"], seed=seed)
         parts = ", ".join(f"{name} {share.mean():.0%}" for name, share in won.items())
         lines.append(f"{rival:24} {parts}; 95% bootstrap interval over tasks {low:.0%} to {high:.0%}")
     return "\n".join(lines)

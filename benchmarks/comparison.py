@@ -28,30 +28,6 @@ def wins(losses: np.ndarray, rival_losses: np.ndarray) -> np.ndarray:
     return np.where(np.isclose(own, rival, rtol=TIE, atol=1e-15), 0.5, (own < rival).astype(float))
 
 
-def bootstrap_interval(
-    values: np.ndarray, seed: int, *, n_resamples: int = 10_000, level: float = 0.95
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean.
-
-    The tasks are drawn with replacement; `values` holds the outcome of a pair of systems on each task, so
-    that the two stay paired (Efron and Tibshirani 1993, chapter 13).
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_tasks,)
-        One number per task.
-    seed : int
-        Seed of the draws.
-    n_resamples : int
-        Number of draws of `n_tasks` tasks.
-    level : float
-        Coverage, in (0, 1).
-    """
-    draws = np.random.default_rng(seed).integers(len(values), size=(n_resamples, len(values)))
-    low, high = np.quantile(np.asarray(values)[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def mean_ranks(losses: pd.DataFrame) -> pd.Series:
     """Return the mean rank of each system, best first; systems that tie share the mean of their ranks.
 

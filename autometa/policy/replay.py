@@ -29,7 +29,7 @@ from autometa.evaluation.evaluator import Job, Outcome, failed
 from autometa.metadataset.schema import LOSSES
 from autometa.policy.past import TRAIN_SHARE, PastTasks
 from autometa.policy.regret import normalised_regret
-from autometa.search.engine import Search
+from autometa.search.engine import Search, placeholder
 from autometa.search.plan import Plan
 from autometa.search.workers import Handle
 
@@ -345,21 +345,34 @@ class _Pool:
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return what the policy proposes of the configurations that are recorded on the task and not tried yet."""
-        tried = [cast(int, evaluation.configuration.parameters[_PLACE]) for evaluation in history]
+        places = [cast(int, evaluation.configuration.parameters[_PLACE]) for evaluation in history]
         seen = [
             replace(evaluation, configuration=self._past.configurations[place])
-            for evaluation, place in zip(history, tried, strict=True)
+            for evaluation, place in zip(history, places, strict=True)
         ]
+        tried = {*places}
+        passed_over: dict[Configuration, Evaluation] = {}
+        while True:
+            proposed = self._ask(description, [*seen, *passed_over.values()], remaining_s)
+            known = {configuration: self._past.position.get(configuration, -1) for configuration in proposed}
+            untried = {configuration: place for configuration, place in known.items() if place not in tried}
+            found = tuple(self._in_study[place] for place in untried.values() if place in self._in_study)
+            new = {c: placeholder(c) for c in untried if c not in passed_over}
+            if found or not new:
+                # Without probabilities there is nothing for a sampler to choose from.
+                return Proposal({}, found)
+            # A policy that proposes only its best few gets to the next ones when these seem under way.
+            passed_over |= new
+
+    def _ask(
+        self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
+    ) -> tuple[Configuration, ...]:
         try:
-            proposal = self._policy.propose(description, seen, remaining_s)
+            return self._policy.propose(description, history, remaining_s).configurations
         except Exception as error:
             # The search would end early and keep what it has.
             self.error = error
             raise
-        left = self._in_study.keys() - set(tried)
-        places = (self._past.position.get(configuration, -1) for configuration in proposal.configurations)
-        # Without probabilities there is nothing for a sampler to choose from.
-        return Proposal({}, tuple(self._in_study[place] for place in places if place in left))
 
 
 def _relative_seconds(past: PastTasks, task: int) -> dict[str, float]:

@@ -335,7 +335,7 @@ class Search:
         if self._first:
             enqueue(self.study, self._first.pop(0))
             return True
-        seen = [*self.history, *(_placeholder(r.record.configuration) for r in self._running)]
+        seen = [*self.history, *(placeholder(r.record.configuration) for r in self._running)]
         proposal = self.policy.propose(self.task, seen, self.deadline.remaining_s())
         given_up = self._given_up()
         for configuration in proposal.configurations:
@@ -493,6 +493,6 @@ class Search:
             self.stop_reason = "the study's storage failed"
 
 
-def _placeholder(configuration: Configuration) -> Evaluation:
+def placeholder(configuration: Configuration) -> Evaluation:
     """Return an evaluation that tells the policy that a configuration is being tried."""
     return Evaluation(configuration, 1.0, 0, math.nan, 0.0, 0.0, "failed", "running")

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import rankdata
 
 from benchmarks.accuracy import class_losses, regression_losses, report
-from benchmarks.comparison import bootstrap_interval, mean_ranks, wins
+from benchmarks.comparison import mean_ranks, wins
 from benchmarks.corpus import PROBLEMS, choose_tasks
 from benchmarks.results import append_row, read_results
 from benchmarks.systems import TableEncoder
@@ -75,18 +75,6 @@ def test_mean_ranks_agree_with_scipy(seed: int) -> None:
     losses = pd.DataFrame(np.random.default_rng(seed).integers(4, size=(30, 5)).astype(float), columns=list("abcde"))
     expected = pd.Series(rankdata(losses, axis=1).mean(axis=0), index=losses.columns)
     pd.testing.assert_series_equal(mean_ranks(losses), expected, check_index_type=False, check_like=True)
-
-
-def test_bootstrap_interval_covers_the_mean_of_a_fair_coin_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    intervals = [bootstrap_interval(rng.integers(2, size=60), seed, n_resamples=500) for seed in range(300)]
-    covered = np.mean([low <= 0.5 <= high for low, high in intervals])
-    # 0.95 with a standard error of 0.013; the percentile interval is a little narrow at 60 tasks.
-    assert 0.89 <= covered <= 0.99
-
-
-def test_bootstrap_interval_of_equal_values_is_that_value() -> None:
-    assert bootstrap_interval(np.full(24, 0.5), seed=0) == (0.5, 0.5)
 
 
 def test_losses_do_not_depend_on_the_order_of_the_classes() -> None:

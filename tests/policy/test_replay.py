@@ -213,6 +213,20 @@ def test_configurations_that_were_not_measured_on_the_task_are_passed_over() -> 
     )
 
 
+def test_a_policy_that_proposes_one_at_a_time_gets_past_those_that_were_not_measured() -> None:
+    class OneAtATime(FixedOrder):
+        def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
+            tried = {evaluation.configuration for evaluation in history}
+            left = [configuration for configuration in self.configurations if configuration not in tried]
+            return replace(super().propose(description, history, remaining_s), configurations=tuple(left[:1]))
+
+    past = hide(hide(random_past(0), 0, 0), 0, 1)
+    policy = OneAtATime(past.configurations)
+    episode = replay(policy, past, 0, budget=Budget(n_trials=99))
+    assert episode.configurations == past.configurations[2:]
+    assert [evaluation.error for evaluation in policy.histories[2]] == ["running", "running"]
+
+
 def test_a_policy_that_proposes_nothing_ends_the_episode_without_a_result() -> None:
     episode = replay(FixedOrder([]), random_past(0), 0, budget=Budget(n_trials=9))
     assert episode.configurations == ()
