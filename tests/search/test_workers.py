@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import optuna
 import pytest
@@ -44,6 +45,10 @@ class Rogue(RegressorMixin, BaseEstimator):
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         return np.full(len(X), self.mean_)
+
+
+# Worker processes need not find this module: another library may have a `tests` of its own.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def make_data() -> tuple[np.ndarray, np.ndarray]:
