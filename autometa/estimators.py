@@ -27,6 +27,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget, Deadline
+from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
 from autometa.core.target import ProblemChoice, Target, read_target
 from autometa.core.task import Task
@@ -36,6 +37,7 @@ from autometa.fitting import Fitted, Settings, fit_task
 from autometa.learners.constant import ConstantModel, NoPreparation
 from autometa.learners.frames import Schema
 from autometa.learners.inputs import as_frame
+from autometa.policy.choice import DEFAULT_POLICY, checked_policy
 from autometa.report import leaderboard, strategy_report
 from autometa.search.history import SearchHistory
 from autometa.search.studies import open_study
@@ -76,6 +78,9 @@ class AutoMeta(BaseEstimator):
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
+    policy : {"mixture", "gaussian", "attention", "portfolio", "recurrent", "prior"} or Policy, default="mixture"
+        What decides which configurations are tried: one of the policies learnt from past
+        tasks, the hand-made ``"prior"``, or an object with a method ``propose``.
     cv : int, splitter, iterable or None, default=None
         Number of folds, a scikit-learn splitter, or (train, validation) row numbers.
         None chooses folds or a holdout by rows and budget; folds are stratified, and keep
@@ -140,6 +145,7 @@ class AutoMeta(BaseEstimator):
         n_trials: int | None = None,
         metric: str | Callable[..., Any] = "auto",
         strategies: Sequence[str | Path | Strategy] | None = None,
+        policy: str | Policy = DEFAULT_POLICY,
         cv: Any = None,
         ensemble_size: int = 40,
         n_jobs: int | None = -1,
@@ -157,6 +163,7 @@ class AutoMeta(BaseEstimator):
         self.n_trials = n_trials
         self.metric = metric
         self.strategies = strategies
+        self.policy = policy
         self.cv = cv
         self.ensemble_size = ensemble_size
         self.n_jobs = n_jobs
@@ -282,6 +289,7 @@ class AutoMeta(BaseEstimator):
             callbacks=callbacks,
             progress=self.progress,
             seed=seed,
+            policy=checked_policy(self.policy),
         )
 
     def _task(self, frame: pd.DataFrame, target: Target, sample_weight: Any, groups: Any) -> Task:
@@ -477,6 +485,7 @@ class _KnownProblem(AutoMeta):
         n_trials: int | None = None,
         metric: str | Callable[..., Any] = "auto",
         strategies: Sequence[str | Path | Strategy] | None = None,
+        policy: str | Policy = DEFAULT_POLICY,
         cv: Any = None,
         ensemble_size: int = 40,
         n_jobs: int | None = -1,

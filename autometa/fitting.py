@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from autometa._support.imports import is_installed
 from autometa._support.progress import ProgressBar
 from autometa._support.seeds import child_seed
 from autometa.core.budget import Budget, Deadline
+from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
-from autometa.core.task import Task
+from autometa.core.task import Task, TaskDescription
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.isolation import available_bytes
@@ -30,7 +31,8 @@ from autometa.learners import learner_named
 from autometa.learners.base import Learner
 from autometa.learners.frames import Schema
 from autometa.learners.own import own_learner
-from autometa.policy.prior import PriorPolicy
+from autometa.metadataset.features import describe
+from autometa.policy.choice import DEFAULT_POLICY, PRIOR, make_policy
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.history import SearchHistory, trial_rows
 from autometa.search.plan import Plan, make_plan
@@ -71,6 +73,7 @@ class Settings:
     callbacks: Sequence[StudyCallback]
     progress: bool | None
     seed: int
+    policy: str | Policy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     """
     start_s = time.monotonic()
     available, reasons = _available(strategies, task)
-    description = task.describe()
+    description = _describe(task, schema, metric, settings.policy)
     n_folds = settings.cv if isinstance(settings.cv, int) else None
     plan = make_plan(description, settings.budget, settings.n_jobs, n_folds)
     if settings.cv is not None and n_folds is None:
@@ -120,7 +123,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             if alone and strategy.name not in alone:
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
-    policy = PriorPolicy(available)
+    policy = make_policy(settings.policy, available)
     workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
     with_deadline = {name for name, learner in learners.items() if learner.keeps_deadline}
     quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
@@ -186,6 +189,18 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         total_s=time.monotonic() - start_s,
     )
     return Fitted(predictor, history, study)
+
+
+def _describe(task: Task, schema: Schema, metric: Metric, policy: str | Policy) -> TaskDescription:
+    """Return the description of a task that the policy is given; the hand-made one looks at sizes alone."""
+    spread = float(np.std(task.y)) if task.problem == "regression" else 1.0
+    unit = {"rmse": spread, "mae": spread, "median_absolute_error": spread, "mse": spread**2}.get(metric.name, 1.0)
+    return replace(
+        task.describe(),
+        metric=metric.name,
+        loss_unit=unit if unit > 0 else 1.0,
+        features={} if policy == PRIOR else describe(task, schema),
+    )
 
 
 def _available(strategies: Sequence[Strategy], task: Task) -> tuple[list[Strategy], dict[str, str]]:

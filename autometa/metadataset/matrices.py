@@ -14,7 +14,8 @@ from autometa.metadataset.schema import LOSSES, OBJECTIVE, STATUSES
 COSTS = ("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb")
 """What is measured besides losses."""
 
-_METRICS: dict[str, tuple[str, ...]] = {**LOSSES, OBJECTIVE: (OBJECTIVE,)}
+_METRICS: dict[str, tuple[str, ...]] = {str(problem): metrics for problem, metrics in LOSSES.items()}
+_METRICS[OBJECTIVE] = (OBJECTIVE,)
 
 
 def metrics_of(tasks: pd.DataFrame, evaluations: pd.DataFrame) -> pd.Series:

@@ -34,6 +34,9 @@ from autometa.policy.similarity import Similarity
 
 # Breaks ties once no scenario promises a gain: the best on average comes first.
 _TIE = 1e-6
+# A configuration is promising when it is at most this much worse than the best so far: its
+# neighbours may be better.
+_MARGIN = 0.05
 _N_EVIDENCE = 5
 _INTERVAL = (0.1, 0.5, 0.9)
 
@@ -52,8 +55,10 @@ class GainSettings:
         Whether scenarios are corrected to agree with the losses seen.
     uses_seconds : bool
         Whether gains are taken per second when time is limited.
-    temperature : float
-        Of the weights by losses: small ones trust the most likely scenarios alone.
+    temperature, temperature_in_time : float
+        Of the weights by losses, without and with a limit of time: small ones trust the most
+        likely scenarios alone. Under a limit the first tries are the cheap ones, which tell
+        less about the task.
     exploration : float
         Share of the trials, in [0, 1), left to the study's sampler, beyond recorded
         configurations, once `n_first` have a loss.
@@ -68,13 +73,15 @@ class GainSettings:
     corrects: bool = True
     uses_seconds: bool = True
     temperature: float = 0.1
+    temperature_in_time: float = 0.3
     exploration: float = 0.0
     n_first: int = 12
     n_proposed: int = 20
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}.")
+        for name in ("temperature", "temperature_in_time"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
         if not 0 <= self.exploration < 1:
             raise ValueError(f"exploration must be in [0, 1), got {self.exploration}.")
 
@@ -91,6 +98,9 @@ class Outlook:
         Expected fall of the regret; 0 for what was tried or cannot be tried.
     score : ndarray of shape (n_configurations,)
         Gain per second in time, or gain.
+    promise : ndarray of shape (n_configurations,)
+        Like the score, also of what was tried, and with a margin: what configurations near
+        this one may still bring. Above 0 where a configuration is usable.
     seconds, seconds_deviation : ndarray of shape (n_configurations,)
         Median seconds of a fit, and standard deviation of their logarithm.
     """
@@ -98,6 +108,7 @@ class Outlook:
     scenarios: Scenarios
     gain: np.ndarray
     score: np.ndarray
+    promise: np.ndarray
     seconds: np.ndarray
     seconds_deviation: np.ndarray
 
@@ -157,7 +168,8 @@ class GainPolicy:
     def outlook(self, description: TaskDescription, seen: Seen, remaining_s: float) -> Outlook:
         """Return what is expected of every configuration, given what was seen."""
         model = self._model(description)
-        scenarios = self._scenarios(model, description, seen)
+        has_time_limit = math.isfinite(remaining_s)
+        scenarios = self._scenarios(model, description, seen, has_time_limit)
         regret = scenarios.regret()
         current = self._current(scenarios, regret, seen)
         gain = scenarios.weights @ np.maximum(current[:, None] - regret, 0.0)
@@ -167,12 +179,14 @@ class GainPolicy:
         gain = np.where(possible, gain, 0.0)
         size = size_of(description, TRAIN_SHARE)
         seconds, deviation = self._seconds.predict(size, seen.seconds)
-        score = gain
-        if self.settings.uses_seconds and math.isfinite(remaining_s):
-            score = gain * share_of_time(seconds, deviation, remaining_s) / seconds
-        return Outlook(scenarios, gain, score, seconds, deviation)
+        promise = scenarios.weights @ np.maximum(current[:, None] + _MARGIN - regret, 0.0) + _TIE
+        price = np.ones_like(seconds)
+        if self.settings.uses_seconds and has_time_limit:
+            price = seconds / np.maximum(share_of_time(seconds, deviation, remaining_s), _TIE)
+        promise = np.where(model.usable, promise / price, 0.0)
+        return Outlook(scenarios, gain, gain / price, promise, seconds, deviation)
 
-    def _scenarios(self, model: LossModel, description: TaskDescription, seen: Seen) -> Scenarios:
+    def _scenarios(self, model: LossModel, description: TaskDescription, seen: Seen, has_time_limit: bool) -> Scenarios:
         log_prior = np.zeros(len(self.past.tasks))
         if self.settings.uses_features:
             # By size, where nothing else was computed.
@@ -182,7 +196,8 @@ class GainPolicy:
         same = np.array([problem == description.problem for problem in self.past.problems])
         log_prior = log_prior - 2.0 * ~same
         losses = seen.losses if self.settings.uses_losses and description.metric in ("auto", model.metric) else {}
-        return model.scenarios(log_prior, losses, correct=self.settings.corrects, temperature=self.settings.temperature)
+        temperature = self.settings.temperature_in_time if has_time_limit else self.settings.temperature
+        return model.scenarios(log_prior, losses, correct=self.settings.corrects, temperature=temperature)
 
     def _current(self, scenarios: Scenarios, regret: np.ndarray, seen: Seen) -> np.ndarray:
         """Return the regret of the best that was tried, in each scenario."""
@@ -250,14 +265,13 @@ class GainPolicy:
         return next(left, None)
 
     def _probabilities(self, outlook: Outlook) -> dict[str, float]:
-        """Return the softmax over strategies; a strategy's score is the logarithm of its best configuration's."""
+        """Return the softmax over strategies; a strategy's score is the logarithm of what its best one promises."""
+        own = np.where(self._may, outlook.promise, 0.0)
         best = {
-            str(name): float(outlook.score[(self.past.strategies == name) & self._may].max())
+            str(name): float(own[self.past.strategies == name].max())
             for name in dict.fromkeys(self.past.strategies[self._may])
         }
         total = sum(best.values())
-        if total <= 0:
-            best, total = dict.fromkeys(best, 1.0), float(len(best))
         share = len(self.unknown) / (len(self.unknown) + len(best))
         known = {name: (1 - share) * value / total for name, value in best.items()}
         return known | {strategy.name: share / len(self.unknown) for strategy in self.unknown}

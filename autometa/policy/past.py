@@ -91,7 +91,9 @@ class PastTasks:
         ]
         names = tuple(name for name in META_FEATURES if name in tasks)
         # Made of other records, tasks have no meta-features of ours but their size.
-        features = tasks[list(names)].to_numpy(np.float64) if names else np.log(tasks[["n_rows", "n_columns"]].clip(lower=1))
+        features = (
+            tasks[list(names)].to_numpy(np.float64) if names else np.log(tasks[["n_rows", "n_columns"]].clip(lower=1))
+        )
         return cls(
             tasks=tuple(tasks["task"]),
             families=tuple(tasks["family"]),

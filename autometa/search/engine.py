@@ -353,6 +353,9 @@ class Search:
         if not affordable:
             return False
         weights = np.array([p / (1 + self._n_in_vain(name)) for name, p in affordable.items()])
+        if not weights.sum() > 0:
+            # A policy may give nothing to all that is affordable.
+            weights = np.ones(len(affordable))
         enqueue_strategy(self.study, str(self._rng.choice(list(affordable), p=weights / weights.sum())))
         return True
 
