@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
 
@@ -58,11 +56,11 @@ def read_history(history: Sequence[Evaluation], position: Mapping[Configuration,
             losses.setdefault(configuration, []).append(evaluation.loss / loss_unit)
             cpu_s = evaluation.fit_cpu_s + evaluation.predict_cpu_s
             seconds.setdefault(configuration, []).append(cpu_s if math.isfinite(cpu_s) else evaluation.time_s)
-    means = {configuration: float(np.mean(values)) for configuration, values in losses.items()}
+    means = {configuration: sum(values) / len(values) for configuration, values in losses.items()}
     known = {position[c]: loss for c, loss in means.items() if c in position}
     return Seen(
         losses=known,
-        seconds={position[c]: float(np.mean(values)) for c, values in seconds.items() if c in position},
+        seconds={position[c]: sum(values) / len(values) for c, values in seconds.items() if c in position},
         running=running - set(known),
         tried=tried,
         best_other=min((loss for c, loss in means.items() if c not in position), default=math.inf),

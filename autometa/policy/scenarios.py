@@ -123,7 +123,7 @@ class LossModel:
             measured = to_scale(np.array([seen[place] for place in places]), self.metric)
             gaps = (measured - self._prior[:, places]) / self._spread
             precision = self._model.precision(places)
-            log_weights = log_weights - 0.5 / temperature * np.einsum("ij,jk,ik->i", gaps, precision, gaps)
+            log_weights = log_weights - 0.5 / temperature * ((gaps @ precision) * gaps).sum(axis=1)
             if correct:
                 values = values + self._spread * gaps @ self._model.weights(places)
         weights = np.exp(log_weights - log_weights.max())

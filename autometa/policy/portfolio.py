@@ -1,0 +1,207 @@
+r"""Static portfolios: configurations in the order in which each adds most to those before it.
+
+================ =====================================================================
+value            regret on a past task of what has been chosen so far; 1 before the first
+gain             by how much a configuration lowers the value of a task
+score            mean gain over the tasks on which it ends in time, per second
+================ =====================================================================
+
+The greedy choice is that of Feurer et al. (2022), *Auto-sklearn 2.0*, section 3.1.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from autometa.core.budget import Deadline
+from autometa.ensemble.selection import select_ensemble
+from autometa.evaluation.metrics import Metric
+from autometa.policy.past import PastTasks
+from autometa.policy.regret import normalised_regret
+from autometa.policy.replay import metric_of
+
+_N_ROUNDS = 12
+# Shares of a newcomer in the ensemble that stands for a selection anew with it.
+_SHARES = (0.5, 0.2)
+
+
+class Gains(Protocol):
+    """What a configuration adds on each past task to those that were chosen before."""
+
+    def of(self, place: int) -> np.ndarray:
+        """Return the gain on each task, of shape (n_tasks,), non-negative."""
+        ...
+
+    def add(self, place: int) -> None:
+        """Choose a configuration."""
+        ...
+
+
+class IncumbentGains:
+    """Gains of the best single configuration.
+
+    Parameters
+    ----------
+    regret : ndarray of shape (n_tasks, n_configurations)
+        As in `regrets`.
+    """
+
+    def __init__(self, regret: np.ndarray) -> None:
+        self._regret = regret
+        self._values = np.ones(len(regret))
+
+    def of(self, place: int) -> np.ndarray:
+        """Return the gain on each task, of shape (n_tasks,), non-negative."""
+        return np.maximum(self._values - self._regret[:, place], 0.0)
+
+    def add(self, place: int) -> None:
+        """Choose a configuration."""
+        self._values = np.minimum(self._values, self._regret[:, place])
+
+
+@dataclass(frozen=True)
+class KeptPredictions:
+    """Predictions of many configurations for some rows of one task.
+
+    Parameters
+    ----------
+    metric : Metric
+        How they are judged.
+    y : ndarray of shape (n_rows,)
+        Class codes, or values.
+    predictions : mapping of int to ndarray
+        By the place of the configuration; those that are not finite are left out by the caller.
+    """
+
+    metric: Metric
+    y: np.ndarray
+    predictions: Mapping[int, np.ndarray]
+
+    @cached_property
+    def losses(self) -> dict[int, float]:
+        """Loss of each configuration alone."""
+        return {place: self.metric.loss(self.y, values) for place, values in self.predictions.items()}
+
+    def regret(self, predictions: np.ndarray) -> float:
+        """Return the regret of some predictions, in units of the single ones; an ensemble's can be below 0."""
+        best, worst = min(self.losses.values()), max(self.losses.values())
+        return (self.metric.loss(self.y, predictions) - best) / max(worst - best, 1e-12)
+
+
+class EnsembleGains:
+    """Gains of the ensemble that is selected from what was chosen.
+
+    Parameters
+    ----------
+    tasks : sequence of KeptPredictions
+        Past tasks.
+    """
+
+    def __init__(self, tasks: Sequence[KeptPredictions]) -> None:
+        self._tasks = tasks
+        self._chosen: list[int] = []
+        self._ensembles: list[np.ndarray | None] = [None] * len(tasks)
+        self._values = np.ones(len(tasks))
+
+    def of(self, place: int) -> np.ndarray:
+        """Return the gain on each task, of shape (n_tasks,), non-negative."""
+        gains = np.zeros(len(self._tasks))
+        for number, (task, ensemble) in enumerate(zip(self._tasks, self._ensembles, strict=True)):
+            new = task.predictions.get(place)
+            if new is not None:
+                mixed = [new] if ensemble is None else [(1 - share) * ensemble + share * new for share in _SHARES]
+                gains[number] = self._values[number] - min(task.regret(predictions) for predictions in mixed)
+        return np.maximum(gains, 0.0)
+
+    def add(self, place: int) -> None:
+        """Choose a configuration."""
+        self._chosen.append(place)
+        for number, task in enumerate(self._tasks):
+            members = [task.predictions[chosen] for chosen in self._chosen if chosen in task.predictions]
+            if place in task.predictions:
+                ensemble = _selected(task, members)
+                self._ensembles[number], self._values[number] = ensemble, task.regret(ensemble)
+
+
+def _selected(task: KeptPredictions, members: Sequence[np.ndarray]) -> np.ndarray:
+    weights = select_ensemble(
+        members, lambda averaged: task.metric.loss(task.y, averaged), size=_N_ROUNDS, deadline=Deadline.after(math.inf)
+    )
+    return np.tensordot(weights, np.stack(members), axis=1)
+
+
+def greedy_order(
+    gains: Gains, seconds: np.ndarray, *, budget_s: float = math.inf, per_second: bool = True, n: int | None = None
+) -> list[int]:
+    """Return configurations in the order of their scores, each given those before it.
+
+    Parameters
+    ----------
+    gains : Gains
+        What a configuration adds.
+    seconds : ndarray of shape (n_tasks, n_configurations)
+        Of an evaluation; NaN where unknown, which then takes what it takes on the other tasks.
+    budget_s : float
+        Seconds for all; what ends later on a task gains nothing there.
+    per_second : bool
+        Whether scores are divided by the geometric mean of the seconds.
+    n : int, optional
+        Most configurations; left out, as long as one gains anything.
+    """
+    seconds = _filled(seconds)
+    prices = np.exp(np.log(seconds).mean(axis=0)) if per_second else np.ones(seconds.shape[1])
+    elapsed = np.zeros(len(seconds))
+
+    def score(place: int) -> float:
+        in_time = elapsed + seconds[:, place] <= budget_s
+        return float((gains.of(place) * in_time).mean() / prices[place])
+
+    # A gain only falls as more is chosen, so an old score is a bound, and most need no second look
+    # (Minoux 1978, accelerated greedy algorithms).
+    bounds = [(-score(place), place) for place in range(seconds.shape[1])]
+    heapq.heapify(bounds)
+    order: list[int] = []
+    while bounds and (n is None or len(order) < n):
+        _, place = heapq.heappop(bounds)
+        current = score(place)
+        if bounds and -current > bounds[0][0]:
+            heapq.heappush(bounds, (-current, place))
+        elif current <= 0:
+            break
+        else:
+            order.append(place)
+            gains.add(place)
+            elapsed += seconds[:, place]
+    return order
+
+
+def regrets(past: PastTasks) -> np.ndarray:
+    """Return the regret of each configuration on each past task, in the task's metric; 1 where it has none.
+
+    Raises
+    ------
+    ValueError
+        If a task has no results at all.
+    """
+    rows = [past.losses[metric_of(past, task)][task] for task in range(len(past.tasks))]
+    return np.array([normalised_regret(losses, losses) for losses in rows]).reshape(len(rows), len(past.configurations))
+
+
+def _filled(seconds: np.ndarray) -> np.ndarray:
+    """Return seconds without gaps: a configuration's median over the tasks, or that of all."""
+    known = ~np.isnan(seconds)
+    if not known.any():
+        return np.ones_like(seconds)
+    overall = float(np.median(seconds[known]))
+    medians = [
+        float(np.median(column[seen])) if seen.any() else overall
+        for column, seen in zip(seconds.T, known.T, strict=True)
+    ]
+    return np.maximum(np.where(known, seconds, medians), 1e-3)

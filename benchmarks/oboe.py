@@ -1,0 +1,138 @@
+"""Regret of policies on a recorded matrix of losses: ``python -m benchmarks.oboe FOLDER [--out CSV]``.
+
+The folder holds ``balanced_error.parquet`` and ``fit_seconds.parquet`` (tasks × configurations) and
+``dataset_size.parquet`` (rows and columns of each task), as made from the data of Yang et al., *OBOE*
+(KDD 2019). Tasks are in ten folds; a policy has seen the other nine.
+
+Columns are counts K, from one run that knows no limit of time, and seconds, each from a run of its own
+that is told that budget. The seconds of a configuration are those of all its fits. In contrast to a
+fit, whose search allows one evaluation at most a part of the budget, a policy here decides alone: what
+it proposes first is evaluated, and counts if it ends in time; the run ends with the first that does not.
+
+The value is the normalised regret of the best found, 1 before the first result: mean over all tasks. The table
+is kept by policy, column and task, so that a stopped run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+
+from autometa._support.seeds import child_seed
+from autometa.core.evaluation import Evaluation
+from autometa.core.proposal import Policy
+from autometa.metadataset.dataset import MetaDataset
+from autometa.policy.baselines import RandomPolicy, StaticPolicy, average_rank, greedy, greedy_per_second
+from autometa.policy.gain import GainPolicy, GainSettings
+from autometa.policy.past import PastTasks
+from autometa.policy.regret import normalised_regret
+from autometa.policy.replay import describe_past, metric_of
+from benchmarks.results import append_row, read_results
+
+COUNTS = (1, 3, 5, 10, 16, 32)
+SECONDS = (1, 3, 10, 30, 100)
+N_FOLDS = 10
+FIELDS = ("policy", "column", "task", "regret")
+
+POLICIES: Mapping[str, Callable[[PastTasks], Policy]] = {
+    "random": RandomPolicy,
+    "average rank": lambda past: StaticPolicy(past, average_rank),
+    "greedy portfolio": lambda past: StaticPolicy(past, greedy),
+    "greedy / seconds": lambda past: StaticPolicy(past, greedy_per_second),
+    "attention": lambda past: GainPolicy(past, settings=GainSettings(corrects=False)),
+    "gaussian": GainPolicy,
+    "gaussian, one temperature": lambda past: GainPolicy(past, settings=GainSettings(temperature_in_time=0.1)),
+}
+
+
+def read_folder(folder: Path) -> PastTasks:
+    """Return the tasks of a folder."""
+    losses, seconds, sizes = (
+        pd.read_parquet(folder / f"{name}.parquet") for name in ("balanced_error", "fit_seconds", "dataset_size")
+    )
+    sizes = sizes.set_axis(["n_rows", "n_columns"], axis=1).astype("int64")
+    return PastTasks.from_metadataset(MetaDataset.from_matrix(losses, seconds, tasks=sizes))
+
+
+def folds(n_tasks: int, seed: int) -> list[np.ndarray]:
+    """Return the tasks of each fold."""
+    order = np.random.default_rng(child_seed(seed, "folds")).permutation(n_tasks)
+    return [np.sort(part) for part in np.array_split(order, N_FOLDS)]
+
+
+def run(policy: Policy, past: PastTasks, task: int, *, budget_s: float = math.inf, n: int | None = None) -> list[int]:
+    """Return the places of the configurations that a policy evaluates within a budget, in order."""
+    metric = metric_of(past, task)
+    description = describe_past(past, task, metric)
+    history: list[Evaluation] = []
+    places: list[int] = []
+    left_s = budget_s
+    while n is None or len(places) < n:
+        proposed = policy.propose(description, history, left_s).configurations
+        if not proposed:
+            break
+        place = past.position[proposed[0]]
+        seconds = float(past.seconds[task, place])
+        left_s -= seconds
+        if left_s < 0:
+            break
+        places.append(place)
+        history.append(Evaluation(proposed[0], 1.0, 0, float(past.losses[metric][task, place]), seconds, 0.0))
+    return places
+
+
+def measure(policy: Policy, past: PastTasks, task: int) -> Iterator[tuple[str, float]]:
+    """Yield each column and its regret on one task."""
+    losses = past.losses[metric_of(past, task)][task]
+    found = losses[run(policy, past, task, n=max(COUNTS))]
+    for count in COUNTS:
+        yield f"K={count}", float(normalised_regret(found[:count].min(), losses))
+    for budget_s in SECONDS:
+        found = losses[run(policy, past, task, budget_s=budget_s)]
+        yield f"{budget_s} s", float(normalised_regret(found.min() if len(found) else np.nan, losses))
+
+
+def table(results: pd.DataFrame) -> pd.DataFrame:
+    """Return policies × columns: mean regret over the tasks."""
+    columns = [*(f"K={count}" for count in COUNTS), *(f"{seconds} s" for seconds in SECONDS)]
+    wide = results.pivot_table(index="policy", columns="column", values="regret", sort=False)
+    return wide.reindex(columns=[column for column in columns if column in wide])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/oboe.csv"))
+    parser.add_argument("--policies", nargs="+", choices=list(POLICIES), default=list(POLICIES))
+    parser.add_argument("--folds", type=int, default=N_FOLDS, help="only the first folds")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    past = read_folder(arguments.folder)
+    done = read_results(arguments.out)
+    seen = set(zip(done["policy"], done["task"].astype(str), done["column"], strict=True)) if len(done) else set()
+    last = f"{SECONDS[-1]} s"
+    for test in folds(len(past.tasks), arguments.seed)[: arguments.folds]:
+        train = past.select(np.setdiff1d(np.arange(len(past.tasks)), test))
+        for name in arguments.policies:
+            left = [task for task in test if (name, past.tasks[task], last) not in seen]
+            policy = POLICIES[name](train) if left else None
+            for task in left:
+                assert policy is not None
+                for column, regret in measure(policy, past, task):
+                    if (name, past.tasks[task], column) not in seen:
+                        row = {"policy": name, "column": column, "task": past.tasks[task], "regret": regret}
+                        append_row(arguments.out, FIELDS, row)
+    print(table(read_results(arguments.out)).round(4).to_string())
+
+
+if __name__ == "__main__":
+    main()
