@@ -18,10 +18,12 @@ _PUBLIC = {
     "AutoMeta": "autometa.estimators",
     "AutoMetaClassifier": "autometa.estimators",
     "AutoMetaRegressor": "autometa.estimators",
+    "MetaDataset": "autometa.metadataset.dataset",
     "SearchSpace": "autometa.core.space",
     "Strategy": "autometa.core.strategy",
     "load": "autometa.persistence",
     "load_strategies": "autometa.catalogue",
+    "recommend": "autometa.recommendation",
     "save": "autometa.persistence",
 }
 

@@ -96,8 +96,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         If the study, the splitter or the metric does not suit the task.
     """
     start_s = time.monotonic()
-    available, reasons = _available(strategies, task)
-    description = _describe(task, schema, metric, settings.policy)
+    available, reasons = available_strategies(strategies, task)
+    description = describe_task(task, schema, metric, settings.policy)
     n_folds = settings.cv if isinstance(settings.cv, int) else None
     plan = make_plan(description, settings.budget, settings.n_jobs, n_folds)
     if settings.cv is not None and n_folds is None:
@@ -191,7 +191,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     return Fitted(predictor, history, study)
 
 
-def _describe(task: Task, schema: Schema, metric: Metric, policy: str | Policy) -> TaskDescription:
+def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Policy) -> TaskDescription:
     """Return the description of a task that the policy is given; the hand-made one looks at sizes alone."""
     spread = float(np.std(task.y)) if task.problem == "regression" else 1.0
     unit = {"rmse": spread, "mae": spread, "median_absolute_error": spread, "mse": spread**2}.get(metric.name, 1.0)
@@ -203,7 +203,7 @@ def _describe(task: Task, schema: Schema, metric: Metric, policy: str | Policy) 
     )
 
 
-def _available(strategies: Sequence[Strategy], task: Task) -> tuple[list[Strategy], dict[str, str]]:
+def available_strategies(strategies: Sequence[Strategy], task: Task) -> tuple[list[Strategy], dict[str, str]]:
     """Return the strategies that suit the task, and why the others do not."""
     description = task.describe()
     reasons: dict[str, str] = {}

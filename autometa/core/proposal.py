@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
@@ -47,15 +47,12 @@ class Proposal:
     configurations : tuple of Configuration
         Configurations to try, in order; empty when the policy leaves the choice
         within a strategy to the study's sampler.
-    predictions : mapping of Configuration to Prediction
-        What is expected of them, as far as the policy predicts anything.
     evidence : mapping of str to float
         Past tasks that the proposal rests on, with weights that sum to 1.
     """
 
     probabilities: Mapping[str, float]
     configurations: tuple[Configuration, ...] = ()
-    predictions: Mapping[Configuration, Prediction] = field(default_factory=dict)
     evidence: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -67,4 +64,15 @@ class Policy(Protocol):
 
         An evaluation whose status is ``"failed"`` and whose error is ``"running"`` is under way.
         """
+        ...
+
+
+@runtime_checkable
+class ExplainingPolicy(Policy, Protocol):
+    """A policy that can say what it expects."""
+
+    def explain(
+        self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
+    ) -> Mapping[Configuration, Prediction]:
+        """Return what is expected of each configuration that can be proposed."""
         ...

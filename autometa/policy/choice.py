@@ -23,6 +23,8 @@ POLICIES = ("gaussian", "attention", "portfolio", PRIOR)
 
 # Of the trials after the first dozen, one in four looks beyond the recorded configurations.
 _EXPLORATION = 0.25
+# What a trial takes besides its fits: the study, the way to the worker and back.
+_OVERHEAD_S = 0.1
 
 
 def checked_policy(policy: Any) -> str | Policy:
@@ -64,9 +66,11 @@ def make_policy(policy: str | Policy, strategies: Sequence[Strategy]) -> Policy:
 
 
 _SETTINGS = {
-    "gaussian": GainSettings(exploration=_EXPLORATION),
-    "attention": GainSettings(exploration=_EXPLORATION, corrects=False),
-    "portfolio": GainSettings(exploration=_EXPLORATION, corrects=False, uses_losses=False, uses_features=False),
+    "gaussian": GainSettings(exploration=_EXPLORATION, overhead_s=_OVERHEAD_S),
+    "attention": GainSettings(exploration=_EXPLORATION, overhead_s=_OVERHEAD_S, corrects=False),
+    "portfolio": GainSettings(
+        exploration=_EXPLORATION, overhead_s=_OVERHEAD_S, corrects=False, uses_losses=False, uses_features=False
+    ),
 }
 
 

@@ -29,6 +29,7 @@ from autometa.core.task import TaskDescription
 from autometa.policy.costs import CostModel, memory_model, seconds_model, share_of_time, size_of
 from autometa.policy.history import Seen, read_history
 from autometa.policy.past import TRAIN_SHARE, PastTasks
+from autometa.policy.prior import PriorPolicy
 from autometa.policy.scenarios import LossModel, Scenarios, has_records
 from autometa.policy.similarity import Similarity
 
@@ -59,6 +60,8 @@ class GainSettings:
         Of the weights by losses, without and with a limit of time: small ones trust the most
         likely scenarios alone. Under a limit the first tries are the cheap ones, which tell
         less about the task.
+    overhead_s : float
+        Seconds that a trial takes besides its fits, counted in its price.
     exploration : float
         Share of the trials, in [0, 1), left to the study's sampler, beyond recorded
         configurations, once `n_first` have a loss.
@@ -74,6 +77,7 @@ class GainSettings:
     uses_seconds: bool = True
     temperature: float = 0.1
     temperature_in_time: float = 0.3
+    overhead_s: float = 0.0
     exploration: float = 0.0
     n_first: int = 12
     n_proposed: int = 20
@@ -150,7 +154,8 @@ class GainPolicy:
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return the configurations with the best scores, and the softmax over strategies."""
         if not has_records(self.past, description.problem) or not self._may.any():
-            return self._without_records()
+            # What was written by hand is better than nothing.
+            return PriorPolicy(self.strategies or ()).propose(description, history, remaining_s)
         seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
         order = [int(place) for place in np.argsort(-outlook.score, kind="stable") if outlook.score[place] > 0]
@@ -182,7 +187,8 @@ class GainPolicy:
         promise = scenarios.weights @ np.maximum(current[:, None] + _MARGIN - regret, 0.0) + _TIE
         price = np.ones_like(seconds)
         if self.settings.uses_seconds and has_time_limit:
-            price = seconds / np.maximum(share_of_time(seconds, deviation, remaining_s), _TIE)
+            in_time = share_of_time(seconds, deviation, remaining_s)
+            price = (seconds + self.settings.overhead_s) / np.maximum(in_time, _TIE)
         promise = np.where(model.usable, promise / price, 0.0)
         return Outlook(scenarios, gain, gain / price, promise, seconds, deviation)
 
@@ -213,20 +219,34 @@ class GainPolicy:
 
     # ------------------------------------------------------------------------------------- predictions
 
-    def predictions(self, description: TaskDescription, seen: Seen, remaining_s: float) -> dict[int, Prediction]:
-        """Return what is expected of each configuration that can be proposed, by its place."""
+    def explain(
+        self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
+    ) -> dict[Configuration, Prediction]:
+        """Return what is expected of each configuration that can be proposed."""
+        if not has_records(self.past, description.problem) or not self._may.any():
+            return {}
+        seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
         if self._memory is None:
             self._memory = memory_model(self.past)
         memory, _ = self._memory.predict(size_of(description, TRAIN_SHARE), {})
         scenarios = outlook.scenarios
         default = self._default(description)
-        beats = scenarios.weights @ (scenarios.losses < scenarios.losses[:, [default]])
+        # As good as the default counts half, so that the default itself is sure of nothing.
+        difference = scenarios.losses - scenarios.losses[:, [default]]
+        beats = scenarios.weights @ ((difference < 0) + 0.5 * (difference == 0))
+        comparable = description.metric in ("auto", self._model(description).metric)
+        unit = description.loss_unit if comparable else math.nan
         found = {}
         for place in np.flatnonzero(outlook.gain > 0):
-            low, median, high = _quantiles(scenarios.losses[:, place], scenarios.weights) * description.loss_unit
-            found[int(place)] = Prediction(
-                median, low, high, float(outlook.seconds[place]), float(memory[place]), float(beats[place])
+            low, median, high = _quantiles(scenarios.losses[:, place], scenarios.weights) * unit
+            found[self.past.configurations[place]] = Prediction(
+                float(median),
+                float(low),
+                float(high),
+                float(outlook.seconds[place]),
+                float(memory[place]),
+                float(beats[place]),
             )
         return found
 
@@ -280,15 +300,6 @@ class GainPolicy:
         top = np.argsort(-scenarios.weights, kind="stable")[:_N_EVIDENCE]
         total = float(scenarios.weights[top].sum())
         return {self.past.tasks[place]: float(scenarios.weights[place]) / total for place in top}
-
-    def _without_records(self) -> Proposal:
-        """Return the strategies' own portfolios in turns, where no past task is of the problem."""
-        strategies = list(self.strategies or ())
-        if not strategies:
-            return Proposal({})
-        longest = max(len(strategy.portfolio) for strategy in strategies)
-        turns = [s.portfolio[turn] for turn in range(longest) for s in strategies if turn < len(s.portfolio)]
-        return Proposal({strategy.name: 1 / len(strategies) for strategy in strategies}, tuple(turns))
 
 
 def _quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import Policy, Proposal
+from autometa.core.proposal import ExplainingPolicy, Policy, Prediction, Proposal
+from autometa.core.space import Configuration
 from autometa.core.task import TaskDescription
 
 
@@ -59,6 +60,13 @@ class MixturePolicy:
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return the proposal of the policy in charge."""
         return self.policies[self.in_charge(history, remaining_s)].propose(description, history, remaining_s)
+
+    def explain(
+        self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
+    ) -> Mapping[Configuration, Prediction]:
+        """Return what the policy in charge expects; nothing if it does not say."""
+        policy = self.policies[self.in_charge(history, remaining_s)]
+        return policy.explain(description, history, remaining_s) if isinstance(policy, ExplainingPolicy) else {}
 
     def in_charge(self, history: Sequence[Evaluation], remaining_s: float) -> str:
         """Return the name of the policy in charge."""

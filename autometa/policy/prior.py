@@ -37,6 +37,8 @@ class PriorPolicy:
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return the probabilities of the strategies, and what is left of their portfolios in order."""
+        if not self._strategies:
+            return Proposal({})
         scores = {strategy.name: strategy.score for strategy in self._strategies}
         best = _best_losses(history)
         if len(best) > 1:

@@ -1,0 +1,139 @@
+"""The policy's advice for a table, nothing fitted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autometa.catalogue import load_strategies
+from autometa.core.budget import Budget
+from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
+from autometa.core.space import Configuration
+from autometa.core.strategy import Strategy
+from autometa.core.target import ProblemChoice, read_target
+from autometa.core.task import Task
+from autometa.evaluation.metrics import resolve_metric
+from autometa.fitting import available_strategies, describe_task
+from autometa.learners.frames import Schema
+from autometa.learners.inputs import as_frame
+from autometa.policy.choice import DEFAULT_POLICY, checked_policy, make_policy
+
+COLUMNS = (
+    "strategy",
+    "probability",
+    "configuration",
+    "loss",
+    "loss_low",
+    "loss_high",
+    "fit_s",
+    "memory_mb",
+    "beats_default",
+    "evidence",
+)
+
+
+def recommend(
+    X: Any,
+    y: Any,
+    n: int = 10,
+    *,
+    problem: ProblemChoice = "auto",
+    metric: str | Callable[..., Any] = "auto",
+    strategies: Sequence[str | Path | Strategy] | None = None,
+    policy: str | Policy = DEFAULT_POLICY,
+    time_budget: float | None = 60.0,
+) -> pd.DataFrame:
+    """Return which strategies a policy would try on a table, and what it expects of them; nothing is fitted.
+
+    Parameters
+    ----------
+    X : DataFrame, array, sparse matrix or list of rows, shape (n_rows, n_columns)
+        The raw table.
+    y : Series, array or list of shape (n_rows,)
+        The target.
+    n : int, default=10
+        Most rows to return, at least 1.
+    problem, metric, strategies, policy : as in `AutoMeta`
+        What to advise on.
+    time_budget : float or None, default=60.0
+        Seconds that a fit would have; None for no limit. With little time cheap strategies
+        come first.
+
+    Returns
+    -------
+    DataFrame
+        A row per strategy, the likeliest first:
+
+        - ``strategy``, and its ``probability``: the softmax over the strategies' scores;
+        - ``configuration``: the one to try first, as a dict;
+        - ``loss``, ``loss_low``, ``loss_high``: predicted median of its loss and the bounds of an
+          interval of 80%, lower is better (1 − ROC AUC, log loss, RMSE …); missing where the
+          policy does not predict it;
+        - ``fit_s``: predicted seconds of one fit on one core; ``memory_mb``: its peak memory in MiB;
+        - ``beats_default``: probability that it is better than the best of the strategies'
+          defaults;
+        - ``evidence``: the past tasks that it rests on, as a dict of names and weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the data or an argument is not usable; the text says what to do.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> advice = recommend(X, y, n=3)
+    >>> len(advice), bool(advice["probability"].is_monotonic_decreasing)
+    (3, True)
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+    remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
+    policy = checked_policy(policy)
+    frame = as_frame(X)
+    target = read_target(y, len(frame), problem)
+    resolved = resolve_metric(metric, target.problem, target.classes)
+    schema = Schema.fit(frame)
+    task = Task(schema.clean(frame), target.values, target.problem, target.n_classes, classes=target.classes)
+    available, _ = available_strategies(load_strategies(strategies), task)
+    chosen = make_policy(policy, available)
+    description = describe_task(task, schema, resolved, policy)
+    proposal = chosen.propose(description, (), remaining_s)
+    expected: Mapping[Configuration, Prediction] = {}
+    if isinstance(chosen, ExplainingPolicy):
+        expected = chosen.explain(description, (), remaining_s)
+    first: dict[str, Configuration] = {}
+    for configuration in (*proposal.configurations, *expected, *(s.portfolio[0] for s in available)):
+        first.setdefault(configuration.strategy, configuration)
+    rows = []
+    for strategy, probability in sorted(proposal.probabilities.items(), key=lambda item: -item[1])[:n]:
+        prediction = expected.get(first[strategy])
+        rows.append(
+            {
+                "strategy": strategy,
+                "probability": probability,
+                "configuration": dict(first[strategy].parameters),
+                **_columns(prediction),
+                "evidence": dict(proposal.evidence),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _columns(prediction: Prediction | None) -> dict[str, float]:
+    if prediction is None:
+        return dict.fromkeys(("loss", "loss_low", "loss_high", "fit_s", "memory_mb", "beats_default"), math.nan)
+    return {
+        "loss": prediction.loss,
+        "loss_low": prediction.loss_low,
+        "loss_high": prediction.loss_high,
+        "fit_s": prediction.seconds,
+        "memory_mb": prediction.memory_mb,
+        "beats_default": prediction.beats_default,
+    }
