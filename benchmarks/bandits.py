@@ -1,0 +1,156 @@
+"""Bandits whose arms pay with probabilities drawn uniformly: the network of the recurrent policy against known rules.
+
+Total rewards of n pulls of one of k arms, as in Table 1 of Duan et al. (2016, "RL²: Fast Reinforcement Learning via
+Slow Reinforcement Learning"). The oracle that the network imitates at first is the Gittins index for the pulls that
+are left (Kaufmann 2018): optimal for one arm against a known one, nearly optimal for several.
+
+    python -m benchmarks.bandits --pulls 10 --arms 5 --out bandit.npz       # about two minutes of one core
+    python -m benchmarks.bandits --pulls 100 --arms 5 --out bandit.npz      # about an hour
+    python -m benchmarks.bandits --pulls 100 --arms 10 --out bandit.npz     # about an hour
+
+A training that was stopped goes on from `--out`; `--max-s` bounds the seconds of one go.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from autometa.policy.recurrent_episodes import Observation, play
+from autometa.policy.recurrent_network import Shape
+from autometa.policy.recurrent_training import TrainingSettings, train
+
+REFERENCE = {
+    (10, 5): {"RL2": 6.7, "UCB1": 6.7, "random": 5.0},
+    (100, 5): {"RL2": 78.7, "UCB1": 78.0, "random": 49.9},
+    (100, 10): {"RL2": 83.5, "UCB1": 82.4, "random": 49.9},
+}
+"""Mean total rewards in Table 1, by pulls and arms."""
+
+Rule = Callable[["Bandits", np.random.Generator], np.ndarray]
+"""A score of every arm, of shape (n, n_arms); the arm with the highest is pulled, ties at random."""
+
+
+class Bandits:
+    """Episodes of `n_pulls` pulls of one of `n_arms` arms; a pull pays 0 or 1."""
+
+    def __init__(self, n_pulls: int, n_arms: int) -> None:
+        self.n_pulls = n_pulls
+        self.shape = Shape(n_actions=n_arms, n_inputs=2)
+        self.wins = self.losses = self._chances = np.empty((0, n_arms))
+        self._indices = np.empty(0)
+        self.n_pulled = 0
+
+    def reset(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, Observation]:
+        self._rng = rng
+        self._chances = rng.uniform(size=(n, self.shape.n_actions))
+        self.wins, self.losses = np.zeros((2, n, self.shape.n_actions), dtype=np.int64)
+        self.n_pulled = 0
+        return np.empty((n, 0), dtype=np.float32), self._observe(np.full(n, -1), np.zeros(n))
+
+    def step(self, action: np.ndarray) -> tuple[Observation, np.ndarray, np.ndarray]:
+        rows = np.arange(len(action))
+        reward = (self._rng.uniform(size=len(action)) < self._chances[rows, action]).astype(np.int64)
+        self.wins[rows, action] += reward
+        self.losses[rows, action] += 1 - reward
+        self.n_pulled += 1
+        done = np.full(len(action), self.n_pulled >= self.n_pulls)
+        return self._observe(action, reward), reward.astype(np.float64), done
+
+    def target(self) -> np.ndarray:
+        scores = self.indices()
+        best = scores == scores.max(axis=1, keepdims=True)
+        return best / best.sum(axis=1, keepdims=True)
+
+    def indices(self) -> np.ndarray:
+        """Return the Gittins index of every arm for the pulls that are left."""
+        if not self._indices.size:
+            self._indices = gittins_indices(self.n_pulls)
+        return self._indices[self.n_pulls - self.n_pulled, self.wins, self.losses]
+
+    def _observe(self, action: np.ndarray, reward: np.ndarray) -> Observation:
+        n = len(action)
+        inputs = np.column_stack([reward, np.full(n, self.n_pulled / self.n_pulls)]).astype(np.float32)
+        options = np.empty((n, self.shape.n_actions, 0), dtype=np.float32)
+        return Observation(action, inputs, options, np.ones((n, self.shape.n_actions), dtype=bool))
+
+
+def gittins_indices(n_pulls: int, n_levels: int = 400) -> np.ndarray:
+    """Return the Gittins index of an arm by pulls left, wins and losses, of shape (n_pulls + 1,) three times.
+
+    It is the sure payment per pull at which one would give the arm up, with a uniform prior of its chance; found on
+    a grid of `n_levels`. Entries for more pulls than there are mean nothing.
+    """
+    level = (np.arange(n_levels, dtype=np.float32) + 0.5) / n_levels
+    indices = np.zeros((n_pulls + 1,) * 3, dtype=np.float32)
+    # What may still be won over the sure payment, with no pull left.
+    gain = np.zeros((n_pulls + 2, n_pulls + 2, n_levels), dtype=np.float32)
+    for left in range(1, n_pulls + 1):
+        most = n_pulls - left + 1
+        wins, losses = np.ogrid[:most, :most]
+        chance = ((wins + 1) / (wins + losses + 2)).astype(np.float32)[:, :, None]
+        pulled = chance * (1 + gain[1 : most + 1, :most]) + (1 - chance) * gain[:most, 1 : most + 1] - level
+        indices[left, :most, :most] = (pulled >= 0).mean(axis=2)
+        gain = np.maximum(pulled, 0.0)
+    return indices
+
+
+RULES: dict[str, Rule] = {
+    "random": lambda bandits, rng: np.zeros(bandits.wins.shape),
+    "Thompson": lambda bandits, rng: rng.beta(bandits.wins + 1, bandits.losses + 1),
+    "UCB1": lambda bandits, rng: _upper_bounds(bandits),
+    "Gittins": lambda bandits, rng: bandits.indices(),
+}
+
+
+def _upper_bounds(bandits: Bandits, width: float = 0.2) -> np.ndarray:
+    """Return the posterior mean of each arm's chance and a margin; the paper tunes its width, too."""
+    n = bandits.wins + bandits.losses
+    mean = (bandits.wins + 1) / (n + 2)
+    return mean + width * np.sqrt(2 * math.log(bandits.n_pulled + 1) / (n + 1))
+
+
+def follow(rule: Rule, bandits: Bandits, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the total reward of each of `n` episodes played by a rule."""
+    bandits.reset(n, rng)
+    total, done = np.zeros(n), np.zeros(n, dtype=bool)
+    while not done.all():
+        scores = rule(bandits, rng)
+        ties = scores == scores.max(axis=1, keepdims=True)
+        _, reward, done = bandits.step(np.argmax(ties * rng.uniform(0.5, 1.0, size=scores.shape), axis=1))
+        total += reward
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pulls", type=int, default=10)
+    parser.add_argument("--arms", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="where the training is kept, .npz")
+    parser.add_argument("--imitation", type=int, default=600, help="updates")
+    parser.add_argument("--reinforcement", type=int, default=600, help="updates")
+    parser.add_argument("--episodes", type=int, default=20_000, help="how many the table is a mean of")
+    parser.add_argument("--max-s", type=float, default=math.inf)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+
+    bandits = Bandits(args.pulls, args.arms)
+    settings = TrainingSettings(args.imitation, args.reinforcement, n_episodes=256, n_episodes_reinforcement=1024)
+    trained = train(bandits, settings, seed=args.seed, state=args.out, max_s=args.max_s, name="bandits")
+
+    rng = np.random.default_rng(args.seed + 1)
+    totals = {name: follow(rule, bandits, args.episodes, rng) for name, rule in RULES.items()}
+    totals["network"] = play(bandits, trained.arrays, args.episodes, rng)
+    print(f"{args.pulls} pulls, {args.arms} arms; {len(trained.rewards)} of {settings.n_updates} updates")
+    for name, total in totals.items():
+        print(f"{name:10} {total.mean():6.2f} ± {1.96 * total.std() / math.sqrt(len(total)):.2f}")
+    for name, mean in REFERENCE.get((args.pulls, args.arms), {}).items():
+        print(f"{name:10} {mean:6.2f}  (Duan et al. 2016)")
+
+
+if __name__ == "__main__":
+    main()
