@@ -25,3 +25,7 @@ class PersistenceError(AutometaError, ValueError):
 
 class MetaDatasetError(AutometaError, ValueError):
     """The files of a meta-dataset could not be read or written."""
+
+
+class PolicyError(AutometaError, ValueError):
+    """The files of a trained policy could not be read or written, or do not fit the strategies."""

@@ -134,7 +134,7 @@ def _selected(task: KeptPredictions, members: Sequence[np.ndarray]) -> np.ndarra
     weights = select_ensemble(
         members, lambda averaged: task.metric.loss(task.y, averaged), size=_N_ROUNDS, deadline=Deadline.after(math.inf)
     )
-    return np.tensordot(weights, np.stack(members), axis=1)
+    return np.einsum("m,m...->...", weights, np.stack(members))
 
 
 def greedy_order(

@@ -55,7 +55,10 @@ class Similarity:
         """
         given = np.array([name in features for name in self.names])
         new = np.array([features.get(name, np.nan) for name in self.names], dtype=np.float64)
-        difference = np.clip((new - self._centre) / self._scale - self._features, -4.0, 4.0)
-        one_lacks = np.isnan(new) != np.isnan(self._features)
-        difference = np.where(one_lacks, _MISMATCH, np.nan_to_num(difference))
-        return -0.5 * (difference**2 * self.weights * given).sum(axis=1)
+        return -0.5 * self.squared_differences(new) @ (self.weights * given)
+
+    def squared_differences(self, features: np.ndarray) -> np.ndarray:
+        """Return the (n_tasks, n_features) squared differences of past tasks to a new one, not weighted yet."""
+        difference = np.clip((features - self._centre) / self._scale - self._features, -4.0, 4.0)
+        one_lacks = np.isnan(features) != np.isnan(self._features)
+        return np.where(one_lacks, _MISMATCH, np.nan_to_num(difference)) ** 2
