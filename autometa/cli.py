@@ -21,7 +21,7 @@ from autometa.exceptions import AutometaError, SearchFailedError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from autometa import AutoMeta
+    from autometa import AutoMeta, MetaDataset
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 """Exit codes: what was asked for is not possible; the search found no model; Ctrl-C."""
@@ -36,6 +36,7 @@ _ESTIMATOR_OPTIONS = (
     "n_trials",
     "metric",
     "strategies",
+    "policy",
     "cv",
     "ensemble_size",
     "n_jobs",
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_report(commands)
     _add_collect(commands)
+    _add_export(commands)
     return parser
 
 
@@ -114,6 +116,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--n-trials", metavar="N", type=int, help="most trials to start")
     fit.add_argument("--metric", help="e.g. log_loss, balanced_accuracy, mae; default: by the kind of problem")
     fit.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
+    fit.add_argument("--policy", help="what decides what is tried; default: the one learnt from past tasks")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
     fit.add_argument("--n-jobs", metavar="N", type=int, help="evaluations at a time; -1: one per core (default)")
@@ -164,6 +167,9 @@ def _add_collect(commands: Any) -> None:
     collect.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
     collect.add_argument("--configurations", metavar="N", type=int, help="only the first N of the pool")
     collect.add_argument("--only", metavar="FILE", type=Path, help="names of the tasks to use, one per line")
+    collect.add_argument(
+        "--known", metavar="RECORDS", type=Path, help="a meta-dataset: what is in it is not measured again"
+    )
     collect.add_argument("--jobs", metavar="N", type=int, default=2, help="evaluations at a time; default: 2")
     collect.add_argument(
         "--time-limit", metavar="SECONDS", type=float, default=60.0, help="of an evaluation; default: 60"
@@ -177,6 +183,25 @@ def _add_collect(commands: Any) -> None:
     collect.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, e.g. tcp://10.0.0.1:8786")
     collect.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
     collect.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="make a meta-dataset of a collection",
+        description="Write what a collection has measured so far: OUT/records/*.parquet for exchange, "
+        "and OUT/metadataset.npz, which needs no pyarrow.",
+    )
+    export.set_defaults(run=_export)
+    export.add_argument("--tasks", metavar="FOLDER", type=Path, required=True, help="the tables that it measures")
+    export.add_argument("--collection", metavar="FOLDER", type=Path, required=True, help="what `collect --out` names")
+    export.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where to write")
+    export.add_argument("--known", metavar="RECORDS", type=Path, help="a meta-dataset to join it with")
+    export.add_argument(
+        "--manifest", metavar="NAME=TEXT", nargs="*", default=(), help="entries of the manifest, e.g. licence=..."
+    )
+    export.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
+    export.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
 # ---------------------------------------------------------------------------------------- commands
@@ -232,7 +257,7 @@ def _report(arguments: argparse.Namespace) -> None:
     model = autometa.load(arguments.model)
     if arguments.csv:
         table = model.leaderboard() if arguments.leaderboard else model.report()
-        for name in ("configuration", "best_configuration"):
+        for name in ("configuration", "recommended", "best_configuration"):
             if name in table:
                 table[name] = table[name].map(json.dumps)
         table.to_csv(sys.stdout, index=False)
@@ -251,6 +276,7 @@ def _collect(arguments: argparse.Namespace) -> None:
 
     from autometa.catalogue import load_strategies
     from autometa.metadataset.collection import collect
+    from autometa.metadataset.dataset import MetaDataset
     from autometa.metadataset.export import export
     from autometa.metadataset.measuring import Settings
     from autometa.metadataset.pool import make_pool
@@ -264,6 +290,7 @@ def _collect(arguments: argparse.Namespace) -> None:
             settings=Settings(arguments.time_limit, arguments.memory_limit, arguments.max_rows, arguments.random_state),
             pool=make_pool(strategies)[: arguments.configurations],
             only=_names(arguments.only) if arguments.only is not None else None,
+            known=None if arguments.known is None else MetaDataset.load(arguments.known),
             n_jobs=arguments.jobs,
             backend=arguments.backend,
             scheduler=arguments.scheduler,
@@ -275,8 +302,28 @@ def _collect(arguments: argparse.Namespace) -> None:
         raise
     metadataset = export(arguments.tasks, arguments.out, progress=arguments.progress)
     metadataset.to_parquet(arguments.out)
-    counts = "\n\n".join(table.to_string() for table in metadataset.summary().values())
-    _show(f"{metadataset}\n\n{counts}\n\nWritten to {arguments.out}")
+    _show(f"{_counts(metadataset)}\n\nWritten to {arguments.out}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    import_optional("pyarrow", extra="meta")
+    from autometa.metadataset.dataset import MetaDataset
+    from autometa.metadataset.export import export
+
+    manifest = dict(entry.split("=", 1) if "=" in entry else (entry, "") for entry in arguments.manifest)
+    metadataset = export(arguments.tasks, arguments.collection, manifest=manifest, progress=arguments.progress)
+    if arguments.known is not None:
+        about = metadataset.manifest
+        metadataset = metadataset.concat(MetaDataset.load(arguments.known))
+        metadataset = MetaDataset(metadataset.tasks, metadataset.configurations, metadataset.evaluations, about)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    metadataset.to_parquet(arguments.out / "records")
+    metadataset.to_npz(arguments.out / "metadataset.npz")
+    _show(f"{_counts(metadataset)}\n\nWritten to {arguments.out}")
+
+
+def _counts(metadataset: MetaDataset) -> str:
+    return "\n\n".join([repr(metadataset), *(table.to_string() for table in metadataset.summary().values())])
 
 
 def _names(file: Path) -> list[str]:

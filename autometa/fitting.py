@@ -17,7 +17,8 @@ from autometa._support.imports import is_installed
 from autometa._support.progress import ProgressBar
 from autometa._support.seeds import child_seed
 from autometa.core.budget import Budget, Deadline
-from autometa.core.proposal import Policy
+from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
+from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import Task, TaskDescription
 from autometa.ensemble.predictor import FittedPredictor, Member
@@ -34,7 +35,7 @@ from autometa.learners.own import own_learner
 from autometa.metadataset.features import describe
 from autometa.policy.choice import DEFAULT_POLICY, PRIOR, make_policy
 from autometa.search.engine import Search, StudyCallback
-from autometa.search.history import SearchHistory, trial_rows
+from autometa.search.history import SearchHistory, strategy_rows, trial_rows
 from autometa.search.plan import Plan, make_plan
 from autometa.search.records import TrialRecord, candidates, usable
 from autometa.search.refit import refit
@@ -124,6 +125,10 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
     policy = make_policy(settings.policy, available)
+    advice = policy.propose(description, (), settings.deadline.remaining_s())
+    expected: Mapping[Configuration, Prediction] = {}
+    if isinstance(policy, ExplainingPolicy):
+        expected = policy.explain(description, (), settings.deadline.remaining_s())
     workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
     with_deadline = {name for name, learner in learners.items() if learner.keeps_deadline}
     quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
@@ -178,11 +183,14 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     probabilities = policy.propose(description, search.history, math.inf).probabilities
     history = SearchHistory(
         metric=metric.name,
-        trials=trial_rows(search.records, weights),
-        strategies=[
-            {"name": s.name, "probability": probabilities.get(s.name), "note": reasons.get(s.name, "")}
-            for s in strategies
-        ],
+        trials=trial_rows(search.records, weights, expected),
+        strategies=strategy_rows(
+            [strategy.name for strategy in strategies],
+            probabilities,
+            reasons,
+            (*advice.configurations, *expected),
+            expected,
+        ),
         ensemble_loss=loss,
         stop_reason=search.stop_reason,
         first_model_s=search.first_model_s,

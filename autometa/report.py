@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from autometa.search.history import SearchHistory
@@ -22,9 +24,11 @@ def leaderboard(history: SearchHistory) -> pd.DataFrame:
             "strategy": trial["strategy"],
             "configuration": trial["parameters"],
             "loss": trial["loss"],
+            "predicted_loss": trial.get("predicted_loss", math.nan),
             "status": trial["status"],
             "weight": trial["weight"],
             "time_s": trial["time_s"],
+            "predicted_s": trial.get("predicted_s", math.nan),
             "ended_s": trial["ended_s"],
             "error": trial["error"],
         }
@@ -32,7 +36,19 @@ def leaderboard(history: SearchHistory) -> pd.DataFrame:
             suffix = "" if evaluation["anchor"] == 1 else f"_anchor{evaluation['anchor']:g}"
             row[f"loss_fold{evaluation['fold']}{suffix}"] = evaluation["loss"]
         rows.append(row)
-    columns = ["trial", "strategy", "configuration", "loss", "status", "weight", "time_s", "ended_s", "error"]
+    columns = [
+        "trial",
+        "strategy",
+        "configuration",
+        "loss",
+        "predicted_loss",
+        "status",
+        "weight",
+        "time_s",
+        "predicted_s",
+        "ended_s",
+        "error",
+    ]
     if not rows:
         return pd.DataFrame(columns=columns)
     table = pd.DataFrame(rows)
@@ -46,7 +62,10 @@ def leaderboard(history: SearchHistory) -> pd.DataFrame:
 def strategy_report(history: SearchHistory) -> pd.DataFrame:
     """Return one row per strategy, the likeliest first.
 
-    Columns: ``probability`` that the policy gives it (missing when it was left out),
+    Columns: ``probability`` that the policy gives it after the search (missing when it was
+    left out), the configuration that it ``recommended`` before the search with its
+    ``predicted_loss``, the ``predicted_s`` of one fit and the probability that it
+    ``beats_default`` (missing where the policy does not predict),
     ``n_trials`` tried, of which ``n_ok`` on every fold, ``best_loss``, ``time_s`` spent on
     it, ``weight`` in the ensemble, ``best_configuration`` and ``note``: why it was left
     out, or its last error when nothing of it worked.
@@ -61,6 +80,10 @@ def strategy_report(history: SearchHistory) -> pd.DataFrame:
             {
                 "strategy": strategy["name"],
                 "probability": strategy["probability"],
+                "recommended": strategy.get("recommended"),
+                "predicted_loss": strategy.get("predicted_loss", math.nan),
+                "predicted_s": strategy.get("predicted_s", math.nan),
+                "beats_default": strategy.get("beats_default", math.nan),
                 "n_trials": len(trials),
                 "n_ok": len(complete),
                 "best_loss": None if best is None else best["loss"],

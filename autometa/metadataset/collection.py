@@ -22,6 +22,7 @@ from autometa._support.imports import import_optional, is_installed
 from autometa._support.progress import CountBar
 from autometa.core.strategy import Strategy
 from autometa.metadataset import measuring
+from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.measuring import Measured, Run, Settings, learner_of, measure
 from autometa.metadataset.pool import PoolEntry, configuration_id, make_pool
 from autometa.metadataset.store import Store
@@ -41,6 +42,7 @@ def collect(
     settings: Settings | None = None,
     pool: Sequence[PoolEntry] | None = None,
     only: Collection[str] | None = None,
+    known: MetaDataset | None = None,
     n_jobs: int = 2,
     backend: Literal["local", "dask"] = "local",
     scheduler: str | None = None,
@@ -64,6 +66,9 @@ def collect(
         Configurations in the order of measuring; those of `make_pool` by default.
     only : collection of str, optional
         Names of the tasks to use, in this order; all by default.
+    known : MetaDataset, optional
+        What was measured elsewhere, with the same settings: it is not measured again, nor
+        copied into the collection.
     n_jobs : int
         Evaluations at a time, each with one thread.
     backend : {"local", "dask"}
@@ -118,7 +123,7 @@ def collect(
             scratch=stack.enter_context(_scratch(out / "scratch")) if is_local else None,
             n_processes=n_jobs if is_local else 1,
         )
-        progress_made = _Progress(store, tables, pool, strategies, on_task)
+        progress_made = _Progress(store, tables, pool, strategies, known, on_task)
         bar = stack.enter_context(CountBar(progress, progress_made.n_left, "collect"))
         units = (joblib.delayed(measure)(run, *unit) for unit in progress_made.units(bar.advance))
         for measured in stack.enter_context(contextlib.closing(parallel(units))):
@@ -164,6 +169,7 @@ class _Progress:
         tables: Sequence[Table],
         pool: Sequence[PoolEntry],
         strategies: Sequence[Strategy],
+        known: MetaDataset | None,
         on_task: Callable[[str], None],
     ) -> None:
         self._store, self._on_task = store, on_task
@@ -173,6 +179,9 @@ class _Progress:
         self._faulty: set[str] = set()
         self._accounts: dict[tuple[int, str], _Account] = {}
         done = store.done()
+        if known is not None:
+            pairs = known.evaluations[["task", "configuration"]].drop_duplicates()
+            done |= set(pairs.itertuples(index=False, name=None))
         self._left: list[tuple[Table, PoolEntry]] = []
         self._block: dict[str, int] = {}
         for start in range(0, len(pool), BLOCK_SIZE):

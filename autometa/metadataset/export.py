@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,7 +71,8 @@ def export(
 
 
 def _features(table: Table, settings: Mapping[str, Any]) -> dict[str, float]:
-    loaded = load_task(table, settings["max_train_rows"], settings["seed"])
+    # Of the whole table: a task of the user's is described as it is, too.
+    loaded = load_task(table, sys.maxsize, settings["seed"])
     return describe(loaded.task, loaded.schema)
 
 

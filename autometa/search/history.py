@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from autometa.core.proposal import Prediction
+from autometa.core.space import Configuration
 from autometa.search.records import TrialRecord
 
 
@@ -20,10 +23,13 @@ class SearchHistory:
         Name of the metric.
     trials : list of dict
         One per trial: number, strategy, parameters, status, loss, weight, time_s, ended_s,
-        error, and `evaluations`, a list of dicts with anchor, fold, loss, fit_s, predict_s, status.
+        error, what the policy expected of it before the search (`predicted_loss`,
+        `predicted_s`; NaN where nothing), and `evaluations`, a list of dicts with anchor,
+        fold, loss, fit_s, predict_s, status.
     strategies : list of dict
-        One per strategy: name, probability (None when it was left out) and `note`, the
-        reason why it was left out.
+        One per strategy: name, probability (None when it was left out), `note`, the reason
+        why it was left out, and of the configuration that the policy recommended before the
+        search: `recommended` (its parameters), `predicted_loss`, `predicted_s`, `beats_default`.
     stop_reason : str
         Why the search ended.
     first_model_s : float
@@ -44,8 +50,12 @@ class SearchHistory:
     ensemble_loss: float = math.nan
 
 
-def trial_rows(records: Sequence[TrialRecord], weights: Mapping[int, float]) -> list[dict[str, Any]]:
-    """Return the records as plain rows, with each trial's weight in the ensemble."""
+def trial_rows(
+    records: Sequence[TrialRecord],
+    weights: Mapping[int, float],
+    expected: Mapping[Configuration, Prediction] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Return the records as plain rows, with each trial's weight in the ensemble and what was expected of it."""
     return [
         {
             "number": record.number,
@@ -57,6 +67,7 @@ def trial_rows(records: Sequence[TrialRecord], weights: Mapping[int, float]) -> 
             "time_s": record.time_s,
             "ended_s": record.ended_s,
             "error": record.error,
+            **_of_prediction(expected.get(record.configuration)),
             "evaluations": [
                 {
                     "anchor": e.anchor,
@@ -71,3 +82,37 @@ def trial_rows(records: Sequence[TrialRecord], weights: Mapping[int, float]) -> 
         }
         for record in records
     ]
+
+
+def strategy_rows(
+    names: Sequence[str],
+    probabilities: Mapping[str, float],
+    notes: Mapping[str, str],
+    recommended: Sequence[Configuration],
+    expected: Mapping[Configuration, Prediction],
+) -> list[dict[str, Any]]:
+    """Return the strategies as plain rows, with what was recommended of each before the search."""
+    first: dict[str, Configuration] = {}
+    for configuration in recommended:
+        first.setdefault(configuration.strategy, configuration)
+    rows = []
+    for name in names:
+        chosen = first.get(name)
+        prediction = None if chosen is None else expected.get(chosen)
+        rows.append(
+            {
+                "name": name,
+                "probability": probabilities.get(name),
+                "note": notes.get(name, ""),
+                "recommended": None if chosen is None else dict(chosen.parameters),
+                **_of_prediction(prediction),
+                "beats_default": math.nan if prediction is None else prediction.beats_default,
+            }
+        )
+    return rows
+
+
+def _of_prediction(prediction: Prediction | None) -> dict[str, float]:
+    if prediction is None:
+        return {"predicted_loss": math.nan, "predicted_s": math.nan}
+    return {"predicted_loss": prediction.loss, "predicted_s": prediction.seconds}
