@@ -13,21 +13,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-from autometa.core.budget import Deadline
-from autometa.ensemble.selection import select_ensemble
-from autometa.evaluation.metrics import Metric
+from autometa.policy.kept import KeptPredictions
 from autometa.policy.past import PastTasks
 from autometa.policy.regret import normalised_regret
 from autometa.policy.replay import metric_of
 
-_N_ROUNDS = 12
 # Shares of a newcomer in the ensemble that stands for a selection anew with it.
 _SHARES = (0.5, 0.2)
 
@@ -66,35 +61,6 @@ class IncumbentGains:
         self._values = np.minimum(self._values, self._regret[:, place])
 
 
-@dataclass(frozen=True)
-class KeptPredictions:
-    """Predictions of many configurations for some rows of one task.
-
-    Parameters
-    ----------
-    metric : Metric
-        How they are judged.
-    y : ndarray of shape (n_rows,)
-        Class codes, or values.
-    predictions : mapping of int to ndarray
-        By the place of the configuration; those that are not finite are left out by the caller.
-    """
-
-    metric: Metric
-    y: np.ndarray
-    predictions: Mapping[int, np.ndarray]
-
-    @cached_property
-    def losses(self) -> dict[int, float]:
-        """Loss of each configuration alone."""
-        return {place: self.metric.loss(self.y, values) for place, values in self.predictions.items()}
-
-    def regret(self, predictions: np.ndarray) -> float:
-        """Return the regret of some predictions, in units of the single ones; an ensemble's can be below 0."""
-        best, worst = min(self.losses.values()), max(self.losses.values())
-        return (self.metric.loss(self.y, predictions) - best) / max(worst - best, 1e-12)
-
-
 class EnsembleGains:
     """Gains of the ensemble that is selected from what was chosen.
 
@@ -124,17 +90,10 @@ class EnsembleGains:
         """Choose a configuration."""
         self._chosen.append(place)
         for number, task in enumerate(self._tasks):
-            members = [task.predictions[chosen] for chosen in self._chosen if chosen in task.predictions]
             if place in task.predictions:
-                ensemble = _selected(task, members)
+                members = [chosen for chosen in self._chosen if chosen in task.predictions]
+                ensemble = task.ensemble(members)
                 self._ensembles[number], self._values[number] = ensemble, task.regret(ensemble)
-
-
-def _selected(task: KeptPredictions, members: Sequence[np.ndarray]) -> np.ndarray:
-    weights = select_ensemble(
-        members, lambda averaged: task.metric.loss(task.y, averaged), size=_N_ROUNDS, deadline=Deadline.after(math.inf)
-    )
-    return np.einsum("m,m...->...", weights, np.stack(members))
 
 
 def greedy_order(

@@ -1,0 +1,254 @@
+"""How good policies are on tasks that they have not seen: replayed searches, families of tasks left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from autometa._support.seeds import child_seed
+from autometa.core.budget import Budget
+from autometa.core.proposal import Policy
+from autometa.metadataset.dataset import MetaDataset
+from autometa.policy.baselines import Oracle, RandomPolicy, StaticPolicy, average_rank, greedy, greedy_per_second
+from autometa.policy.gain import GainPolicy, GainSettings
+from autometa.policy.kept import KeptPredictions, read_kept
+from autometa.policy.past import PastTasks
+from autometa.policy.regret import paired_bootstrap
+from autometa.policy.replay import Episode, metric_of, replay
+from autometa.policy.similarity import Similarity
+
+Factory = Callable[[PastTasks], Policy]
+"""Makes a policy of the past tasks that it may know."""
+
+BUDGETS_S = (1.0, 10.0, 60.0, 600.0)
+COUNTS = (1, 3, 5, 10, 16, 32)
+# Ensembles are chosen from the best few, as in a fit.
+_MOST_MEMBERS = 16
+
+GAIN_SETTINGS: Mapping[str, GainSettings] = {
+    "gaussian": GainSettings(),
+    "attention": GainSettings(corrects=False),
+    "portfolio": GainSettings(corrects=False, uses_losses=False, uses_features=False),
+    "gaussian_without_features": GainSettings(uses_features=False),
+    "gaussian_without_losses": GainSettings(uses_losses=False),
+    "gaussian_without_seconds": GainSettings(uses_seconds=False),
+}
+"""Policies by expected gain, and what is left of the gaussian one without one of its parts."""
+
+
+def assess(
+    past: MetaDataset | PastTasks,
+    policies: Mapping[str, Factory],
+    *,
+    budgets_s: Sequence[float] = BUDGETS_S,
+    counts: Sequence[int] = COUNTS,
+    n_folds: int = 10,
+    seed: int = 0,
+    n_jobs: int = 1,
+    tasks: Sequence[int] | None = None,
+    predictions: str | Path | None = None,
+) -> pd.DataFrame:
+    """Return the regret of policies on every task, made of the tasks of other families.
+
+    Parameters
+    ----------
+    past : MetaDataset or PastTasks
+        Recorded results.
+    policies : mapping of str to callable
+        By name: makes a policy of the tasks that it may know. `named_policies` has some.
+    budgets_s : sequence of float
+        Seconds; each is a search of its own, and the policy is told them. Tasks without
+        recorded seconds are left out.
+    counts : sequence of int
+        Numbers of results, of one search without a limit of time.
+    n_folds : int
+        Parts of the families; fewer where there are fewer families.
+    seed : int
+        Seed of the parts and the searches.
+    n_jobs : int
+        Processes.
+    tasks : sequence of int, optional
+        Only these are searched on; all by default.
+    predictions : str or Path, optional
+        Folder of the collection that kept predictions, for the regret of ensembles.
+
+    Returns
+    -------
+    DataFrame
+        A row per policy, task, and limit: policy, task, family, problem, limit ("trials" or
+        "seconds"), at, regret (1 before the first result) and ensemble_regret (NaN without
+        predictions): of the ensemble chosen on half of the kept rows, judged on the others.
+
+    Raises
+    ------
+    ValueError
+        If there are less than two families, or a limit is not positive.
+    """
+    past = past if isinstance(past, PastTasks) else PastTasks.from_metadataset(past)
+    if not all(limit > 0 for limit in (*budgets_s, *counts)):
+        raise ValueError(f"budgets_s and counts must be positive, got {budgets_s} and {counts}.")
+    measure = partial(
+        _assess_fold,
+        past,
+        wanted=frozenset(range(len(past.tasks)) if tasks is None else tasks),
+        budgets_s=budgets_s,
+        counts=counts,
+        seed=seed,
+        predictions=None if predictions is None else Path(predictions),
+    )
+    jobs = [(test, name, make) for test in family_folds(past, n_folds, seed) for name, make in policies.items()]
+    found = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(measure)(*job) for job in jobs)
+    columns = ["policy", "task", "family", "problem", "limit", "at", "regret", "ensemble_regret"]
+    return pd.DataFrame([row for rows in found for row in rows], columns=columns)
+
+
+def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int = 0) -> pd.DataFrame:
+    """Return each policy's mean regret and its difference to a baseline, at every limit.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `assess` returned.
+    baseline : str
+        Name of the policy to compare with.
+    value : {"regret", "ensemble_regret"}
+        What to compare.
+    seed : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        Index policy, limit, at; columns mean, difference (below 0: better than the baseline),
+        low and high, the bounds of the paired 95% interval over families.
+
+    Raises
+    ------
+    ValueError
+        If the baseline is not in the table.
+    """
+    if baseline not in set(table["policy"]):
+        raise ValueError(f"baseline must be one of {', '.join(table['policy'].unique())}, got {baseline!r}.")
+    rows = []
+    for (limit, at), part in table.groupby(["limit", "at"], sort=False):
+        wide = part.pivot(index="task", columns="policy", values=value)
+        families = part.drop_duplicates("task").set_index("task")["family"].reindex(wide.index).tolist()
+        for policy in part["policy"].unique():
+            difference, low, high = paired_bootstrap(wide[policy] - wide[baseline], families, seed=seed)
+            rows.append((policy, limit, at, float(wide[policy].mean()), difference, low, high))
+    names = ["policy", "limit", "at", "mean", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=names).set_index(names[:3])
+
+
+def gain_policy(settings: GainSettings, similarity: np.ndarray | None, past: PastTasks) -> GainPolicy:
+    """Return a policy by expected gain; `similarity` are weights of the meta-features."""
+    return GainPolicy(past, settings=settings, similarity=Similarity(past.feature_names, past.features, similarity))
+
+
+def named_policies(past: PastTasks, similarity: np.ndarray | None = None, seed: int = 0) -> dict[str, Factory]:
+    """Return all policies that can be assessed by name: baselines, learnt ones, ablations.
+
+    Parameters
+    ----------
+    past : PastTasks
+        All tasks, which the oracle knows.
+    similarity : ndarray of shape (n_features,), optional
+        Weights of the meta-features; equal ones by default. Learnt ones must come from
+        other tasks than those that are assessed.
+    seed : int
+        Seed of the random order.
+    """
+    learnt = {name: partial(gain_policy, settings, similarity) for name, settings in GAIN_SETTINGS.items()}
+    return {
+        "random": partial(RandomPolicy, seed=seed),
+        "average_rank": partial(StaticPolicy, order=average_rank),
+        "greedy": partial(StaticPolicy, order=greedy),
+        "greedy_per_second": partial(StaticPolicy, order=greedy_per_second),
+        **learnt,
+        "oracle": lambda _: Oracle(past),
+    }
+
+
+def family_folds(past: PastTasks, n: int, seed: int) -> list[np.ndarray]:
+    """Return the tasks of each of at most `n` parts; no family is in two, and all are about as large.
+
+    Raises
+    ------
+    ValueError
+        If there are less than two families.
+    """
+    families, sizes = np.unique(past.families, return_counts=True)
+    if len(families) < 2:
+        raise ValueError(
+            f"Nothing can be left out of {len(families)} family of tasks; expected tasks of at least two families."
+        )
+    shuffled = np.random.default_rng(child_seed(seed, "folds")).permutation(len(families))
+    parts: list[list[str]] = [[] for _ in range(min(n, len(families)))]
+    n_tasks = np.zeros(len(parts), dtype=int)
+    for family in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        smallest = int(n_tasks.argmin())
+        parts[smallest].append(str(families[family]))
+        n_tasks[smallest] += sizes[family]
+    return [np.flatnonzero(np.isin(past.families, part)) for part in parts]
+
+
+def without(past: PastTasks, tasks: np.ndarray) -> PastTasks:
+    """Return the past without some tasks."""
+    return past.select(np.setdiff1d(np.arange(len(past.tasks)), tasks))
+
+
+def _assess_fold(
+    past: PastTasks,
+    test: np.ndarray,
+    name: str,
+    make: Factory,
+    *,
+    wanted: frozenset[int],
+    budgets_s: Sequence[float],
+    counts: Sequence[int],
+    seed: int,
+    predictions: Path | None,
+) -> list[tuple[object, ...]]:
+    tasks = [int(task) for task in test if int(task) in wanted]
+    if not tasks:
+        return []
+    policy = make(without(past, test))
+    rows: list[tuple[object, ...]] = []
+    for task in tasks:
+        kept = read_kept(predictions, past, task) if predictions is not None else None
+        about = (name, past.tasks[task], past.families[task], past.problems[task])
+        for limit, at, regret, episode, n_results in _searches(policy, past, task, budgets_s, counts, seed):
+            of_ensemble = _ensemble_regret(kept, past, episode, n_results) if kept is not None else math.nan
+            rows.append((*about, limit, at, regret, of_ensemble))
+    return rows
+
+
+def _searches(
+    policy: Policy, past: PastTasks, task: int, budgets_s: Sequence[float], counts: Sequence[int], seed: int
+) -> Iterator[tuple[str, float, float, Episode, int]]:
+    """Yield limit, its value, regret, and the episode with the number of its results that count."""
+    metric = metric_of(past, task)
+    if counts:
+        episode = replay(policy, past, task, metric=metric, budget=Budget(n_trials=max(counts)), seed=seed)
+        for count in counts:
+            yield "trials", count, float(episode.regret_after(count)), episode, count
+    if np.isfinite(past.seconds[task]).any():
+        for budget_s in budgets_s:
+            episode = replay(policy, past, task, metric=metric, budget=Budget(time_s=budget_s), seed=seed)
+            yield "seconds", budget_s, float(episode.regret_at(budget_s)), episode, len(episode.losses)
+
+
+def _ensemble_regret(kept: KeptPredictions, past: PastTasks, episode: Episode, n_results: int) -> float:
+    """Return the regret of the ensemble of what was found; 1 where there is nothing to combine."""
+    found = [past.position[c] for c, loss in zip(episode.configurations, episode.losses, strict=True) if loss == loss]
+    members = sorted((place for place in found[:n_results] if place in kept.predictions), key=kept.losses.__getitem__)
+    if not members:
+        return 1.0
+    chosen_on, judged_on = kept.halves()
+    return judged_on.regret(judged_on.mix(chosen_on.weights(members[:_MOST_MEMBERS])))

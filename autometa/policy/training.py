@@ -1,0 +1,181 @@
+"""Meta-training: from a meta-dataset to the weights of policies."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autometa._support.seeds import child_seed
+from autometa.catalogue import load_strategies
+from autometa.metadataset.dataset import MetaDataset
+from autometa.policy.assessment import GAIN_SETTINGS, assess, gain_policy
+from autometa.policy.gain import GainPolicy, GainSettings
+from autometa.policy.kept import read_kept
+from autometa.policy.metric_learning import learn_similarity, similarity_weights
+from autometa.policy.past import PastTasks
+from autometa.policy.portfolio import EnsembleGains, Gains, IncumbentGains, greedy_order, regrets
+from autometa.policy.weights import PolicyWeights, space_hash, write_weights
+
+logger = logging.getLogger(__name__)
+
+TEMPERATURES = (0.03, 0.1, 0.3, 1.0)
+PORTFOLIO_BUDGETS_S = (10.0, 60.0, 600.0)
+_N_PORTFOLIO = 32
+_TUNED = ("gaussian", "attention")
+# Where temperatures are compared: mean regret after these many results, and at these many seconds.
+_COUNTS = (1, 3, 5, 10, 16)
+_BUDGETS_S = (3.0, 10.0, 60.0)
+_N_FOLDS = 5
+
+
+def train(
+    metadataset: MetaDataset,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    predictions: str | Path | None = None,
+    n_replayed: int = 24,
+) -> PolicyWeights:
+    """Return what policies learn from a meta-dataset.
+
+    Parameters
+    ----------
+    metadataset : MetaDataset
+        Recorded results; tasks without any loss are left out.
+    seed : int
+        Seed of the parts that are left out, and of the tasks that are replayed.
+    out : str or Path, optional
+        Folder to write the weights into.
+    predictions : str or Path, optional
+        Folder of the collection, which kept predictions: portfolios are then chosen by the
+        loss of their ensembles, on the tasks that have them.
+    n_replayed : int
+        Most tasks on which temperatures are compared; 0 keeps those of `GainSettings`.
+
+    Raises
+    ------
+    ValueError
+        If no task has a loss.
+    """
+    past = _with_results(PastTasks.from_metadataset(metadataset))
+    choice = learn_similarity(past, seed=seed)
+    logger.info("similarity of tasks: %s; errors on families left out: %s", choice.name, choice.errors)
+    temperatures, regret = _temperatures(past, choice.name, seed, n_replayed)
+    logger.info("temperatures without and with a limit of time: %s", temperatures)
+    portfolios, judged_by = _portfolios(past, None if predictions is None else Path(predictions))
+    card: dict[str, Any] = {
+        "autometa_version": version("autometa"),
+        "metadataset_sha256": fingerprint(metadataset),
+        "n_tasks": len(past.tasks),
+        "n_configurations": len(past.configurations),
+        "feature_order": list(past.feature_names),
+        "seed": seed,
+        "similarity": {"chosen": choice.name, "squared_error_left_out": choice.errors},
+        "temperatures": {name: list(pair) for name, pair in temperatures.items()},
+        "portfolios": {"budgets_s": list(PORTFOLIO_BUDGETS_S), "judged_by": judged_by},
+        "regret_left_out": regret,
+        "strategies": _hashes(past),
+    }
+    weights = PolicyWeights(past, choice.weights, temperatures, portfolios, card=card)
+    if out is not None:
+        write_weights(weights, out)
+    return weights
+
+
+def fingerprint(metadataset: MetaDataset) -> str:
+    """Return a checksum of the tables of a meta-dataset, in whatever files they lie."""
+    digest = hashlib.sha256()
+    for table in (metadataset.tasks, metadataset.configurations, metadataset.evaluations):
+        digest.update(",".join(map(str, table.columns)).encode())
+        digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _with_results(past: PastTasks) -> PastTasks:
+    found = [row for row in range(len(past.tasks)) if any(np.isfinite(m[row]).any() for m in past.losses.values())]
+    if not found:
+        raise ValueError(f"A policy learns from recorded losses, and none of the {len(past.tasks)} tasks has any.")
+    if left_out := len(past.tasks) - len(found):
+        logger.info("%d tasks without any loss are left out", left_out)
+    return past.select(found)
+
+
+def _temperatures(
+    past: PastTasks, similarity: str, seed: int, n_replayed: int
+) -> tuple[dict[str, tuple[float, float]], dict[str, Any]]:
+    """Return the temperatures of each policy, and its regrets at the best ones on families left out."""
+    usual = {name: (GAIN_SETTINGS[name].temperature, GAIN_SETTINGS[name].temperature_in_time) for name in _TUNED}
+    if n_replayed <= 0 or len(set(past.families)) < 2:
+        return usual, {}
+    rng = np.random.default_rng(child_seed(seed, "temperatures"))
+    tasks = rng.permutation(len(past.tasks))[:n_replayed].tolist()
+    has_seconds = bool(np.isfinite(past.seconds[tasks]).any())
+    weights_of = _SimilarityOfParts(similarity)
+    policies = {}
+    for name in _TUNED:
+        for temperature in TEMPERATURES:
+            settings = replace(GAIN_SETTINGS[name], temperature=temperature, temperature_in_time=temperature)
+            policies[f"{name} {temperature}"] = partial(_tempered, settings, weights_of)
+    table = assess(past, policies, budgets_s=_BUDGETS_S, counts=_COUNTS, n_folds=_N_FOLDS, seed=seed, tasks=tasks)
+    means = table.groupby(["policy", "limit"])["regret"].mean()
+    chosen, regret = {}, {}
+    for name in _TUNED:
+        by_limit = {
+            limit: {temperature: float(means[f"{name} {temperature}", limit]) for temperature in TEMPERATURES}
+            for limit in ("trials", "seconds")[: 1 + has_seconds]
+        }
+        best = {limit: min(errors, key=errors.__getitem__) for limit, errors in by_limit.items()}
+        chosen[name] = (best["trials"], best.get("seconds", usual[name][1]))
+        regret[name] = {limit: by_limit[limit][best[limit]] for limit in best}
+    return chosen, {"n_tasks": len(tasks), **regret}
+
+
+class _SimilarityOfParts:
+    """Learns the weights of meta-features once for each part of the past that others are left out of."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._known: dict[tuple[str, ...], np.ndarray] = {}
+
+    def __call__(self, past: PastTasks) -> np.ndarray:
+        if past.tasks not in self._known:
+            self._known[past.tasks] = similarity_weights(past, self._name)
+        return self._known[past.tasks]
+
+
+def _tempered(settings: GainSettings, weights_of: _SimilarityOfParts, past: PastTasks) -> GainPolicy:
+    return gain_policy(settings, weights_of(past), past)
+
+
+def _portfolios(past: PastTasks, predictions: Path | None) -> tuple[dict[str, dict[float, tuple[int, ...]]], str]:
+    """Return portfolios by problem and budget, and whether ensembles or incumbents judged them."""
+    found: dict[str, dict[float, tuple[int, ...]]] = {}
+    judges = set()
+    for problem in dict.fromkeys(past.problems):
+        rows = [row for row, kind in enumerate(past.problems) if kind == problem]
+        kept = {row: read_kept(predictions, past, row) for row in rows} if predictions is not None else {}
+        tasks = {row: task for row, task in kept.items() if task is not None}
+        judges.add("ensembles" if tasks else "incumbents")
+        of_problem = past.select(list(tasks) or rows)
+        regret = regrets(of_problem)
+        found[problem] = {}
+        for budget_s in PORTFOLIO_BUDGETS_S:
+            gains: Gains = EnsembleGains(list(tasks.values())) if tasks else IncumbentGains(regret)
+            order = greedy_order(gains, of_problem.seconds, budget_s=budget_s, n=_N_PORTFOLIO)
+            found[problem][budget_s] = tuple(order)
+    return found, " and ".join(sorted(judges))
+
+
+def _hashes(past: PastTasks) -> Mapping[str, str]:
+    """Return the search spaces of strategies that ship, so that a later change is noticed."""
+    known = {strategy.name: strategy.space for strategy in load_strategies()}
+    return {str(name): space_hash(known[name]) for name in dict.fromkeys(past.strategies.tolist()) if name in known}
