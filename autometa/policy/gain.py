@@ -16,7 +16,7 @@ Trying them in the order of their gains alone is the greedy portfolio (Feurer et
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -144,41 +144,43 @@ class GainPolicy:
         self._seconds: CostModel = seconds_model(self.past)
         self._memory: CostModel | None = None
         self._models: dict[tuple[str, str], LossModel] = {}
-        recorded = set(self.past.strategies)
-        names = recorded if self.strategies is None else {strategy.name for strategy in self.strategies}
-        self._may = np.isin(self.past.strategies, list(names))
-        self.unknown = [s for s in self.strategies or () if s.name not in recorded]
+        everything = np.ones(len(self.past.configurations), dtype=bool)
+        self._may = everything if self.strategies is None else self.past.is_possible(self.strategies)
 
     # ------------------------------------------------------------------------------------- the protocol
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return the configurations with the best scores, and the softmax over strategies."""
-        if not has_records(self.past, description.problem) or not self._may.any():
+        possible = self._possible(description)
+        if not possible.any():
             # What was written by hand is better than nothing.
             return PriorPolicy(self.strategies or ()).propose(description, history, remaining_s)
+        known = dict.fromkeys(map(str, self.past.strategies[possible]))
+        unknown = [strategy for strategy in self.strategies or () if strategy.name not in known]
         seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
         order = [int(place) for place in np.argsort(-outlook.score, kind="stable") if outlook.score[place] > 0]
         configurations = [self.past.configurations[place] for place in order[: self.settings.n_proposed]]
-        if self._explores(seen):
+        tried = {evaluation.configuration for evaluation in history}
+        if self._explores(seen, len(tried)):
             configurations = []
-        if unknown := self._next_unknown(history, len(seen.tried)):
-            configurations.insert(0, unknown)
+        if first := _next_unknown(unknown, tried):
+            configurations.insert(0, first)
+        best = {name: float(outlook.promise[possible & (self.past.strategies == name)].max()) for name in known}
         return Proposal(
-            self._probabilities(outlook),
-            tuple(configurations),
-            evidence=self._evidence(outlook.scenarios),
+            _probabilities(best, unknown), tuple(configurations), evidence=self._evidence(outlook.scenarios)
         )
 
     def outlook(self, description: TaskDescription, seen: Seen, remaining_s: float) -> Outlook:
         """Return what is expected of every configuration, given what was seen."""
         model = self._model(description)
         has_time_limit = math.isfinite(remaining_s)
-        scenarios = self._scenarios(model, description, seen, has_time_limit)
+        uses_losses = self.settings.uses_losses and self._is_comparable(description)
+        scenarios = self._scenarios(model, description, seen.losses if uses_losses else {}, has_time_limit)
         regret = scenarios.regret()
-        current = self._current(scenarios, regret, seen)
+        current = self._current(scenarios, regret, seen, uses_losses)
         gain = scenarios.weights @ np.maximum(current[:, None] - regret, 0.0)
-        gain += _TIE * (1.0 - scenarios.weights @ regret)
+        gain += _TIE * np.maximum(1.0 - scenarios.weights @ regret, _TIE)
         possible = self._may & model.usable
         possible[list(seen.tried)] = False
         gain = np.where(possible, gain, 0.0)
@@ -192,24 +194,26 @@ class GainPolicy:
         promise = np.where(model.usable, promise / price, 0.0)
         return Outlook(scenarios, gain, gain / price, promise, seconds, deviation)
 
-    def _scenarios(self, model: LossModel, description: TaskDescription, seen: Seen, has_time_limit: bool) -> Scenarios:
+    def _scenarios(
+        self, model: LossModel, description: TaskDescription, losses: Mapping[int, float], has_time_limit: bool
+    ) -> Scenarios:
         log_prior = np.zeros(len(self.past.tasks))
         if self.settings.uses_features:
             # By size, where nothing else was computed.
-            by_size = {"log_rows": math.log(description.n_rows), "log_columns": math.log(description.n_columns)}
+            rows, columns = max(1, description.n_rows), max(1, description.n_columns)
+            by_size = {"log_rows": math.log(rows), "log_columns": math.log(columns)}
             log_prior = self._similarity.log_similarity({**by_size, **description.features})
         # Another kind of problem is another world: its tasks count where no other resembles more.
         same = np.array([problem == description.problem for problem in self.past.problems])
         log_prior = log_prior - 2.0 * ~same
-        losses = seen.losses if self.settings.uses_losses and description.metric in ("auto", model.metric) else {}
         temperature = self.settings.temperature_in_time if has_time_limit else self.settings.temperature
         return model.scenarios(log_prior, losses, correct=self.settings.corrects, temperature=temperature)
 
-    def _current(self, scenarios: Scenarios, regret: np.ndarray, seen: Seen) -> np.ndarray:
+    def _current(self, scenarios: Scenarios, regret: np.ndarray, seen: Seen, uses_losses: bool) -> np.ndarray:
         """Return the regret of the best that was tried, in each scenario."""
         current = np.ones(len(regret))
         shown = list(seen.running)
-        if self.settings.corrects and self.settings.uses_losses and math.isfinite(seen.best):
+        if self.settings.corrects and uses_losses and math.isfinite(seen.best):
             low = scenarios.losses.min(axis=1)
             current = np.clip((seen.best - low) / scenarios.span()[:, 0], 0.0, 1.0)
         else:
@@ -223,7 +227,7 @@ class GainPolicy:
         self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
     ) -> dict[Configuration, Prediction]:
         """Return what is expected of each configuration that can be proposed."""
-        if not has_records(self.past, description.problem) or not self._may.any():
+        if not self._possible(description).any():
             return {}
         seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
@@ -235,8 +239,7 @@ class GainPolicy:
         # As good as the default counts half, so that the default itself is sure of nothing.
         difference = scenarios.losses - scenarios.losses[:, [default]]
         beats = scenarios.weights @ ((difference < 0) + 0.5 * (difference == 0))
-        comparable = description.metric in ("auto", self._model(description).metric)
-        unit = description.loss_unit if comparable else math.nan
+        unit = description.loss_unit if self._is_comparable(description) else math.nan
         found = {}
         for place in np.flatnonzero(outlook.gain > 0):
             low, median, high = _quantiles(scenarios.losses[:, place], scenarios.weights) * unit
@@ -253,10 +256,8 @@ class GainPolicy:
     def _default(self, description: TaskDescription) -> int:
         """Return the default configuration that is best on average on past tasks of the problem."""
         first: dict[str, int] = {}
-        usable = self._model(description).usable & self._may
-        for place, strategy in enumerate(self.past.strategies):
-            if usable[place]:
-                first.setdefault(str(strategy), place)
+        for place in np.flatnonzero(self._possible(description)):
+            first.setdefault(str(self.past.strategies[place]), int(place))
         same = np.array([problem == description.problem for problem in self.past.problems])
         losses = self._model(description).prior()[same]
         span = np.maximum(np.ptp(losses, axis=1, keepdims=True), 1e-12)
@@ -271,35 +272,42 @@ class GainPolicy:
             self._models[key] = LossModel(self.past, *key)
         return self._models[key]
 
-    def _explores(self, seen: Seen) -> bool:
+    def _possible(self, description: TaskDescription) -> np.ndarray:
+        """Return which configurations can be proposed: possible today, and recorded for the problem."""
+        if not has_records(self.past, description.problem):
+            return np.zeros(len(self.past.configurations), dtype=bool)
+        return self._may & self._model(description).usable
+
+    def _is_comparable(self, description: TaskDescription) -> bool:
+        """Whether the losses of a task are in the metric of the scenarios; else they tell only what was tried."""
+        return description.metric in ("auto", self._model(description).metric)
+
+    def _explores(self, seen: Seen, n_tried: int) -> bool:
         """Whether this trial is left to the study's sampler: every so often, and evenly."""
-        n, share = len(seen.losses) - self.settings.n_first, self.settings.exploration
-        return n >= 0 and math.floor((n + 1) * share) > math.floor(n * share)
-
-    def _next_unknown(self, history: Sequence[Evaluation], n_tried: int) -> Configuration | None:
-        """Return a configuration of a strategy without records: one in five, while its portfolio lasts."""
-        if n_tried % 5 != 4:
-            return None
-        tried = {evaluation.configuration for evaluation in history}
-        left = (c for strategy in self.unknown for c in strategy.portfolio if c not in tried)
-        return next(left, None)
-
-    def _probabilities(self, outlook: Outlook) -> dict[str, float]:
-        """Return the softmax over strategies; a strategy's score is the logarithm of what its best one promises."""
-        own = np.where(self._may, outlook.promise, 0.0)
-        best = {
-            str(name): float(own[self.past.strategies == name].max())
-            for name in dict.fromkeys(self.past.strategies[self._may])
-        }
-        total = sum(best.values())
-        share = len(self.unknown) / (len(self.unknown) + len(best))
-        known = {name: (1 - share) * value / total for name, value in best.items()}
-        return known | {strategy.name: share / len(self.unknown) for strategy in self.unknown}
+        # Counted are also trials beyond the recorded configurations: without them the count would stand still.
+        n, share = n_tried - self.settings.n_first, self.settings.exploration
+        return len(seen.losses) >= self.settings.n_first and math.floor((n + 1) * share) > math.floor(n * share)
 
     def _evidence(self, scenarios: Scenarios) -> dict[str, float]:
         top = np.argsort(-scenarios.weights, kind="stable")[:_N_EVIDENCE]
         total = float(scenarios.weights[top].sum())
         return {self.past.tasks[place]: float(scenarios.weights[place]) / total for place in top}
+
+
+def _next_unknown(unknown: Sequence[Strategy], tried: Collection[Configuration]) -> Configuration | None:
+    """Return a configuration of a strategy without records: one in five, while its portfolio lasts."""
+    if len(tried) % 5 != 4:
+        return None
+    left = (c for strategy in unknown for c in strategy.portfolio if c not in tried)
+    return next(left, None)
+
+
+def _probabilities(promise: Mapping[str, float], unknown: Sequence[Strategy]) -> dict[str, float]:
+    """Return the softmax over strategies; a strategy's score is the logarithm of what its best one promises."""
+    total = sum(promise.values())
+    share = len(unknown) / (len(unknown) + len(promise))
+    known = {name: (1 - share) * value / total for name, value in promise.items()}
+    return known | {strategy.name: share / len(unknown) for strategy in unknown}
 
 
 def _quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -55,7 +55,9 @@ def read_history(history: Sequence[Evaluation], position: Mapping[Configuration,
         if evaluation.status == "ok" and evaluation.anchor == 1 and math.isfinite(evaluation.loss):
             losses.setdefault(configuration, []).append(evaluation.loss / loss_unit)
             cpu_s = evaluation.fit_cpu_s + evaluation.predict_cpu_s
-            seconds.setdefault(configuration, []).append(cpu_s if math.isfinite(cpu_s) else evaluation.time_s)
+            taken_s = cpu_s if math.isfinite(cpu_s) else evaluation.time_s
+            if math.isfinite(taken_s):
+                seconds.setdefault(configuration, []).append(taken_s)
     means = {configuration: sum(values) / len(values) for configuration, values in losses.items()}
     known = {position[c]: loss for c, loss in means.items() if c in position}
     return Seen(

@@ -9,7 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from autometa.core.space import Configuration
+from autometa.core.space import Configuration, SearchSpace, is_valid
+from autometa.core.strategy import Strategy
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.features import META_FEATURES
 from autometa.metadataset.schema import LOSS_COLUMNS
@@ -118,6 +119,18 @@ class PastTasks:
         """Name of the strategy of each configuration."""
         return np.array([configuration.strategy for configuration in self.configurations])
 
+    def is_possible(self, strategies: Sequence[Strategy]) -> np.ndarray:
+        """Return which configurations a study over these strategies can try, of shape (n_configurations,).
+
+        A strategy may have another space than when it was recorded, or be the user's own of the
+        same name. What its space does not spell out would be drawn by the study's sampler, and the
+        recorded configuration never be tried.
+        """
+        spaces = {strategy.name: strategy.space for strategy in strategies}
+        return np.array(
+            [c.strategy in spaces and _is_point(c, spaces[c.strategy]) for c in self.configurations], dtype=bool
+        )
+
     def select(self, tasks: Sequence[int] | np.ndarray) -> PastTasks:
         """Return some of the tasks, by number."""
         rows = np.asarray(tasks, dtype=np.int64)
@@ -134,6 +147,17 @@ class PastTasks:
             memory_mb=self.memory_mb[rows],
             failed=self.failed[rows],
         )
+
+
+def _is_point(configuration: Configuration, space: SearchSpace) -> bool:
+    """Whether the space, asked for a configuration, gives that one."""
+    given = configuration.parameters
+    return (
+        all(name in space.distributions and is_valid(space.distributions[name], value) for name, value in given.items())
+        and all(name in given for name in space.distributions if space.is_active(name, given))
+        # Also in the types of its values, as 1 and 1.0 are two configurations.
+        and Configuration(configuration.strategy, space.complete(given)) == configuration
+    )
 
 
 def _seconds(metadataset: MetaDataset) -> np.ndarray:
