@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import norm
@@ -14,6 +15,8 @@ from autometa.policy.past import PastTasks
 _LEAST_S, _LEAST_MB = 1e-3, 1.0
 # Pulls the exponents of a strategy towards those of all strategies, in units of squared log sizes.
 _SHRINKAGE = 20.0
+# Records come from one machine, fits from another, faster or slower by a factor of this logarithm.
+_MACHINE = 0.5
 
 
 class CostModel:
@@ -34,9 +37,13 @@ class CostModel:
         Strategy of each configuration.
     least : float
         Costs below it count as that.
+    machine : float
+        Standard deviation of the logarithm of a factor that all costs of a machine share.
     """
 
-    def __init__(self, costs: np.ndarray, sizes: np.ndarray, strategies: np.ndarray, least: float) -> None:
+    def __init__(
+        self, costs: np.ndarray, sizes: np.ndarray, strategies: np.ndarray, least: float, machine: float = 0.0
+    ) -> None:
         logs = np.log(np.maximum(costs, least))
         self._least = least
         self._centre = sizes.mean(axis=0)
@@ -48,7 +55,8 @@ class CostModel:
             own = strategies == strategy
             self._slopes[:, own] = _exponents(logs[:, own], sizes, common, _SHRINKAGE)[:, None]
         residuals = logs - sizes @ self._slopes
-        self._model = GaussianModel.learn(residuals)
+        learnt = GaussianModel.learn(residuals)
+        self._model = replace(learnt, covariance=learnt.covariance + machine**2)
         # Nothing is known of a configuration that was never measured but what the others cost.
         self.known = n_values > 0
         level = float(np.nanmedian(residuals)) if self.known.any() else 0.0
@@ -74,7 +82,7 @@ class CostModel:
 
 def seconds_model(past: PastTasks) -> CostModel:
     """Return the model of CPU seconds of one fit and prediction."""
-    return CostModel(past.seconds, past.sizes, past.strategies, _LEAST_S)
+    return CostModel(past.seconds, past.sizes, past.strategies, _LEAST_S, _MACHINE)
 
 
 def memory_model(past: PastTasks) -> CostModel:

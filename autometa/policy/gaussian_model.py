@@ -35,21 +35,31 @@ class GaussianModel:
 
     @classmethod
     def learn(cls, rows: np.ndarray) -> GaussianModel:
-        """Return the model of rows with gaps (NaN); a column without any value has mean 0."""
+        """Return the model of rows with gaps (NaN).
+
+        A column without any value has mean 0; a row without any tells nothing, and is filled with the means.
+        """
         gaps = np.isnan(rows)
+        empty = gaps.all(axis=1)
+        if empty.any():
+            told = cls.learn(rows[~empty])
+            filled = np.tile(told.mean, (len(rows), 1))
+            filled[~empty] = told.rows
+            return cls(told.mean, told.covariance, filled)
         n_values = (~gaps).sum(axis=0)
         # A row is better or worse as a whole: without that, columns seen only on easy rows would look good.
-        level = np.nanmean(np.where(gaps.all(axis=1)[:, None], 0.0, rows), axis=1)
-        mean = np.where(gaps, 0.0, rows - level[:, None]).sum(axis=0) / np.maximum(n_values, 1) + level.mean()
+        level = np.nanmean(rows, axis=1)
+        usual = level.sum() / max(1, len(level))
+        mean = np.where(gaps, 0.0, rows - level[:, None]).sum(axis=0) / np.maximum(n_values, 1) + usual
         mean = np.where(n_values > 0, mean, 0.0)
-        filled = np.where(gaps, mean + (level - level.mean())[:, None], rows)
+        filled = np.where(gaps, mean + (level - usual)[:, None], rows)
         covariance = _covariance(filled - mean)
         for _ in range(_N_ROUNDS if gaps.any() else 0):
             for pattern in np.unique(gaps, axis=0):
-                if not pattern.any() or pattern.all():
+                if not pattern.any():
                     continue
                 of = (gaps == pattern).all(axis=1)
-                weights = _weights(covariance, np.flatnonzero(~pattern))[:, pattern]
+                weights = _weights(covariance, np.flatnonzero(~pattern), np.flatnonzero(pattern))
                 filled[np.ix_(of, pattern)] = mean[pattern] + (filled[np.ix_(of, ~pattern)] - mean[~pattern]) @ weights
             mean = np.where(n_values > 0, filled.mean(axis=0), 0.0)
             covariance = _covariance(filled - mean)
@@ -57,7 +67,7 @@ class GaussianModel:
 
     def weights(self, seen: np.ndarray) -> np.ndarray:
         """Return the (n_seen, n_columns) weights with which deviations of the seen columns shift all of them."""
-        return _weights(self.covariance, seen)
+        return _weights(self.covariance, seen, np.arange(len(self.mean)))
 
     def precision(self, seen: np.ndarray) -> np.ndarray:
         """Return the inverse covariance of the seen columns."""
@@ -85,5 +95,5 @@ def _noisy(covariance: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return covariance[np.ix_(seen, seen)] + _NUGGET * np.diag(np.diag(covariance)[seen])
 
 
-def _weights(covariance: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    return np.linalg.solve(_noisy(covariance, seen), covariance[seen])
+def _weights(covariance: np.ndarray, seen: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return np.linalg.solve(_noisy(covariance, seen), covariance[np.ix_(seen, wanted)])

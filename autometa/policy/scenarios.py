@@ -88,13 +88,16 @@ class LossModel:
             of = problems == kind
             own_metric = self.metric if kind == problem else _recorded_metric(past, str(kind), metric)
             values = to_scale(past.losses[own_metric][of], own_metric)
+            values[np.isinf(values)] = np.nan  # a fit that diverged tells no more than one that failed
             level, spread = _level_and_spread(values)
             shifts[of] = (values - level) / spread
             if kind == problem:
-                self._level, self._spread = np.nan_to_num(level), spread
+                measured = level[np.isfinite(level)]
+                # What was never measured on the problem must not count as its best or its worst.
+                self._level = np.where(np.isfinite(level), level, measured.sum() / max(1, len(measured)))
+                self._spread = spread
                 self.usable = np.isfinite(values).sum(axis=0) >= max(1, min(3, of.sum() // 4))
         self._model = GaussianModel.learn(shifts)
-        # Where no task of the problem tells a level, a configuration is not usable: any value does.
         self._prior = self._level + self._spread * self._model.rows
 
     def prior(self) -> np.ndarray:
