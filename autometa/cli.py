@@ -37,6 +37,7 @@ _ESTIMATOR_OPTIONS = (
     "metric",
     "strategies",
     "policy",
+    "experience",
     "cv",
     "ensemble_size",
     "n_jobs",
@@ -97,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_collect(commands)
     _add_export(commands)
+    _add_train(commands)
+    _add_assess(commands)
     return parser
 
 
@@ -117,6 +120,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--metric", help="e.g. log_loss, balanced_accuracy, mae; default: by the kind of problem")
     fit.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
     fit.add_argument("--policy", help="what decides what is tried; default: the one learnt from past tasks")
+    fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
     fit.add_argument("--n-jobs", metavar="N", type=int, help="evaluations at a time; -1: one per core (default)")
@@ -202,6 +206,52 @@ def _add_export(commands: Any) -> None:
     )
     export.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
     export.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train",
+        help="learn a policy from a meta-dataset",
+        description="Learn from recorded evaluations which configurations to try; writes weights.npz and card.toml.",
+    )
+    train.set_defaults(run=_train)
+    train.add_argument("--records", metavar="PATH", type=Path, help="folder or .npz; default: the one that ships")
+    train.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where to write the weights")
+    train.add_argument(
+        "--predictions", metavar="FOLDER", type=Path, help="the collection, to choose portfolios by their ensembles"
+    )
+    train.add_argument(
+        "--replayed", metavar="N", type=int, default=24, help="tasks to tune temperatures on; default: 24; 0: do not"
+    )
+    train.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: 0")
+    train.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _add_assess(commands: Any) -> None:
+    assess = commands.add_parser(
+        "assess",
+        help="compare policies on recorded tasks",
+        description="Replay searches on every task of a meta-dataset, with policies made of the tasks of other "
+        "families, and compare the regrets.",
+    )
+    assess.set_defaults(run=_assess)
+    assess.add_argument("--records", metavar="PATH", type=Path, help="folder or .npz; default: the one that ships")
+    assess.add_argument("--policies", metavar="NAME", nargs="+", help="default: all without ablations")
+    assess.add_argument("--baseline", metavar="NAME", help="compare with it; default: the first of the policies")
+    assess.add_argument(
+        "--budgets", metavar="SECONDS", nargs="*", type=float, default=[1, 10, 60, 600], help="default: 1 10 60 600"
+    )
+    assess.add_argument(
+        "--counts", metavar="N", nargs="*", type=int, default=[1, 3, 5, 10, 16, 32], help="default: 1 3 5 10 16 32"
+    )
+    assess.add_argument("--folds", metavar="N", type=int, default=10, help="parts of the families; default: 10")
+    assess.add_argument(
+        "--predictions", metavar="FOLDER", type=Path, help="the collection, for the regret of ensembles"
+    )
+    assess.add_argument("--jobs", metavar="N", type=int, default=1, help="processes; default: 1")
+    assess.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: 0")
+    assess.add_argument("--out", metavar="CSV", type=Path, help="a row per policy, task and limit")
+    assess.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
 # ---------------------------------------------------------------------------------------- commands
@@ -324,6 +374,68 @@ def _export(arguments: argparse.Namespace) -> None:
 
 def _counts(metadataset: MetaDataset) -> str:
     return "\n\n".join([repr(metadataset), *(table.to_string() for table in metadataset.summary().values())])
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    if arguments.out.is_file():
+        raise NotADirectoryError(f"--out {arguments.out} is a file; name a folder.")
+    if arguments.replayed < 0:
+        raise ValueError(f"--replayed must not be negative, got {arguments.replayed}.")
+
+    from autometa._support.toml_text import toml_text
+    from autometa.metadataset.dataset import MetaDataset
+    from autometa.policy.training import train
+
+    weights = train(
+        MetaDataset.load(arguments.records),
+        seed=arguments.random_state,
+        out=arguments.out,
+        predictions=arguments.predictions,
+        n_replayed=arguments.replayed,
+    )
+    shown = ("n_tasks", "n_configurations", "similarity", "temperatures", "portfolios", "regret_left_out")
+    _show(f"{toml_text({name: weights.card[name] for name in shown})}\nWritten to {arguments.out}")
+
+
+def _assess(arguments: argparse.Namespace) -> None:
+    if arguments.out is not None:
+        _check_destination(arguments.out)
+    if arguments.folds < 2:
+        raise ValueError(f"--folds must be at least 2, got {arguments.folds}.")
+
+    from autometa.metadataset.dataset import MetaDataset
+    from autometa.policy.assessment import assess, compare, named_policies
+    from autometa.policy.past import PastTasks
+    from autometa.policy.prediction_errors import prediction_errors
+
+    past = PastTasks.from_metadataset(MetaDataset.load(arguments.records))
+    every = named_policies(past, seed=arguments.random_state)
+    names = arguments.policies or [name for name in every if "_without_" not in name]
+    baseline = arguments.baseline or names[0]
+    for name in (*names, baseline):
+        if name not in every:
+            hint = _did_you_mean(difflib.get_close_matches(name, every, n=3)) or f" There are: {', '.join(every)}."
+            raise ValueError(f"There is no policy {name!r} to assess.{hint}")
+    table = assess(
+        past,
+        {name: every[name] for name in dict.fromkeys([*names, baseline])},
+        budgets_s=arguments.budgets,
+        counts=arguments.counts,
+        n_folds=arguments.folds,
+        seed=arguments.random_state,
+        n_jobs=arguments.jobs,
+        predictions=arguments.predictions,
+    )
+    if arguments.out is not None:
+        table.to_csv(arguments.out, index=False)
+    text = [f"Regret on {table['task'].nunique()} tasks of families left out; the difference is to {baseline}"]
+    for value in ("regret", "ensemble_regret"):
+        if table[value].notna().any():
+            compared = compare(table[table[value].notna()], baseline, value, arguments.random_state)
+            text += [f"\n{value}", compared.round(4).to_string()]
+    errors = prediction_errors(past, n_folds=arguments.folds, seed=arguments.random_state)
+    text += ["\nMean absolute errors of predictions (losses on their scale, logarithms of the others)"]
+    _show("\n".join([*text, errors.round(4).to_string()]))
 
 
 def _names(file: Path) -> list[str]:

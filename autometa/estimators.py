@@ -81,6 +81,9 @@ class AutoMeta(BaseEstimator):
     policy : {"mixture", "gaussian", "attention", "portfolio", "recurrent", "prior"} or Policy, default="mixture"
         What decides which configurations are tried: one of the policies learnt from past
         tasks, the hand-made ``"prior"``, or an object with a method ``propose``.
+    experience : str, Path or None, default=None
+        Folder of your own experience: every fit adds what it measured (meta-features,
+        configurations, losses, seconds; never data), and learnt policies go by it as well.
     cv : int, splitter, iterable or None, default=None
         Number of folds, a scikit-learn splitter, or (train, validation) row numbers.
         None chooses folds or a holdout by rows and budget; folds are stratified, and keep
@@ -146,6 +149,7 @@ class AutoMeta(BaseEstimator):
         metric: str | Callable[..., Any] = "auto",
         strategies: Sequence[str | Path | Strategy] | None = None,
         policy: str | Policy = DEFAULT_POLICY,
+        experience: str | Path | None = None,
         cv: Any = None,
         ensemble_size: int = 40,
         n_jobs: int | None = -1,
@@ -164,6 +168,7 @@ class AutoMeta(BaseEstimator):
         self.metric = metric
         self.strategies = strategies
         self.policy = policy
+        self.experience = experience
         self.cv = cv
         self.ensemble_size = ensemble_size
         self.n_jobs = n_jobs
@@ -290,6 +295,7 @@ class AutoMeta(BaseEstimator):
             progress=self.progress,
             seed=seed,
             policy=checked_policy(self.policy),
+            experience=None if self.experience is None else Path(self.experience),
         )
 
     def _task(self, frame: pd.DataFrame, target: Target, sample_weight: Any, groups: Any) -> Task:
@@ -486,6 +492,7 @@ class _KnownProblem(AutoMeta):
         metric: str | Callable[..., Any] = "auto",
         strategies: Sequence[str | Path | Strategy] | None = None,
         policy: str | Policy = DEFAULT_POLICY,
+        experience: str | Path | None = None,
         cv: Any = None,
         ensemble_size: int = 40,
         n_jobs: int | None = -1,

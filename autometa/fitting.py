@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from autometa._support.imports import is_installed
 from autometa._support.progress import ProgressBar
 from autometa._support.seeds import child_seed
 from autometa.core.budget import Budget, Deadline
+from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
@@ -27,11 +29,12 @@ from autometa.evaluation.isolation import available_bytes
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds
 from autometa.evaluation.workspace import ALL_ROWS, Workspace
-from autometa.exceptions import SearchFailedError
+from autometa.exceptions import MetaDatasetError, SearchFailedError
 from autometa.learners import learner_named
 from autometa.learners.base import Learner
 from autometa.learners.frames import Schema
 from autometa.learners.own import own_learner
+from autometa.metadataset.experience import remember
 from autometa.metadataset.features import describe
 from autometa.policy.choice import DEFAULT_POLICY, PRIOR, make_policy
 from autometa.search.engine import Search, StudyCallback
@@ -75,6 +78,7 @@ class Settings:
     progress: bool | None
     seed: int
     policy: str | Policy = DEFAULT_POLICY
+    experience: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             if alone and strategy.name not in alone:
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
-    policy = make_policy(settings.policy, available)
+    policy = make_policy(settings.policy, available, settings.experience)
     advice = policy.propose(description, (), settings.deadline.remaining_s())
     expected: Mapping[Configuration, Prediction] = {}
     if isinstance(policy, ExplainingPolicy):
@@ -180,6 +184,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         workers.stop()
         workspace.close()
         bar.close()
+    if settings.experience is not None:
+        _remember(settings.experience, task, schema, description, search.history, settings.seed)
     probabilities = policy.propose(description, search.history, math.inf).probabilities
     history = SearchHistory(
         metric=metric.name,
@@ -209,6 +215,23 @@ def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Poli
         loss_unit=unit if unit > 0 else 1.0,
         features={} if policy == PRIOR else describe(task, schema),
     )
+
+
+def _remember(
+    folder: Path,
+    task: Task,
+    schema: Schema,
+    description: TaskDescription,
+    history: Sequence[Evaluation],
+    seed: int,
+) -> None:
+    """Add what was measured to the user's experience; a fit is not lost with it."""
+    if not description.features:
+        description = replace(description, features=describe(task, schema))
+    try:
+        remember(folder, description, history, seed)
+    except (MetaDatasetError, OSError) as error:
+        logger.warning("what this fit has measured was not added to the experience: %s", error)
 
 
 def available_strategies(strategies: Sequence[Strategy], task: Task) -> tuple[list[Strategy], dict[str, str]]:

@@ -107,6 +107,8 @@ def test_every_option_reaches_the_estimator(train: Path, arguments_only: list[di
         "time_budget": 7.5,
         "n_trials": 3,
         "metric": "log_loss",
+        "policy": "portfolio",
+        "experience": Path("mine"),
         "cv": 4,
         "ensemble_size": 5,
         "n_jobs": 2,

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS tasks
     (task TEXT PRIMARY KEY, problem TEXT, family TEXT,
      n_rows INTEGER, n_columns INTEGER, n_classes INTEGER, n_rows_used INTEGER);
+CREATE TABLE IF NOT EXISTS features (task TEXT PRIMARY KEY, features TEXT);
 CREATE TABLE IF NOT EXISTS configurations
     (configuration TEXT PRIMARY KEY, strategy TEXT, position INTEGER, origin TEXT, parameters TEXT);
 CREATE TABLE IF NOT EXISTS evaluations ({_COLUMNS}, PRIMARY KEY ({", ".join(EVALUATION_KEY)})) WITHOUT ROWID;
@@ -112,6 +113,13 @@ class Store:
             self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         return self.descriptions()[row["task"]]
 
+    def add_features(self, task: str, features: Mapping[str, float]) -> None:
+        """Write the meta-features of a task whose table will not be there to be described later."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO features VALUES (?, ?)", (task, json.dumps(dict(features)))
+            )
+
     def descriptions(self) -> dict[str, TaskDescription]:
         """Return the tasks that are known, by name."""
         columns = "task, problem, n_rows_used, n_columns, n_classes"
@@ -158,6 +166,13 @@ def read_collected(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
     # A column without any value would be one of objects.
     numbers = {column: "float64" for column, kind in EVALUATION_COLUMNS.items() if kind.startswith("float")}
     return tasks, configurations, evaluations.astype(numbers), settings
+
+
+def read_features(folder: Path) -> dict[str, dict[str, float]]:
+    """Return the meta-features that were written, by task."""
+    with _reading(folder) as connection:
+        rows = connection.execute("SELECT task, features FROM features").fetchall()
+    return {task: json.loads(text) for task, text in rows}
 
 
 def read_predictions(folder: Path, task: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import difflib
 import functools
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
-from autometa.metadataset.dataset import MetaDataset
-from autometa.policy.gain import GainPolicy, GainSettings
+from autometa.exceptions import PolicyError
+from autometa.metadataset.experience import recall
+from autometa.policy.assessment import GAIN_SETTINGS
+from autometa.policy.fixed_order import FixedOrderPolicy
+from autometa.policy.gain import GainPolicy
+from autometa.policy.mixture import MixturePolicy, Stage
 from autometa.policy.past import PastTasks
 from autometa.policy.prior import PriorPolicy
-
-logger = logging.getLogger(__name__)
+from autometa.policy.recurrent import RecurrentPolicy
+from autometa.policy.similarity import Similarity
+from autometa.policy.weights import PolicyWeights, read_weights
 
 PRIOR = "prior"
-DEFAULT_POLICY = "gaussian"
-POLICIES = ("gaussian", "attention", "portfolio", PRIOR)
+DEFAULT_POLICY = "mixture"
+POLICIES = ("mixture", "gaussian", "attention", "portfolio", "recurrent", PRIOR)
 
 # Of the trials after the first dozen, one in four looks beyond the recorded configurations.
 _EXPLORATION = 0.25
@@ -48,7 +54,7 @@ def checked_policy(policy: Any) -> str | Policy:
     return policy
 
 
-def make_policy(policy: str | Policy, strategies: Sequence[Strategy]) -> Policy:
+def make_policy(policy: str | Policy, strategies: Sequence[Strategy], experience: Path | None = None) -> Policy:
     """Return a policy that chooses among some strategies.
 
     Parameters
@@ -57,24 +63,74 @@ def make_policy(policy: str | Policy, strategies: Sequence[Strategy]) -> Policy:
         One of `POLICIES`, or a policy of the caller's, which is returned as it is.
     strategies : sequence of Strategy
         Those that suit the task and can be fitted here.
+    experience : Path, optional
+        What own fits have measured; learnt from beside the tasks that ship.
+
+    Raises
+    ------
+    PolicyError
+        If the weights that ship are damaged, or hold no such policy.
+    MetaDatasetError
+        If the experience is damaged.
     """
     if not isinstance(policy, str):
         return policy
     if policy == PRIOR:
         return PriorPolicy(strategies)
-    return GainPolicy(shipped_past(), strategies, _SETTINGS[policy])
-
-
-_SETTINGS = {
-    "gaussian": GainSettings(exploration=_EXPLORATION, overhead_s=_OVERHEAD_S),
-    "attention": GainSettings(exploration=_EXPLORATION, overhead_s=_OVERHEAD_S, corrects=False),
-    "portfolio": GainSettings(
-        exploration=_EXPLORATION, overhead_s=_OVERHEAD_S, corrects=False, uses_losses=False, uses_features=False
-    ),
-}
+    maker = _Maker(_shipped_weights(), strategies, experience)
+    return maker.make(policy)
 
 
 @functools.cache
-def shipped_past() -> PastTasks:
-    """Return the past tasks that ship with autometa; read once per process."""
-    return PastTasks.from_metadataset(MetaDataset.load())
+def _shipped_weights() -> PolicyWeights:
+    return read_weights()
+
+
+class _Maker:
+    """Makes policies of trained weights."""
+
+    def __init__(self, weights: PolicyWeights, strategies: Sequence[Strategy], experience: Path | None) -> None:
+        self._weights, self._strategies = weights, strategies
+        self._past = weights.past
+        remembered = None if experience is None else recall(experience)
+        if remembered is not None:
+            self._past = self._past.join(PastTasks.from_metadataset(remembered))
+
+    def make(self, name: str) -> Policy:
+        makers: dict[str, Callable[[], Policy]] = {
+            "gaussian": lambda: self._gain("gaussian"),
+            "attention": lambda: self._gain("attention"),
+            "portfolio": self._portfolio,
+            "recurrent": self._recurrent,
+            "mixture": self._mixture,
+        }
+        return makers[name]()
+
+    def _gain(self, name: str) -> GainPolicy:
+        without, within = self._weights.temperatures.get(
+            name, (GAIN_SETTINGS[name].temperature, GAIN_SETTINGS[name].temperature_in_time)
+        )
+        settings = replace(
+            GAIN_SETTINGS[name],
+            temperature=without,
+            temperature_in_time=within,
+            overhead_s=_OVERHEAD_S,
+            exploration=_EXPLORATION,
+        )
+        similarity = Similarity(self._past.feature_names, self._past.features, self._weights.similarity)
+        return GainPolicy(self._past, self._strategies, settings, similarity)
+
+    def _portfolio(self) -> Policy:
+        return FixedOrderPolicy(self._past, self._weights.portfolios, self._gain("portfolio"), self._strategies)
+
+    def _recurrent(self) -> Policy:
+        if not self._weights.arrays:
+            raise PolicyError(
+                "The weights hold no recurrent policy. Train one (`autometa train`), or choose another policy."
+            )
+        # Its actions are the configurations that it was trained on.
+        return RecurrentPolicy(self._weights.past, self._weights.arrays, self._strategies)
+
+    def _mixture(self) -> Policy:
+        stages = [Stage(**stage) for stage in self._weights.card.get("stages", [])] or [Stage("gaussian")]
+        return MixturePolicy({stage.policy: self.make(stage.policy) for stage in stages}, stages)

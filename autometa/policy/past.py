@@ -148,6 +148,48 @@ class PastTasks:
             failed=self.failed[rows],
         )
 
+    def join(self, other: PastTasks, *, least: int = 2) -> PastTasks:
+        """Return the tasks of both; of the other's configurations, new ones need `least` tasks to be taken in.
+
+        A search tries many configurations once and never again, which says nothing about other tasks.
+        """
+        counts = np.isfinite(other.seconds).sum(axis=0)
+        new = [c for c, n in zip(other.configurations, counts, strict=True) if c not in self.position and n >= least]
+        configurations = (*self.configurations, *new)
+        place = {configuration: j for j, configuration in enumerate(configurations)}
+        taken = [j for j, configuration in enumerate(other.configurations) if configuration in place]
+        columns = [place[other.configurations[j]] for j in taken]
+        n_own, n_other = len(self.tasks), len(other.tasks)
+
+        def joined(own: np.ndarray | None, others: np.ndarray | None, empty: float = np.nan) -> np.ndarray:
+            matrix = np.full((n_own + n_other, len(configurations)), empty)
+            if own is not None:
+                matrix[:n_own, : len(self.configurations)] = own
+            if others is not None:
+                matrix[n_own:, columns] = others[:, taken]
+            return matrix
+
+        features = np.full((n_other, len(self.feature_names)), np.nan)
+        for j, name in enumerate(self.feature_names):
+            if name in other.feature_names:
+                features[:, j] = other.features[:, other.feature_names.index(name)]
+        return PastTasks(
+            tasks=(*self.tasks, *other.tasks),
+            families=(*self.families, *other.families),
+            problems=(*self.problems, *other.problems),
+            configurations=configurations,
+            feature_names=self.feature_names,
+            features=np.vstack([self.features, features]),
+            sizes=np.vstack([self.sizes, other.sizes]),
+            losses={
+                metric: joined(self.losses.get(metric), other.losses.get(metric))
+                for metric in dict.fromkeys([*self.losses, *other.losses])
+            },
+            seconds=joined(self.seconds, other.seconds),
+            memory_mb=joined(self.memory_mb, other.memory_mb),
+            failed=joined(self.failed, other.failed, 0.0).astype(bool),
+        )
+
 
 def _is_point(configuration: Configuration, space: SearchSpace) -> bool:
     """Whether the space, asked for a configuration, gives that one."""

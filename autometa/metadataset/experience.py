@@ -1,0 +1,136 @@
+"""The user's own growing meta-dataset: what fits have measured, never their data."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from autometa.core.evaluation import Evaluation
+from autometa.core.task import TaskDescription
+from autometa.exceptions import MetaDatasetError
+from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.features import META_FEATURES
+from autometa.metadataset.pool import PoolEntry, configuration_id
+from autometa.metadataset.schema import LOSS_COLUMNS
+from autometa.metadataset.store import FILE_NAME, Store, read_collected, read_features
+
+_SETTINGS = {"kind": "experience"}
+# Another fit that ends at the same moment writes for milliseconds.
+_PATIENCE_S = 5.0
+
+
+def remember(folder: Path, description: TaskDescription, evaluations: Iterable[Evaluation], seed: int) -> None:
+    """Add what a fit has measured.
+
+    Kept are sizes, meta-features, configurations, losses and seconds. The task is named by a
+    digest of its meta-features, so that fits of the same table count as one task.
+
+    Parameters
+    ----------
+    folder : Path
+        The experience; made if needed.
+    description : TaskDescription
+        The task, with meta-features.
+    evaluations : iterable of Evaluation
+        What was measured, on any anchor and fold.
+    seed : int
+        Seed of the fit: a fit again with the same seed is not counted twice.
+
+    Raises
+    ------
+    MetaDatasetError
+        If the folder cannot be written, or holds something else.
+    """
+    task = _name(description)
+    row = {
+        "task": task,
+        "problem": description.problem,
+        "family": task,
+        "n_rows": description.n_rows,
+        "n_columns": description.n_columns,
+        "n_classes": description.n_classes,
+        "n_rows_used": description.n_rows,
+    }
+    with _opened(folder) as store:
+        store.add_task(row)
+        store.add_features(task, description.features)
+        by_configuration: dict[str, list[dict[str, Any]]] = {}
+        for evaluation in evaluations:
+            name = configuration_id(evaluation.configuration)
+            if name not in by_configuration:
+                store.add_configurations([PoolEntry(evaluation.configuration, 0, "sample")])
+            by_configuration.setdefault(name, []).append(_row(task, name, description, evaluation, seed))
+        for rows in by_configuration.values():
+            store.add(rows, None)
+
+
+def recall(folder: Path) -> MetaDataset | None:
+    """Return all that was remembered; None before the first fit.
+
+    Raises
+    ------
+    MetaDatasetError
+        If the file is damaged or something else.
+    """
+    if not (folder / FILE_NAME).is_file():
+        return None
+    tasks, configurations, evaluations, settings = read_collected(folder)
+    if settings.get("kind") != _SETTINGS["kind"]:
+        raise MetaDatasetError(f"{folder} holds a collection and no experience of fits. Choose another folder.")
+    if evaluations.empty:
+        return None
+    features = read_features(folder)
+    described = pd.DataFrame([features.get(task, {}) for task in tasks["task"]], columns=list(META_FEATURES))
+    return MetaDataset(pd.concat([tasks, described.astype("float64")], axis=1), configurations, evaluations)
+
+
+def _name(description: TaskDescription) -> str:
+    sizes = [description.problem, description.n_rows, description.n_columns, description.n_classes]
+    text = json.dumps([sizes, sorted(description.features.items())])
+    return f"fit-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+
+def _row(task: str, name: str, description: TaskDescription, evaluation: Evaluation, seed: int) -> dict[str, Any]:
+    losses: dict[str, float | None] = dict.fromkeys(LOSS_COLUMNS)
+    # A metric that is not recorded leaves no loss, but seconds and failures.
+    if f"loss_{description.metric}" in losses and evaluation.status == "ok":
+        losses[f"loss_{description.metric}"] = evaluation.loss / description.loss_unit
+    return {
+        "task": task,
+        "configuration": name,
+        "anchor": evaluation.anchor,
+        "n_iterations": 0,
+        "fold": evaluation.fold,
+        "seed": seed,
+        **losses,
+        "fit_s": evaluation.fit_s,
+        "predict_s": evaluation.predict_s,
+        "fit_cpu_s": evaluation.fit_cpu_s,
+        "predict_cpu_s": evaluation.predict_cpu_s,
+        "memory_mb": evaluation.memory_mb,
+        "status": evaluation.status,
+        "error": evaluation.error,
+    }
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[Store]:
+    """Open the store, waiting for a fit that is writing at this moment."""
+    waits_until_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            store = Store(folder, _SETTINGS)
+            break
+        except MetaDatasetError:
+            if time.monotonic() > waits_until_s:
+                raise
+            time.sleep(0.1)
+    with contextlib.closing(store):
+        yield store

@@ -1,0 +1,55 @@
+"""The policy that tries a portfolio in the order that was trained for a kind of problem and a budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from autometa.core.evaluation import Evaluation
+from autometa.core.proposal import Policy, Proposal
+from autometa.core.strategy import Strategy
+from autometa.core.task import TaskDescription
+from autometa.policy.past import PastTasks
+
+
+class FixedOrderPolicy:
+    """Tries a trained portfolio, and leaves the rest to another policy.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Past tasks, which hold the configurations.
+    orders : mapping of str to mapping of float to sequence of int
+        By problem and by the seconds that an order is made for: places of configurations. The
+        one nearest to the seconds left is taken, the longest without a limit.
+    afterwards : Policy
+        Says what comes after the portfolio, and the strategies' probabilities.
+    strategies : sequence of Strategy, optional
+        What may be tried; all by default.
+    """
+
+    def __init__(
+        self,
+        past: PastTasks,
+        orders: Mapping[str, Mapping[float, Sequence[int]]],
+        afterwards: Policy,
+        strategies: Sequence[Strategy] | None = None,
+    ) -> None:
+        self._past, self._orders, self._afterwards = past, orders, afterwards
+        names = set(past.strategies) if strategies is None else {strategy.name for strategy in strategies}
+        self._may = {c for c in past.configurations if c.strategy in names}
+
+    def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
+        """Return what is left of the order for the seconds left."""
+        proposal = self._afterwards.propose(description, history, remaining_s)
+        orders = self._orders.get(description.problem, {})
+        if not orders:
+            return proposal
+        budget_s = min(orders, key=lambda seconds: abs(math.log(seconds) - math.log(max(remaining_s, 1e-3))))
+        if math.isinf(remaining_s):
+            budget_s = max(orders)
+        tried = {evaluation.configuration for evaluation in history}
+        order = [self._past.configurations[place] for place in orders[budget_s]]
+        left = tuple(c for c in order if c in self._may and c not in tried)
+        rest = tuple(c for c in proposal.configurations if c not in left)
+        return Proposal(proposal.probabilities, (*left, *rest), proposal.evidence)
