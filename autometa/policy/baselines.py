@@ -20,6 +20,8 @@ from autometa.policy.replay import metric_of
 Order = Callable[[PastTasks], Sequence[int]]
 """Places of configurations in the order in which past tasks say that they should be tried."""
 
+_SHARES_OF_TRY = (0.2, 0.4)
+
 
 @dataclass
 class StaticPolicy:
@@ -92,7 +94,10 @@ class RandomPolicy:
 
 @dataclass
 class Oracle:
-    """Knows the losses and seconds on the task itself: tries the best that ends in the time left.
+    """Knows the losses and seconds on the task itself.
+
+    It tries the best of those that take at most a fifth of the seconds left, then two fifths, then
+    all: these are the limits of a search for the first evaluation and for the others.
 
     Parameters
     ----------
@@ -107,11 +112,16 @@ class Oracle:
         self._regrets = regrets(self.past)
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return configurations that end in time, the best first."""
+        """Return configurations that are better than what was found and end in time, the best first."""
         same = self._recognised(description)
+        regret = self._regrets[same].mean(axis=0)
         seconds = np.nan_to_num(np.median(self.past.seconds[same], axis=0), nan=0.0)
-        order = np.argsort(self._regrets[same].mean(axis=0), kind="stable")
-        fitting = (self.past.configurations[place] for place in order if seconds[place] <= remaining_s)
+        found = [self.past.position[e.configuration] for e in history if e.status == "ok"]
+        better = regret < regret[found].min() if found else np.ones(len(regret), dtype=bool)
+        late = sum((seconds > share * remaining_s).astype(int) for share in _SHARES_OF_TRY)
+        order = np.lexsort((regret, late))
+        possible = better & (seconds <= remaining_s)
+        fitting = (self.past.configurations[place] for place in order if possible[place])
         return _proposal(_untried(fitting, history))
 
     def _recognised(self, description: TaskDescription) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from autometa.policy.kept import read_kept
 from autometa.policy.metric_learning import learn_similarity, similarity_weights
 from autometa.policy.past import PastTasks
 from autometa.policy.portfolio import EnsembleGains, Gains, IncumbentGains, greedy_order, regrets
+from autometa.policy.regret import paired_bootstrap
 from autometa.policy.weights import PolicyWeights, space_hash, write_weights
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _N_PORTFOLIO = 32
 _TUNED = ("gaussian", "attention")
 # Where temperatures are compared: mean regret after these many results, and at these many seconds.
 _COUNTS = (1, 3, 5, 10, 16)
-_BUDGETS_S = (3.0, 10.0, 60.0)
+_BUDGETS_S = (3.0, 10.0, 30.0)
 _N_FOLDS = 5
 
 
@@ -59,7 +60,8 @@ def train(
         Folder of the collection, which kept predictions: portfolios are then chosen by the
         loss of their ensembles, on the tasks that have them.
     n_replayed : int
-        Most tasks on which temperatures are compared; 0 keeps those of `GainSettings`.
+        Most tasks on which temperatures are compared; 0 keeps those of `GainSettings`, and so
+        does a comparison in which no other is better beyond chance.
 
     Raises
     ------
@@ -122,21 +124,39 @@ def _temperatures(
     weights_of = _SimilarityOfParts(similarity)
     policies = {}
     for name in _TUNED:
-        for temperature in TEMPERATURES:
+        for temperature in {*TEMPERATURES, *usual[name]}:
             settings = replace(GAIN_SETTINGS[name], temperature=temperature, temperature_in_time=temperature)
             policies[f"{name} {temperature}"] = partial(_tempered, settings, weights_of)
     table = assess(past, policies, budgets_s=_BUDGETS_S, counts=_COUNTS, n_folds=_N_FOLDS, seed=seed, tasks=tasks)
-    means = table.groupby(["policy", "limit"])["regret"].mean()
-    chosen, regret = {}, {}
-    for name in _TUNED:
-        by_limit = {
-            limit: {temperature: float(means[f"{name} {temperature}", limit]) for temperature in TEMPERATURES}
-            for limit in ("trials", "seconds")[: 1 + has_seconds]
+    by_task = table.pivot_table(index="task", columns=["limit", "policy"], values="regret", sort=False)
+    families = [past.families[past.tasks.index(task)] for task in by_task.index]
+    limits = ("trials", "seconds")
+    chosen = {
+        name: (
+            _surely_better(by_task[limits[0]], name, usual[name][0], families),
+            _surely_better(by_task[limits[1]], name, usual[name][1], families) if has_seconds else usual[name][1],
+        )
+        for name in _TUNED
+    }
+    regret = {
+        name: {
+            limit: float(by_task[limit, f"{name} {temperature}"].mean())
+            for limit, temperature in zip(limits[: 1 + has_seconds], chosen[name], strict=False)
         }
-        best = {limit: min(errors, key=errors.__getitem__) for limit, errors in by_limit.items()}
-        chosen[name] = (best["trials"], best.get("seconds", usual[name][1]))
-        regret[name] = {limit: by_limit[limit][best[limit]] for limit in best}
+        for name in _TUNED
+    }
     return chosen, {"n_tasks": len(tasks), **regret}
+
+
+def _surely_better(regrets_of: pd.DataFrame, name: str, usual: float, families: Sequence[str]) -> float:
+    """Return the best temperature of those whose 95% interval of the gain over the usual one excludes 0, or that."""
+    best, lowest = usual, 0.0
+    for column in regrets_of.columns:
+        if column.startswith(f"{name} "):
+            difference, _, high = paired_bootstrap(regrets_of[column] - regrets_of[f"{name} {usual}"], families)
+            if high < 0 and difference < lowest:
+                best, lowest = float(column.split()[-1]), difference
+    return best
 
 
 class _SimilarityOfParts:
