@@ -61,10 +61,9 @@ class Bandits:
         done = np.full(len(action), self.n_pulled >= self.n_pulls)
         return self._observe(action, reward), reward.astype(np.float64), done
 
-    def target(self) -> np.ndarray:
+    def worth(self) -> np.ndarray:
         scores = self.indices()
-        best = scores == scores.max(axis=1, keepdims=True)
-        return best / best.sum(axis=1, keepdims=True)
+        return (scores == scores.max(axis=1, keepdims=True)).astype(np.float64)
 
     def indices(self) -> np.ndarray:
         """Return the Gittins index of every arm for the pulls that are left."""

@@ -46,8 +46,8 @@ class Episodes(Protocol):
         """Act; return what is seen, the rewards, and which episodes are done."""
         ...
 
-    def target(self) -> np.ndarray:
-        """Return the oracle's probabilities of the next actions, of shape (n, n_actions).
+    def worth(self) -> np.ndarray:
+        """Return what each action is worth to the oracle now, of shape (n, n_actions): 1 the best, 0 nothing.
 
         The oracle may know what no policy can. A row of zeros has nothing to teach.
         """

@@ -1,10 +1,14 @@
 r"""Training of a recurrent network: first it imitates an oracle, then it follows the gradient of its rewards.
 
-Imitation is online and its episodes are more and more the network's own, so that it learns what to do where
-it gets to itself (DAgger; Ross, Gordon and Bagnell 2011). What follows is proximal policy optimisation (PPO;
-Schulman et al. 2017) over whole episodes with generalised advantage estimation (Schulman et al. 2016).
+Imitation is online: the episodes are the network's own, and the oracle says at each step what every action would
+have been worth, so that the network learns what to do where it gets to itself (DAgger; Ross, Gordon and Bagnell
+2011). As the worth is averaged over episodes that look alike to the network, it learns what is good in most of
+them, although its oracle knows each. What follows is proximal policy optimisation (PPO; Schulman et al. 2017) over
+whole episodes with generalised advantage estimation (Schulman et al. 2016).
 
 =========== ==========================================================================
+worth       :math:`w_j \in [0, 1]` of each action to the oracle; imitation raises
+            :math:`\log \sum_j p_j w_j` of the network's probabilities
 update      one batch of new episodes and the steps of the optimiser on it
 return      :math:`\sum_t \gamma^t r_t` from a moment on
 advantage   by how much an action did better than the network's value of the state
@@ -183,26 +187,22 @@ def train(
 
 
 def _imitate(episodes: Episodes, learner: _Learner, update: int, rng: np.random.Generator) -> float:
-    """Make one step towards the oracle's choices; return the mean total reward of the episodes."""
+    """Make one step towards what is worth most to the oracle; return the mean total reward of the episodes."""
     settings, weights = learner.settings, learner.weights
     n = settings.n_episodes
-    # The first update follows the oracle, from the middle on the network leads.
-    share = max(0.0, 1 - 2 * update / settings.n_imitation)
     known, seen = episodes.reset(n, rng)
     hidden, done = start(torch, weights, torch.from_numpy(known)), np.zeros(n, dtype=bool)
     losses, values, rewards, active = [], [], [], []
     while not done.all():
         hidden, logits, value = _look(weights, hidden, seen)
-        target = episodes.target()
-        own = logits.detach().numpy()
-        with np.errstate(divide="ignore"):
-            oracle = np.log(target)
-        follows = (rng.uniform(size=n) < share) & (target.sum(axis=1) > 0)
-        action = np.where(follows, draw(oracle, rng), draw(own, rng))
-        losses.append(-(torch.from_numpy(target.astype(np.float32)) * torch.log_softmax(logits, 1)).sum(1))
+        worth = torch.from_numpy(episodes.worth().astype(np.float32))
+        has_best = worth.amax(1) > 0
+        # Where the oracle has nothing to say, all is worth the same.
+        expected = torch.log_softmax(logits, 1) + torch.log(torch.where(has_best[:, None], worth, 1.0))
+        losses.append(-torch.logsumexp(expected, 1))
         values.append(value)
         active.append(~done)
-        seen, reward, done = episodes.step(action)
+        seen, reward, done = episodes.step(draw(logits.detach().numpy(), rng))
         rewards.append(np.where(active[-1], reward, 0.0))
     is_active = torch.from_numpy(np.array(active, dtype=np.float32))
     returns = torch.from_numpy(_returns(np.array(rewards), settings.discount))

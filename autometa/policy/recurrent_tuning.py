@@ -7,7 +7,7 @@ may be on a mixture of two tasks of a problem, on a machine of any speed, with s
 ============ ======================================================================
 fall         by how much a trial lowers the normalised regret, which starts at 1
 reward       the fall, weighted from 1 at the start of a search to 1/2 at its end
-oracle       knows all losses and seconds, and takes the largest falls per second
+oracle       knows all losses and seconds; the largest fall per second is worth most
 ============ ======================================================================
 """
 
@@ -40,7 +40,7 @@ from autometa.policy.replay import metric_of
 if TYPE_CHECKING:
     from autometa.policy.recurrent_training import Trained, TrainingSettings
 
-# The oracle prefers what falls twice as fast 16 times.
+# To the oracle, what falls half as fast is worth a sixteenth.
 _SHARPNESS = 4
 # What the search allows one evaluation, before and after there is a result, but never less than a second.
 _SHARE_OF_FIRST_TRIAL, _SHARE_OF_ONE_TRIAL = 0.2, 0.4
@@ -89,6 +89,13 @@ class TuningEpisodes:
     settings : EpisodeSettings, optional
         What the searches are like.
 
+    Attributes
+    ----------
+    tasks : ndarray of shape (n,)
+        Number of the task of each search, among those with a loss.
+    budget_s, counts : ndarray of shape (n,)
+        Its limits: seconds, inf without, and trials.
+
     Raises
     ------
     ValueError
@@ -100,13 +107,14 @@ class TuningEpisodes:
         self.shape = shape_for(past)
         self._records = _Records.of(past)
         _, self._strategy = np.unique(past.strategies, return_inverse=True)
+        self.tasks = self.budget_s = self.counts = np.empty(0)
 
     # ------------------------------------------------------------------------------------- the protocol
 
     def reset(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, Observation]:
         """Start searches on tasks drawn at random, with budgets drawn at random."""
         settings, records = self.settings, self._records
-        task = rng.integers(len(records.values), size=n)
+        self.tasks = task = rng.integers(len(records.values), size=n)
         other, share = records.partners(task, rng), rng.uniform(0.5, 1.0, size=n)
         share = np.where(rng.uniform(size=n) < settings.share_mixed, share, 1.0)[:, None]
         self._values = share * records.values[task] + (1 - share) * records.values[other]
@@ -119,10 +127,10 @@ class TuningEpisodes:
         self._log_s = records.log_s[task] + settings.speed * rng.standard_normal((n, 1))
         self._expected_log_s, self._deviation = records.expected_log_s[task], records.deviation[task]
         is_limited = (rng.uniform(size=n) < settings.share_limited) & records.is_timed[task]
-        self._budget_s = np.where(is_limited, _log_uniform(*settings.budgets_s, n, rng), math.inf)
-        self._counts = np.round(_log_uniform(*settings.counts, n, rng))
+        self.budget_s = np.where(is_limited, _log_uniform(*settings.budgets_s, n, rng), math.inf)
+        self.counts = np.round(_log_uniform(*settings.counts, n, rng))
 
-        self._left_s, self._n_tried = self._budget_s.copy(), np.zeros(n)
+        self._left_s, self._n_tried = self.budget_s.copy(), np.zeros(n)
         self._first, self._best = np.full(n, np.nan), np.full(n, np.nan)
         self._current, self._done = np.ones(n), np.zeros(n, dtype=bool)
         self._gaps = np.zeros(n)
@@ -144,7 +152,7 @@ class TuningEpisodes:
         self._n_tried += active
         self._gaps += np.where(active, np.log(took_s) - self._expected_log_s[rows, action], 0.0)
         current = np.where(active, np.minimum(self._current, regret), self._current)
-        share_left = np.clip(np.minimum(self._share_left(), 1 - self._n_tried / self._counts), 0.0, 1.0)
+        share_left = np.clip(np.minimum(self._share_left(), 1 - self._n_tried / self.counts), 0.0, 1.0)
         reward = (self._current - current) * (1 + share_left) / 2
         self._current = current
         self._first = np.where(active & np.isnan(first), value, first)
@@ -152,19 +160,18 @@ class TuningEpisodes:
         self._mask = self._mask.copy()
         self._mask[rows[active], action[active]] = False
         self._done = (
-            (self._n_tried >= self._counts) | (self._left_s <= 0) | (current <= 0) | ~self._mask.any(axis=1) | ~active
+            (self._n_tried >= self.counts) | (self._left_s <= 0) | (current <= 0) | ~self._mask.any(axis=1) | ~active
         )
         return self._observe(action, value, first, best, took_s), reward, self._done
 
-    def target(self) -> np.ndarray:
-        """Return the oracle's probabilities: powers of the falls, per second where time is limited."""
+    def worth(self) -> np.ndarray:
+        """Return powers of the falls that configurations would bring, per second where time is limited."""
         fall = np.where(self._mask, np.maximum(self._current[:, None] - self._regrets, 0.0), 0.0)
-        is_limited = np.isfinite(self._budget_s)[:, None]
+        is_limited = np.isfinite(self.budget_s)[:, None]
         seconds = np.exp(self._log_s)
         fall = np.where(is_limited, np.where(seconds < self._limit_s()[:, None], fall / seconds, 0.0), fall)
         largest = fall.max(axis=1, keepdims=True)
-        powers = (fall / np.where(largest > 0, largest, 1.0)) ** _SHARPNESS
-        return powers / np.maximum(powers.sum(axis=1, keepdims=True), 1e-12)
+        return (fall / np.where(largest > 0, largest, 1.0)) ** _SHARPNESS
 
     # ------------------------------------------------------------------------------------- parts
 
@@ -189,13 +196,13 @@ class TuningEpisodes:
 
     def _share_left(self) -> np.ndarray:
         """Return the share of the time that is left; 1 without a limit."""
-        is_limited = np.isfinite(self._budget_s)
-        return np.where(is_limited, np.maximum(self._left_s, 0.0), 1.0) / np.where(is_limited, self._budget_s, 1.0)
+        is_limited = np.isfinite(self.budget_s)
+        return np.where(is_limited, np.maximum(self._left_s, 0.0), 1.0) / np.where(is_limited, self.budget_s, 1.0)
 
     def _limit_s(self) -> np.ndarray:
         """Return the seconds that an evaluation may take now."""
         share = np.where(np.isnan(self._best), _SHARE_OF_FIRST_TRIAL, _SHARE_OF_ONE_TRIAL)
-        return np.minimum(self._left_s, np.maximum(share * self._budget_s, 1.0))
+        return np.minimum(self._left_s, np.maximum(share * self.budget_s, 1.0))
 
     def _allowed(self, is_recorded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return what can be tried: what was recorded, in some searches of some strategies only."""
