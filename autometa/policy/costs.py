@@ -46,7 +46,7 @@ class CostModel:
     ) -> None:
         logs = np.log(np.maximum(costs, least))
         self._least = least
-        self._centre = sizes.mean(axis=0)
+        self._centre = sizes.mean(axis=0) if len(sizes) else np.zeros(sizes.shape[1])
         sizes = sizes - self._centre
         n_values = np.isfinite(logs).sum(axis=0)
         common = _exponents(logs, sizes, np.zeros(sizes.shape[1]), 1.0)
