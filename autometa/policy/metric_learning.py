@@ -101,10 +101,7 @@ def _learnt(past: PastTasks, regret: np.ndarray) -> np.ndarray:
     if len(set(past.families)) < 2:
         return similarity.weights
     distances = np.array([similarity.squared_differences(row) for row in past.features])
-    places = np.arange(len(past.tasks))
-    families = np.array(past.families)
-    penalties = _OTHER_PROBLEM * _differs(past, places, places)
-    penalties = np.where(families[:, None] == families, np.inf, penalties)
+    penalties = _penalties(past)
     start = np.log(similarity.weights)
     # Errors of regrets are small numbers, at which the search would stop at once.
     unit = max(_error_and_slope(similarity.weights, distances, penalties, regret)[0], 1e-12)
@@ -120,6 +117,12 @@ def _learnt(past: PastTasks, regret: np.ndarray) -> np.ndarray:
     bounds = [(log - _MOST_LOG, log + _MOST_LOG) for log in start]
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
     return np.exp(found.x)
+
+
+def _penalties(past: PastTasks) -> np.ndarray:
+    """Return what is taken off the logits of past tasks for each of them; its own family is left out."""
+    places, families = np.arange(len(past.tasks)), np.array(past.families)
+    return np.where(families[:, None] == families, np.inf, _OTHER_PROBLEM * _differs(past, places, places))
 
 
 def _error_and_slope(

@@ -53,8 +53,8 @@ def prediction_errors(past: MetaDataset | PastTasks, *, n_folds: int = 10, seed:
         for task in test:
             for target, errors in _errors(train, past, int(task)):
                 found[target].append(errors)
-    tables = {target: np.hstack(errors) for target, errors in found.items()}
-    rows = {target: [*table.mean(axis=1), table.shape[1]] for target, table in tables.items() if table.shape[1]}
+    tables = {target: np.hstack(errors) for target, errors in found.items() if errors}
+    rows = {target: [*table.mean(axis=1), table.shape[1]] for target, table in tables.items() if table.size}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["model", "constant", "nearest", "n"])
 
 

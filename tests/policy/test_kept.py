@@ -1,0 +1,86 @@
+"""Predictions that a collection kept, and what is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autometa.evaluation.metrics import resolve_metric
+from autometa.exceptions import MetaDatasetError
+from autometa.metadataset.export import export
+from autometa.policy.assessment import assess
+from autometa.policy.baselines import RandomPolicy
+from autometa.policy.kept import KeptPredictions, read_kept
+from autometa.policy.past import PastTasks
+from autometa.policy.training import train
+from tests.metadataset.conftest import Collection, collected  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def past(collected: Collection) -> PastTasks:  # noqa: F811
+    return PastTasks.from_metadataset(export(collected.tasks, collected.out))
+
+
+def test_kept_predictions_have_about_the_losses_that_were_recorded(collected: Collection, past: PastTasks) -> None:  # noqa: F811
+    for task in range(len(past.tasks)):
+        kept = read_kept(collected.out, past, task)
+        assert kept is not None
+        recorded = past.losses[kept.metric.name][task]
+        assert {place for place in kept.predictions} == set(np.flatnonzero(np.isfinite(recorded)))
+        # All rows of these small tables are kept; folds are judged together instead of one by one.
+        found = [kept.losses[place] for place in sorted(kept.losses)]
+        np.testing.assert_allclose(found, recorded[np.isfinite(recorded)], rtol=0.35, atol=0.03)
+
+
+def test_without_a_collection_or_predictions_there_is_nothing(tmp_path: Path, past: PastTasks) -> None:
+    with pytest.raises(MetaDatasetError, match="holds no collection"):
+        read_kept(tmp_path, past, 0)
+
+
+def test_an_unknown_task_has_no_predictions(collected: Collection, past: PastTasks) -> None:  # noqa: F811
+    renamed = replace(past, tasks=tuple(f"other {name}" for name in past.tasks))
+    assert read_kept(collected.out, renamed, 0) is None
+
+
+def test_portfolios_are_chosen_by_ensembles_where_predictions_are_kept(collected: Collection) -> None:  # noqa: F811
+    weights = train(export(collected.tasks, collected.out), predictions=collected.out, n_replayed=0)
+    assert weights.card["portfolios"]["judged_by"] == "ensembles"
+    assert all(orders[600.0] for orders in weights.portfolios.values())
+
+
+def test_ensembles_are_assessed_where_predictions_are_kept(collected: Collection, past: PastTasks) -> None:  # noqa: F811
+    limits = {"budgets_s": (), "counts": (1, 4), "n_folds": 2}
+    table = assess(past, {"random": RandomPolicy}, predictions=collected.out, **limits)
+    assert table["ensemble_regret"].notna().all()
+    plain = assess(past, {"random": RandomPolicy}, **limits)
+    pd.testing.assert_series_equal(table["regret"], plain["regret"])
+    assert plain["ensemble_regret"].isna().all()
+
+
+def three_models(seed: int) -> KeptPredictions:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, 60)
+    right = np.clip(0.5 + 0.3 * (2 * y - 1)[None] + 0.4 * rng.normal(size=(3, 60)), 0.01, 0.99)
+    return KeptPredictions(
+        resolve_metric("log_loss", "binary"), y, {place: np.column_stack([1 - p, p]) for place, p in enumerate(right)}
+    )
+
+
+def test_an_ensemble_is_not_worse_than_its_best_member(seed: int) -> None:
+    kept = three_models(seed)
+    weights = kept.weights([0, 1, 2])
+    assert sum(weights.values()) == pytest.approx(1)
+    assert kept.metric.loss(kept.y, kept.mix(weights)) <= min(kept.losses.values())
+    assert kept.regret(kept.ensemble([0, 1, 2])) <= 0
+
+
+def test_halves_have_every_row_once(seed: int) -> None:
+    kept = three_models(seed)
+    first, second = kept.halves()
+    assert len(first.y) + len(second.y) == len(kept.y)
+    np.testing.assert_array_equal(kept.predictions[1][1::2], second.predictions[1])
+    assert first.losses != second.losses
