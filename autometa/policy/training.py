@@ -69,11 +69,12 @@ def train(
         If no task has a loss.
     """
     past = _with_results(PastTasks.from_metadataset(metadataset))
+    # First, as a folder without predictions is then found out at once.
+    portfolios, judged_by = _portfolios(past, None if predictions is None else Path(predictions))
     choice = learn_similarity(past, seed=seed)
     logger.info("similarity of tasks: %s; errors on families left out: %s", choice.name, choice.errors)
     temperatures, regret = _temperatures(past, choice.name, seed, n_replayed)
     logger.info("temperatures without and with a limit of time: %s", temperatures)
-    portfolios, judged_by = _portfolios(past, None if predictions is None else Path(predictions))
     card: dict[str, Any] = {
         "autometa_version": version("autometa"),
         "metadataset_sha256": fingerprint(metadataset),
