@@ -107,7 +107,9 @@ class TuningEpisodes:
         self.shape = shape_for(past)
         self._records = _Records.of(past)
         _, self._strategy = np.unique(past.strategies, return_inverse=True)
-        self.tasks = self.budget_s = self.counts = np.empty(0)
+        self.tasks: np.ndarray = np.empty(0, dtype=np.int64)
+        self.budget_s: np.ndarray = np.empty(0)
+        self.counts: np.ndarray = np.empty(0)
 
     # ------------------------------------------------------------------------------------- the protocol
 
