@@ -54,12 +54,17 @@ class GaussianModel:
         mean = np.where(n_values > 0, mean, 0.0)
         filled = np.where(gaps, mean + (level - usual)[:, None], rows)
         covariance = _covariance(filled - mean)
-        for _ in range(_N_ROUNDS if gaps.any() else 0):
-            for pattern in np.unique(gaps, axis=0):
-                if not pattern.any():
-                    continue
-                of = (gaps == pattern).all(axis=1)
-                weights = _weights(covariance, np.flatnonzero(~pattern), np.flatnonzero(pattern))
+        patterns = [(pattern, (gaps == pattern).all(axis=1)) for pattern in np.unique(gaps, axis=0) if pattern.any()]
+        for _ in range(_N_ROUNDS if patterns else 0):
+            precision = np.linalg.inv(_noisy(covariance, np.arange(len(mean))))
+            for pattern, of in patterns:
+                hidden, seen = np.flatnonzero(pattern), np.flatnonzero(~pattern)
+                if len(hidden) < len(seen):
+                    # The same weights by blocks of the inverse, which is one for all rows.
+                    blocks = precision[np.ix_(hidden, hidden)], precision[np.ix_(hidden, seen)]
+                    weights = -np.linalg.solve(*blocks).T
+                else:
+                    weights = _weights(covariance, seen, hidden)
                 filled[np.ix_(of, pattern)] = mean[pattern] + (filled[np.ix_(of, ~pattern)] - mean[~pattern]) @ weights
             mean = np.where(n_values > 0, filled.mean(axis=0), 0.0)
             covariance = _covariance(filled - mean)
