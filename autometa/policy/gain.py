@@ -58,8 +58,8 @@ class GainSettings:
         Whether gains are taken per second when time is limited.
     temperature, temperature_in_time : float
         Of the weights by losses, without and with a limit of time: small ones trust the most
-        likely scenarios alone. Under a limit the first tries are the cheap ones, which tell
-        less about the task.
+        likely scenarios alone. Without a limit 0.1 is better than 0.3; with one they do not
+        differ beyond chance (`benchmarks/results/oboe.csv`), and training decides.
     overhead_s : float
         Seconds that a trial takes besides its fits, counted in its price.
     exploration : float

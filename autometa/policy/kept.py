@@ -65,10 +65,6 @@ class KeptPredictions:
         """Return the predictions of an ensemble."""
         return np.sum([weight * self.predictions[place] for place, weight in weights.items() if weight > 0], axis=0)
 
-    def ensemble(self, places: Sequence[int]) -> np.ndarray:
-        """Return the predictions of the ensemble that is selected from some configurations."""
-        return self.mix(self.weights(places))
-
     def halves(self) -> tuple[KeptPredictions, KeptPredictions]:
         """Return every other row, and the rest: to choose on the one and judge on the other."""
         first, second = (

@@ -72,7 +72,7 @@ class EnsembleGains:
 
     def __init__(self, tasks: Sequence[KeptPredictions]) -> None:
         self._tasks = tasks
-        self._chosen: list[int] = []
+        self._members: list[list[int]] = [[] for _ in tasks]
         self._ensembles: list[np.ndarray | None] = [None] * len(tasks)
         self._values = np.ones(len(tasks))
 
@@ -88,12 +88,13 @@ class EnsembleGains:
 
     def add(self, place: int) -> None:
         """Choose a configuration."""
-        self._chosen.append(place)
         for number, task in enumerate(self._tasks):
             if place in task.predictions:
-                members = [chosen for chosen in self._chosen if chosen in task.predictions]
-                ensemble = task.ensemble(members)
-                self._ensembles[number], self._values[number] = ensemble, task.regret(ensemble)
+                weights = task.weights([*self._members[number], place])
+                # What has no weight now is not considered again, or the selection would take ever longer.
+                self._members[number] = [member for member, weight in weights.items() if weight > 0]
+                self._ensembles[number] = ensemble = task.mix(weights)
+                self._values[number] = task.regret(ensemble)
 
 
 def greedy_order(

@@ -77,12 +77,19 @@ def test_the_regret_is_that_of_the_replayed_search() -> None:
             assert rows["seconds", 2.0] == replay(policy, past, task, budget=Budget(time_s=2.0)).regret_at(2.0)
 
 
-def test_the_result_does_not_depend_on_the_number_of_processes_or_on_other_policies() -> None:
+def test_the_result_does_not_depend_on_other_policies() -> None:
     past = made_up_past()
     policies = named_policies(past)
     alone = assess(past, {"random": policies["random"]}, **FEW)
     beside = assess(past, {"gaussian": policies["gaussian"], "random": policies["random"]}, **FEW)
     pd.testing.assert_frame_equal(alone, beside[beside["policy"] == "random"].reset_index(drop=True))
+
+
+@pytest.mark.slow
+def test_the_result_does_not_depend_on_the_number_of_processes() -> None:
+    past = made_up_past()
+    policies = {name: named_policies(past)[name] for name in ("random", "oracle")}
+    pd.testing.assert_frame_equal(assess(past, policies, **FEW), assess(past, policies, n_jobs=2, **FEW))
 
 
 class Remaining:

@@ -76,7 +76,7 @@ def test_ensembles_prefer_what_complements_over_what_is_next_best() -> None:
     task = two_that_complement_each_other()
     found = greedy_order(EnsembleGains([task]), np.ones((1, 4)), per_second=False, n=2)
     assert found == [1, 2]
-    assert task.regret(task.ensemble([1, 2])) < 0
+    assert task.regret(task.mix(task.weights([1, 2]))) < 0
 
 
 def test_a_configuration_without_predictions_gains_nothing() -> None:
