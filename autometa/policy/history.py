@@ -17,7 +17,9 @@ class Seen:
     Parameters
     ----------
     losses : dict of int to float
-        Mean loss over the folds at anchor 1, of configurations that the policy knows.
+        Mean loss over the folds at anchor 1, of configurations that the policy knows. Where
+        only some folds were measured, as of pruned trials, what others lost there tells how
+        hard these folds are.
     seconds : dict of int to float
         Mean seconds of fit and prediction at anchor 1: of CPU where they were measured.
     running : set of int
@@ -42,7 +44,7 @@ class Seen:
 
 def read_history(history: Sequence[Evaluation], position: Mapping[Configuration, int], loss_unit: float) -> Seen:
     """Return a history by configuration; losses are divided by `loss_unit`."""
-    losses: dict[Configuration, list[float]] = {}
+    losses: dict[Configuration, dict[int, list[float]]] = {}
     seconds: dict[Configuration, list[float]] = {}
     running, tried = set(), set()
     for evaluation in history:
@@ -53,17 +55,41 @@ def read_history(history: Sequence[Evaluation], position: Mapping[Configuration,
             if evaluation.status == "failed" and evaluation.error == "running":
                 running.add(place)
         if evaluation.status == "ok" and evaluation.anchor == 1 and math.isfinite(evaluation.loss):
-            losses.setdefault(configuration, []).append(evaluation.loss / loss_unit)
+            of_fold = losses.setdefault(configuration, {}).setdefault(evaluation.fold, [])
+            of_fold.append(evaluation.loss / loss_unit)
             cpu_s = evaluation.fit_cpu_s + evaluation.predict_cpu_s
             taken_s = cpu_s if math.isfinite(cpu_s) else evaluation.time_s
             if math.isfinite(taken_s):
                 seconds.setdefault(configuration, []).append(taken_s)
-    means = {configuration: sum(values) / len(values) for configuration, values in losses.items()}
+    means = _means({c: {fold: _mean(v) for fold, v in folds.items()} for c, folds in losses.items()})
     known = {position[c]: loss for c, loss in means.items() if c in position}
     return Seen(
         losses=known,
-        seconds={position[c]: sum(values) / len(values) for c, values in seconds.items() if c in position},
+        seconds={position[c]: _mean(values) for c, values in seconds.items() if c in position},
         running=running - set(known),
         tried=tried,
         best_other=min((loss for c, loss in means.items() if c not in position), default=math.inf),
     )
+
+
+def _means(losses: Mapping[Configuration, Mapping[int, float]]) -> dict[Configuration, float]:
+    """Return each configuration's mean over all folds, as if it had been measured on all of them."""
+    most = max(map(len, losses.values()), default=0)
+    complete = [of_fold for of_fold in losses.values() if len(of_fold) == most]
+    folds = set(complete[0]) if complete else set()
+    complete = [of_fold for of_fold in complete if set(of_fold) == folds]
+    total = _mean([_mean(list(of_fold.values())) for of_fold in complete]) if complete else 0.0
+    # A fold on which nothing is lost makes no ratio; losses below 0 come from metrics of the user's.
+    hardness = {fold: _mean([of_fold[fold] for of_fold in complete]) / total if total > 0 else 1.0 for fold in folds}
+    means = {}
+    for configuration, of_fold in losses.items():
+        if set(of_fold) == folds:
+            means[configuration] = _mean(list(of_fold.values()))
+        else:
+            ratios = {fold: hardness.get(fold, 1.0) for fold in of_fold}
+            means[configuration] = _mean([v / ratios[f] if ratios[f] > 0 else v for f, v in of_fold.items()])
+    return means
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -17,10 +17,15 @@ POSITION = {A: 0, B: 1, C: 2}
 
 
 def test_losses_and_seconds_are_means_over_the_folds() -> None:
-    history = [measured(A, 0.2, 1.0), measured(A, 0.4, 3.0, fold=1), measured(B, 0.1, 5.0)]
+    history = [
+        measured(A, 0.2, 1.0),
+        measured(A, 0.4, 3.0, fold=1),
+        measured(B, 0.1, 5.0),
+        measured(B, 0.1, 7.0, fold=1),
+    ]
     seen = read_history(history, POSITION, 1.0)
     assert seen.losses == pytest.approx({0: 0.3, 1: 0.1})
-    assert seen.seconds == pytest.approx({0: 2.0, 1: 5.0})
+    assert seen.seconds == pytest.approx({0: 2.0, 1: 6.0})
     assert seen.best == pytest.approx(0.1)
 
 
@@ -63,8 +68,9 @@ def test_losses_that_are_no_numbers_are_passed_over(loss: float) -> None:
 
 
 def test_unknown_configurations_count_by_their_best_alone() -> None:
-    seen = read_history([measured(OTHER, 0.1), measured(OTHER, 0.3, fold=1), measured(A, 0.5)], POSITION, 1.0)
-    assert seen.losses == {0: 0.5}
+    history = [measured(c, loss, fold=fold) for c, loss in ((OTHER, 0.2), (A, 0.5)) for fold in (0, 1)]
+    seen = read_history(history, POSITION, 1.0)
+    assert seen.losses == pytest.approx({0: 0.5})
     assert seen.best_other == pytest.approx(0.2)
     assert seen.best == pytest.approx(0.2)
 
@@ -84,3 +90,9 @@ def test_a_loss_without_seconds_is_still_a_loss() -> None:
 def test_nothing_is_seen_in_an_empty_history() -> None:
     seen = read_history([], POSITION, 1.0)
     assert (seen.losses, seen.seconds, seen.running, seen.tried, seen.best) == ({}, {}, set(), set(), math.inf)
+
+
+def test_a_fold_that_is_hard_for_all_does_not_count_against_the_one_measured_only_there() -> None:
+    # Fold 0 loses twice as much as fold 1: 0.4 there is as good as 0.3 over both.
+    history = [measured(A, 0.8), measured(A, 0.4, fold=1), measured(B, 0.4)]
+    assert read_history(history, POSITION, 1.0).losses == pytest.approx({0: 0.6, 1: 0.3})
