@@ -9,8 +9,8 @@ that is told that budget. The seconds of a configuration are those of all its fi
 fit, whose search allows one evaluation at most a part of the budget, a policy here decides alone: what
 it proposes first is evaluated, and counts if it ends in time; the run ends with the first that does not.
 
-The value is the normalised regret of the best found, 1 before the first result: mean over all tasks. The table
-is kept by policy, column and task, so that a stopped run goes on where it stopped.
+The value is the normalised regret of the best found, 1 before the first result: mean over all tasks. The
+file has a row per policy and task, so that a stopped run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,7 +41,8 @@ from benchmarks.results import append_row, read_results
 COUNTS = (1, 3, 5, 10, 16, 32)
 SECONDS = (1, 3, 10, 30, 100)
 N_FOLDS = 10
-FIELDS = ("policy", "column", "task", "regret")
+COLUMNS = (*(f"K={count}" for count in COUNTS), *(f"{seconds} s" for seconds in SECONDS))
+FIELDS = ("policy", "task", *COLUMNS)
 
 POLICIES: Mapping[str, Callable[[PastTasks], Policy]] = {
     "random": RandomPolicy,
@@ -90,22 +91,20 @@ def run(policy: Policy, past: PastTasks, task: int, *, budget_s: float = math.in
     return places
 
 
-def measure(policy: Policy, past: PastTasks, task: int) -> Iterator[tuple[str, float]]:
-    """Yield each column and its regret on one task."""
+def measure(policy: Policy, past: PastTasks, task: int) -> dict[str, float]:
+    """Return the regret on one task, by column."""
     losses = past.losses[metric_of(past, task)][task]
     found = losses[run(policy, past, task, n=max(COUNTS))]
-    for count in COUNTS:
-        yield f"K={count}", float(normalised_regret(found[:count].min(), losses))
+    lowest = [found[:count].min() for count in COUNTS]
     for budget_s in SECONDS:
         found = losses[run(policy, past, task, budget_s=budget_s)]
-        yield f"{budget_s} s", float(normalised_regret(found.min() if len(found) else np.nan, losses))
+        lowest.append(found.min() if len(found) else np.nan)
+    return dict(zip(COLUMNS, normalised_regret(lowest, losses).round(6).tolist(), strict=True))
 
 
 def table(results: pd.DataFrame) -> pd.DataFrame:
     """Return policies × columns: mean regret over the tasks."""
-    columns = [*(f"K={count}" for count in COUNTS), *(f"{seconds} s" for seconds in SECONDS)]
-    wide = results.pivot_table(index="policy", columns="column", values="regret", sort=False)
-    return wide.reindex(columns=[column for column in columns if column in wide])
+    return results.groupby("policy", sort=False)[list(COLUMNS)].mean()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -118,19 +117,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     past = read_folder(arguments.folder)
     done = read_results(arguments.out)
-    seen = set(zip(done["policy"], done["task"].astype(str), done["column"], strict=True)) if len(done) else set()
-    last = f"{SECONDS[-1]} s"
+    seen = set(zip(done["policy"], done["task"].astype(str), strict=True)) if len(done) else set()
     for test in folds(len(past.tasks), arguments.seed)[: arguments.folds]:
         train = past.select(np.setdiff1d(np.arange(len(past.tasks)), test))
         for name in arguments.policies:
-            left = [task for task in test if (name, past.tasks[task], last) not in seen]
+            left = [task for task in test if (name, past.tasks[task]) not in seen]
             policy = POLICIES[name](train) if left else None
             for task in left:
                 assert policy is not None
-                for column, regret in measure(policy, past, task):
-                    if (name, past.tasks[task], column) not in seen:
-                        row = {"policy": name, "column": column, "task": past.tasks[task], "regret": regret}
-                        append_row(arguments.out, FIELDS, row)
+                regrets = measure(policy, past, task)
+                append_row(arguments.out, FIELDS, {"policy": name, "task": past.tasks[task], **regrets})
     print(table(read_results(arguments.out)).round(4).to_string())
 
 
