@@ -111,8 +111,10 @@ def recommend(
     first: dict[str, Configuration] = {}
     for configuration in (*proposal.configurations, *expected, *(s.portfolio[0] for s in available)):
         first.setdefault(configuration.strategy, configuration)
+    # A policy of the caller's may know more strategies than suit the table.
+    probabilities = {s.name: proposal.probabilities[s.name] for s in available if s.name in proposal.probabilities}
     rows = []
-    for strategy, probability in sorted(proposal.probabilities.items(), key=lambda item: -item[1])[:n]:
+    for strategy, probability in sorted(probabilities.items(), key=lambda item: -item[1])[:n]:
         prediction = expected.get(first[strategy])
         rows.append(
             {

@@ -116,6 +116,10 @@ class Outlook:
     seconds: np.ndarray
     seconds_deviation: np.ndarray
 
+    def order(self) -> list[int]:
+        """Return the configurations that can be tried, the best score first."""
+        return [place for place in np.argsort(-self.score, kind="stable").tolist() if self.score[place] > 0]
+
 
 @dataclass
 class GainPolicy:
@@ -159,8 +163,7 @@ class GainPolicy:
         unknown = [strategy for strategy in self.strategies or () if strategy.name not in known]
         seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
-        order = [int(place) for place in np.argsort(-outlook.score, kind="stable") if outlook.score[place] > 0]
-        configurations = [self.past.configurations[place] for place in order[: self.settings.n_proposed]]
+        configurations = [self.past.configurations[place] for place in outlook.order()[: self.settings.n_proposed]]
         tried = {evaluation.configuration for evaluation in history}
         if self._explores(seen, len(tried)):
             configurations = []
@@ -226,7 +229,7 @@ class GainPolicy:
     def explain(
         self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
     ) -> dict[Configuration, Prediction]:
-        """Return what is expected of each configuration that can be proposed."""
+        """Return what is expected of each configuration that can be proposed, in the order of their scores."""
         if not self._possible(description).any():
             return {}
         seen = read_history(history, self.past.position, description.loss_unit)
@@ -241,7 +244,7 @@ class GainPolicy:
         beats = scenarios.weights @ ((difference < 0) + 0.5 * (difference == 0))
         unit = description.loss_unit if self._is_comparable(description) else math.nan
         found = {}
-        for place in np.flatnonzero(outlook.gain > 0):
+        for place in outlook.order():
             low, median, high = _quantiles(scenarios.losses[:, place], scenarios.weights) * unit
             found[self.past.configurations[place]] = Prediction(
                 float(median),

@@ -39,7 +39,7 @@ class MixturePolicy:
     policies : mapping of str to Policy
         By name.
     stages : sequence of Stage
-        In the order of `from_trial`.
+        Of those that begin together the later one counts.
 
     Raises
     ------
@@ -55,7 +55,7 @@ class MixturePolicy:
                 kind = "with" if in_time else "without"
                 raise ValueError(f"no stage begins at trial 0 {kind} a limit of time.")
         self.policies = dict(policies)
-        self.stages = tuple(stages)
+        self.stages = tuple(sorted(stages, key=lambda stage: stage.from_trial))
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return the proposal of the policy in charge."""
