@@ -5,8 +5,8 @@ Slow Reinforcement Learning"). The oracle that the network imitates at first is 
 are left (Kaufmann 2018): optimal for one arm against a known one, nearly optimal for several.
 
     python -m benchmarks.bandits --pulls 10 --arms 5 --out bandit.npz       # about two minutes of one core
-    python -m benchmarks.bandits --pulls 100 --arms 5 --out bandit.npz      # about an hour
-    python -m benchmarks.bandits --pulls 100 --arms 10 --out bandit.npz     # about an hour
+    python -m benchmarks.bandits --pulls 100 --arms 5 --out bandit.npz      # about half an hour
+    python -m benchmarks.bandits --pulls 100 --arms 10 --out bandit.npz     # about half an hour
 
 A training that was stopped goes on from `--out`; `--max-s` bounds the seconds of one go.
 """

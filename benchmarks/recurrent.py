@@ -3,8 +3,8 @@
     python -m benchmarks.recurrent RECORDS --out FOLDER [--fold 0] [--imitation 2000] [--max-s 3000]
 
 RECORDS is a meta-dataset, or a folder of matrices as `benchmarks.oboe` reads it. One of five folds of families is
-left out. Everything goes on where it stopped: the training from `state.npz` in the output folder; the finished
-weights are `weights.npz` there. An update takes about 0.1 s of one core on 219 configurations, so that the default
+left out. A training that was stopped goes on from `fold0-seed0-state.npz` in the output folder; its weights are in
+`fold0-seed0.npz`. An update takes about 0.1 s of one core on 219 configurations, so that the default
 is about ten minutes; 400 updates already do about as well as `GainPolicy` without a limit of time.
 
 Regrets are of the search of a fit, replayed: after K trials, and at the end of a budget of seconds.
@@ -78,15 +78,17 @@ def main() -> None:
     past = read_records(args.records)
     known, left_out = split(past, args.fold, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
+    # A state that has seen what is left out in another fold must not go on in this one.
+    name = f"fold{args.fold}-seed{args.seed}"
     settings = TrainingSettings(args.imitation, args.reinforcement)
     trained = train_recurrent(
-        past.select(known), settings, seed=args.seed, state=args.out / "state.npz", max_s=args.max_s
+        past.select(known), settings, seed=args.seed, state=args.out / f"{name}-state.npz", max_s=args.max_s
     )
     last = trained.rewards[-20:].mean()
     print(f"{len(trained.rewards)} of {settings.n_updates} updates; mean reward of the last ones {last:.4f}")
     if not trained.is_complete:
         print("Run the same command again to go on.")
-    np.savez_compressed(args.out / "weights.npz", **trained.arrays)
+    np.savez_compressed(args.out / f"{name}.npz", **trained.arrays)
     policies = {
         "recurrent": RecurrentPolicy(past.select(known), trained.arrays),
         "gaussian": GainPolicy(past.select(known)),

@@ -63,7 +63,7 @@ class RecurrentPolicy:
                 raise ValueError(f"The weights need {name!r} of shape {(len(past.feature_names),)}. Train them anew.")
         self.past = past
         self.arrays = dict(arrays)
-        self._without_records = GainPolicy(past, strategies)
+        self.strategies = strategies
         recorded = set(past.strategies)
         names = recorded if strategies is None else {strategy.name for strategy in strategies}
         self._may = np.isin(past.strategies, list(names))
@@ -74,7 +74,7 @@ class RecurrentPolicy:
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return untried configurations in the order of their probabilities, and those summed by strategy."""
         if not has_records(self.past, description.problem) or not self._may.any():
-            return self._without_records.propose(description, history, remaining_s)
+            return GainPolicy(self.past, self.strategies).propose(description, history, remaining_s)
         scale = self._scale(description)
         tried = {evaluation.configuration for evaluation in history}
         mask = self._may & scale.usable
