@@ -75,9 +75,9 @@ def read_history(history: Sequence[Evaluation], position: Mapping[Configuration,
 def _means(losses: Mapping[Configuration, Mapping[int, float]]) -> dict[Configuration, float]:
     """Return each configuration's mean over all folds, as if it had been measured on all of them."""
     most = max(map(len, losses.values()), default=0)
-    complete = [of_fold for of_fold in losses.values() if len(of_fold) == most]
-    folds = set(complete[0]) if complete else set()
-    complete = [of_fold for of_fold in complete if set(of_fold) == folds]
+    # Not the first that was measured on that many, as results come in any order.
+    folds = set(min((sorted(of_fold) for of_fold in losses.values() if len(of_fold) == most), default=[]))
+    complete = [of_fold for of_fold in losses.values() if set(of_fold) == folds]
     total = _mean([_mean(list(of_fold.values())) for of_fold in complete]) if complete else 0.0
     # A fold on which nothing is lost makes no ratio; losses below 0 come from metrics of the user's.
     hardness = {fold: _mean([of_fold[fold] for of_fold in complete]) / total if total > 0 else 1.0 for fold in folds}

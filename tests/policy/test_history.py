@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autometa.core.space import Configuration
 from autometa.policy.history import read_history
@@ -34,6 +38,22 @@ def test_order_does_not_matter(seed: int) -> None:
     history += [running(C)]
     order = np.random.default_rng(seed).permutation(len(history))
     assert read_history([history[place] for place in order], POSITION, 1.0) == read_history(history, POSITION, 1.0)
+
+
+@given(
+    results=st.lists(
+        st.tuples(st.sampled_from([A, B, C, OTHER]), st.integers(0, 2), st.floats(0.01, 1.0)), min_size=1, max_size=10
+    ),
+    order=st.randoms(use_true_random=False),
+)
+def test_order_does_not_matter_where_folds_are_missing(results: list[Any], order: random.Random) -> None:
+    history = [measured(configuration, loss, fold=fold) for configuration, fold, loss in results]
+    one = read_history(history, POSITION, 1.0)
+    order.shuffle(history)
+    other = read_history(history, POSITION, 1.0)
+    assert other.losses == pytest.approx(one.losses)
+    assert other.best == pytest.approx(one.best)
+    assert other.seconds == pytest.approx(one.seconds)
 
 
 def test_losses_are_in_units_of_the_task() -> None:
