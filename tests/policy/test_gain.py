@@ -489,8 +489,8 @@ def test_a_step_among_many_records_is_quick(capsys: pytest.CaptureFixture[str]) 
     past = make_past(problems=("binary", "multiclass", "regression") * 40, n_strategies=14, n_each=25, gaps=0.05)
     history = recorded_history(past, 0, "roc_auc", range(0, 350, 12))
     history = [item for item in history if math.isfinite(item.loss)]
-    policy = GainPolicy(past)
     started_s = time.process_time()
+    policy = GainPolicy(past)
     policy.propose(describe(past, 0), history, 60.0)
     first_s = time.process_time() - started_s
     started_s = time.process_time()
