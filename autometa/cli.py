@@ -223,6 +223,9 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--replayed", metavar="N", type=int, default=24, help="tasks to tune temperatures on; default: 24; 0: do not"
     )
+    train.add_argument(
+        "--recurrent", metavar="SECONDS", type=float, default=0.0, help="most time for the recurrent policy; default: 0"
+    )
     train.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: 0")
     train.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
@@ -392,6 +395,7 @@ def _train(arguments: argparse.Namespace) -> None:
         out=arguments.out,
         predictions=arguments.predictions,
         n_replayed=arguments.replayed,
+        recurrent_s=arguments.recurrent,
     )
     shown = ("n_tasks", "n_configurations", "similarity", "temperatures", "portfolios", "regret_left_out")
     _show(f"{toml_text({name: weights.card[name] for name in shown})}\nWritten to {arguments.out}")

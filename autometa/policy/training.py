@@ -45,6 +45,7 @@ def train(
     out: str | Path | None = None,
     predictions: str | Path | None = None,
     n_replayed: int = 24,
+    recurrent_s: float = 0.0,
 ) -> PolicyWeights:
     """Return what policies learn from a meta-dataset.
 
@@ -62,6 +63,8 @@ def train(
     n_replayed : int
         Most tasks on which temperatures are compared; 0 keeps those of `GainSettings`, and so
         does a comparison in which no other is better beyond chance.
+    recurrent_s : float
+        Most seconds for training the recurrent policy; 0 leaves it out, and needs no torch.
 
     Raises
     ------
@@ -88,7 +91,16 @@ def train(
         "regret_left_out": regret,
         "strategies": _hashes(past),
     }
-    weights = PolicyWeights(past, choice.weights, temperatures, portfolios, card=card)
+    arrays: Mapping[str, np.ndarray] = {}
+    if recurrent_s > 0:
+        # torch takes seconds to load, and the other policies need none.
+        from autometa.policy.recurrent_training import TrainingSettings
+        from autometa.policy.recurrent_tuning import train_recurrent
+
+        trained = train_recurrent(past, TrainingSettings(), seed=seed, max_s=recurrent_s)
+        arrays = trained.arrays
+        card["recurrent"] = {"most_seconds": recurrent_s, "is_complete": trained.is_complete}
+    weights = PolicyWeights(past, choice.weights, temperatures, portfolios, arrays, card)
     if out is not None:
         write_weights(weights, out)
     return weights
