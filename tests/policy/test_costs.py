@@ -21,7 +21,7 @@ def power_laws(seed: int, n_tasks: int = 80) -> tuple[np.ndarray, np.ndarray, np
     """Return costs that are exactly products of powers of the sizes, the sizes, and the costs of size 1."""
     rng = np.random.default_rng(seed)
     sizes = np.column_stack([rng.uniform(4, 12, n_tasks), rng.uniform(1, 7, n_tasks), rng.uniform(0, 3, n_tasks)])
-    levels = rng.uniform(-6, -2, 10)
+    levels = rng.uniform(-9, -5, 10)
     return np.exp(levels + sizes @ EXPONENTS), sizes, levels
 
 
