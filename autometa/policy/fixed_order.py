@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Policy, Proposal
 from autometa.core.strategy import Strategy
@@ -36,8 +38,10 @@ class FixedOrderPolicy:
         strategies: Sequence[Strategy] | None = None,
     ) -> None:
         self._past, self._orders, self._afterwards = past, orders, afterwards
-        names = set(past.strategies) if strategies is None else {strategy.name for strategy in strategies}
-        self._may = {c for c in past.configurations if c.strategy in names}
+        may = np.ones(len(past.configurations), bool) if strategies is None else past.is_possible(strategies)
+        self._may = {
+            configuration for configuration, possible in zip(past.configurations, may, strict=True) if possible
+        }
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return what is left of the order for the seconds left."""

@@ -65,8 +65,8 @@ class RecurrentPolicy:
         self.arrays = dict(arrays)
         self.strategies = strategies
         recorded = set(past.strategies)
-        names = recorded if strategies is None else {strategy.name for strategy in strategies}
-        self._may = np.isin(past.strategies, list(names))
+        everything = np.ones(len(past.configurations), dtype=bool)
+        self._may = everything if strategies is None else past.is_possible(strategies)
         self._unknown = [strategy for strategy in strategies or () if strategy.name not in recorded]
         self._seconds = seconds_model(past)
         self._scales: dict[tuple[str, str], LossScale] = {}

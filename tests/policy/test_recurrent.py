@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from optuna.distributions import FloatDistribution
+from optuna.distributions import IntDistribution
 
 from autometa.core.budget import Budget
 from autometa.core.evaluation import Evaluation
@@ -84,8 +84,9 @@ def describe(past: PastTasks, task: int = 0, **changes: object) -> TaskDescripti
 
 
 def strategies_called(*names: str) -> list[Strategy]:
-    space = SearchSpace({"alpha": FloatDistribution(0.0, 9.0)})
-    return [Strategy(name, "ridge", space, ({"alpha": 1.0}, {"alpha": 2.0})) for name in names]
+    # Recorded points must be points of the space.
+    space = SearchSpace({"place": IntDistribution(0, 999)})
+    return [Strategy(name, "ridge", space, ({"place": 997}, {"place": 998})) for name in names]
 
 
 # ------------------------------------------------------------------------------------------- the network
