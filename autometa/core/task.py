@@ -79,6 +79,9 @@ class TaskDescription:
     loss_unit : float
         The loss that counts as 1: the standard deviation of the target for errors in the
         target's units, else 1.
+    fits_in_turn : float
+        Fits of one trial that come after each other: its folds divided by the evaluations at
+        a time. A trial takes that many times the seconds of a fit.
     features : mapping of str to float
         Meta-features; empty where they were not computed.
     """
@@ -89,4 +92,5 @@ class TaskDescription:
     n_classes: int
     metric: str = "auto"
     loss_unit: float = 1.0
+    fits_in_turn: float = 1.0
     features: Mapping[str, float] = field(default_factory=dict)

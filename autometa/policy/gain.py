@@ -192,8 +192,9 @@ class GainPolicy:
         promise = scenarios.weights @ np.maximum(current[:, None] + _MARGIN - regret, 0.0) + _TIE
         price = np.ones_like(seconds)
         if self.settings.uses_seconds and has_time_limit:
-            in_time = share_of_time(seconds, deviation, remaining_s)
-            price = (seconds + self.settings.overhead_s) / np.maximum(in_time, _TIE)
+            of_trial = seconds * description.fits_in_turn
+            in_time = share_of_time(of_trial, deviation, remaining_s)
+            price = (of_trial + self.settings.overhead_s) / np.maximum(in_time, _TIE)
         promise = np.where(model.usable, promise / price, 0.0)
         return Outlook(scenarios, gain, gain / price, promise, seconds, deviation)
 

@@ -214,6 +214,14 @@ def test_cheap_configurations_come_first_when_time_is_short() -> None:
     assert policy.propose(TASK, (), 1.0).probabilities["s0"] > policy.propose(TASK, (), math.inf).probabilities["s0"]
 
 
+def test_fits_in_turn_are_paid_one_by_one() -> None:
+    # Five fits of a trial in turn, and five times the time: only what a trial takes besides weighs less.
+    policy = GainPolicy(PAST, settings=GainSettings(overhead_s=0.0))
+    seen = read_history((), PAST.position, 1.0)
+    single = policy.outlook(TASK, seen, 20.0).score
+    assert policy.outlook(replace(TASK, fits_in_turn=5.0), seen, 100.0).score * 5 == pytest.approx(single)
+
+
 def test_an_order_without_losses_is_the_greedy_portfolio() -> None:
     past = make_past(problems=("binary",) * 12)
     policy = GainPolicy(past, settings=SETTINGS["portfolio"])
