@@ -78,9 +78,9 @@ class AutoMeta(BaseEstimator):
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
-    policy : {"mixture", "gaussian", "attention", "portfolio", "recurrent", "prior"} or Policy, default="mixture"
-        What decides which configurations are tried: one of the policies learnt from past
-        tasks, the hand-made ``"prior"``, or an object with a method ``propose``.
+    policy : {"prior", "mixture", "gaussian", "attention", "portfolio", "recurrent"} or Policy, default="prior"
+        What decides which configurations are tried: the hand-made ``"prior"``, one of the
+        policies learnt from past tasks, or an object with a method ``propose``.
     experience : str, Path or None, default=None
         Folder of your own experience: every fit adds what it measured (meta-features,
         configurations, losses, seconds; never data), and learnt policies go by it as well.

@@ -21,7 +21,7 @@ from autometa.evaluation.metrics import resolve_metric
 from autometa.fitting import available_strategies, describe_task
 from autometa.learners.frames import Schema
 from autometa.learners.inputs import as_frame
-from autometa.policy.choice import DEFAULT_POLICY, checked_policy, make_policy
+from autometa.policy.choice import ADVISING_POLICY, checked_policy, make_policy
 
 COLUMNS = (
     "strategy",
@@ -45,7 +45,7 @@ def recommend(
     problem: ProblemChoice = "auto",
     metric: str | Callable[..., Any] = "auto",
     strategies: Sequence[str | Path | Strategy] | None = None,
-    policy: str | Policy = DEFAULT_POLICY,
+    policy: str | Policy = ADVISING_POLICY,
     time_budget: float | None = 60.0,
 ) -> pd.DataFrame:
     """Return which strategies a policy would try on a table, and what it expects of them; nothing is fitted.
