@@ -86,7 +86,7 @@ def test_a_passed_deadline_stops_after_the_first_iteration() -> None:
 def test_it_stops_before_the_iteration_that_would_end_late(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    stopping = EarlyStopping(patience=1000, deadline=Deadline(10.0))
+    stopping = EarlyStopping(patience=1000, deadline=Deadline(10.0, lambda: clock[0]))
     iteration = 0
     while True:
         iteration += 1

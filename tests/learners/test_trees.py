@@ -232,7 +232,7 @@ def test_trees_become_smaller_as_classes_and_trees_become_more() -> None:
 def test_the_pace_of_the_first_calls_bounds_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     clock: list[Any] = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    pace = Pace(Deadline(10.0))
+    pace = Pace(Deadline(10.0, lambda: clock[0]))
     assert pace.affordable(50) == 1
     clock[0] = 1.5  # one second a call and half a second an iteration
     pace.record(1)

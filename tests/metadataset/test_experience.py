@@ -22,9 +22,8 @@ RIDGE, FOREST = Configuration("ridge", {"alpha": 1.0}), Configuration("random_fo
 
 
 def description(n_rows: int = 100, metric: str = "rmse", loss_unit: float = 10.0) -> TaskDescription:
-    return TaskDescription(
-        "regression", n_rows, 4, 0, metric, loss_unit, {"log_rows": np.log(n_rows), "target_skew": 0.5}
-    )
+    features = {"log_rows": np.log(n_rows), "target_skew": 0.5}
+    return TaskDescription("regression", n_rows, 4, 0, metric, loss_unit, features=features)
 
 
 def evaluations() -> list[Evaluation]:
