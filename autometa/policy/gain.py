@@ -63,8 +63,8 @@ class GainSettings:
     overhead_s : float
         Seconds that a trial takes besides its fits, counted in its price.
     exploration : float
-        Share of the trials, in [0, 1), left to the study's sampler, beyond recorded
-        configurations, once `n_first` have a loss.
+        Share of the trials, in [0, 1), beyond recorded configurations, once `n_first` of these
+        have a loss: what is left of the strategies' portfolios, then the study's sampler.
     n_first : int
         Recorded configurations that come before that.
     n_proposed : int
@@ -165,11 +165,11 @@ class GainPolicy:
         outlook = self.outlook(description, seen, remaining_s)
         configurations = [self.past.configurations[place] for place in outlook.order()[: self.settings.n_proposed]]
         tried = {evaluation.configuration for evaluation in history}
-        if self._explores(seen, len(tried)):
-            configurations = []
+        best = {name: float(outlook.promise[possible & (self.past.strategies == name)].max()) for name in known}
+        if self._explores(seen, len(tried)) or not configurations:
+            configurations = self._not_recorded(best, tried)
         if first := _next_unknown(unknown, tried):
             configurations.insert(0, first)
-        best = {name: float(outlook.promise[possible & (self.past.strategies == name)].max()) for name in known}
         return Proposal(
             _probabilities(best, unknown), tuple(configurations), evidence=self._evidence(outlook.scenarios)
         )
@@ -291,6 +291,17 @@ class GainPolicy:
         # Counted are also trials beyond the recorded configurations: without them the count would stand still.
         n, share = n_tried - self.settings.n_first, self.settings.exploration
         return len(seen.losses) >= self.settings.n_first and math.floor((n + 1) * share) > math.floor(n * share)
+
+    def _not_recorded(self, promise: Mapping[str, float], tried: Collection[Configuration]) -> list[Configuration]:
+        """Return what is in the portfolios and not in the records; none leaves the choice to the study's sampler."""
+        ordered = sorted(self.strategies or (), key=lambda strategy: -promise.get(strategy.name, 0.0))
+        return [
+            configuration
+            for strategy in ordered
+            if strategy.name in promise
+            for configuration in strategy.portfolio
+            if configuration not in self.past.position and configuration not in tried
+        ]
 
     def _evidence(self, scenarios: Scenarios) -> dict[str, float]:
         top = np.argsort(-scenarios.weights, kind="stable")[:_N_EVIDENCE]

@@ -509,3 +509,22 @@ def test_a_step_among_many_records_is_quick(capsys: pytest.CaptureFixture[str]) 
         print(f"\n{len(history)} seen: first {first_s:.2f} s, then {step_s * 1e3:.1f} ms")  # noqa: T201  what it is for
     # What is learnt from the records is learnt once.
     assert step_s < first_s
+
+
+def test_beyond_the_records_what_is_left_of_the_portfolios_comes_before_the_sampler() -> None:
+    strategies = make_strategies(PAST)
+    own = strategies[0]
+    extra = Configuration(own.name, {**own.portfolio[0].parameters, "x": 0.987654})
+    strategies[0] = replace(own, portfolio=(*own.portfolio, extra))
+    policy = GainPolicy(PAST, strategies, GainSettings(exploration=0.5, n_first=1))
+    history: list[Evaluation] = []
+    proposed = []
+    for _ in range(8):
+        configurations = policy.propose(TASK, history, math.inf).configurations
+        proposed.append(configurations[0] if configurations else None)
+        history.append(
+            measured(configurations[0] if configurations else Configuration(own.name, {"x": len(history) / 99}), 0.3)
+        )
+    assert proposed.count(extra) == 1
+    # Only after it the choice is left to the sampler.
+    assert None in proposed[proposed.index(extra) :] and None not in proposed[: proposed.index(extra)]
