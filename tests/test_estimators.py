@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import pickle
+import sys
 import warnings
 from typing import Any
 
+import cloudpickle
 import joblib
 import numpy as np
 import optuna
@@ -442,6 +444,10 @@ def test_trials_that_others_queued_for_strategies_left_out_are_passed_over() -> 
 
 
 # ---------------------------------------------------------------- own strategies
+
+
+# Worker processes need not find this module: another library may have a `tests` of its own.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 class Broken(ClassifierMixin, BaseEstimator):

@@ -365,7 +365,7 @@ def test_a_rogue_configuration_fails_alone_and_is_not_tried_again(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_what_is_running(tmp_path: Path) -> None:
+def test_ctrl_c_ends_what_is_running(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     tasks = write_tables(tmp_path / "tables", {name: small_tables()["numbers"] for name in ("first", "second")})
     notes = tmp_path / "notes"
     notes.mkdir()
@@ -375,6 +375,9 @@ def test_ctrl_c_ends_what_is_running(tmp_path: Path) -> None:
         until(lambda: len(list(notes.iterdir())) == 2, "both processes")
         signal.pthread_kill(main, signal.SIGINT)
 
+    # A test run in the background of a shell ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     threads = set(threading.enumerate())
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
