@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,10 @@ ROW_ANCHORS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 _FEWEST_ROWS = 10  # a smaller part of a fold says nothing
 _N_KEPT_ROWS = 500  # rows of a task whose predictions are kept
-# Learners that keep the limit themselves are killed only when they are this far over it.
-_GRACE_S = 6.0
-_IMPORT_S = 2.0
+# The limit is of CPU seconds; what hangs, or gets this small a share of a core, is killed.
+_LEAST_SHARE = 1 / 3
+_GRACE_S = 6.0  # for what comes before and after the fit
+_TOO_LONG = "took more CPU seconds than the limit"
 _ENDED = "the collection was ended while this was measured"
 
 
@@ -54,7 +55,7 @@ class Settings:
     Parameters
     ----------
     time_limit_s : float
-        Seconds that one evaluation may take.
+        CPU seconds that one evaluation may take; it is killed after three times as many on the wall clock.
     memory_limit_gb : float
         GiB that one evaluation may allocate.
     max_train_rows : int
@@ -183,7 +184,7 @@ def measure(run: Run, table: Table, entry: PoolEntry) -> Measured:
             for anchor in prepared.anchors(fold, learner):
                 settings = run.settings
                 job = Job(0, configuration, anchor, fold, settings.seed, settings.time_limit_s, for_records=True)
-                outcome = _isolated(prepared, job, learner)
+                outcome = _isolated(prepared, job)
                 rows += prepared.rows_of(outcome, job)
                 status = outcome.evaluation.status
                 if status != "ok" and (anchor == 1 or status != "failed"):
@@ -367,7 +368,7 @@ _POOLS: dict[float, ProcessPool] = {}
 _POOLS_LOCK = threading.Lock()
 
 
-def _isolated(prepared: _Prepared, job: Job, learner: Learner) -> Outcome:
+def _isolated(prepared: _Prepared, job: Job) -> Outcome:
     """Return the outcome of a job, evaluated in a process of its own under its limits."""
     settings = prepared.run.settings
     with _POOLS_LOCK:
@@ -380,7 +381,7 @@ def _isolated(prepared: _Prepared, job: Job, learner: Learner) -> Outcome:
             multiprocessing.current_process().daemon = False
             pool = process_pool(prepared.run.n_processes, int(settings.memory_limit_gb * 2**30))
             _POOLS[settings.memory_limit_gb] = pool
-        limit_s = settings.time_limit_s + (_GRACE_S if learner.keeps_deadline else _IMPORT_S)
+        limit_s = settings.time_limit_s / _LEAST_SHARE + _GRACE_S
         submitted_s = time.monotonic()
         future = pool.schedule(evaluate, args=(prepared.workspace.folder, job), timeout=limit_s)
     # A pool that is stopped leaves its futures open.
@@ -389,7 +390,12 @@ def _isolated(prepared: _Prepared, job: Job, learner: Learner) -> Outcome:
     if prepared.is_closed:
         # What it says now is not about the configuration.
         raise RuntimeError(_ENDED)
-    return outcome_of(future, job, submitted_s)
+    outcome = outcome_of(future, job, submitted_s)
+    evaluation = outcome.evaluation
+    if evaluation.fit_cpu_s + evaluation.predict_cpu_s > settings.time_limit_s + _GRACE_S:
+        # Of a learner that knows no deadline.
+        return Outcome(replace(evaluation, status="timeout", loss=math.nan, error=_TOO_LONG))
+    return outcome
 
 
 def close() -> None:
