@@ -2,7 +2,8 @@
 
 Of each strategy: its default, the defaults that were published for it, its portfolio, and a
 low-discrepancy sample of its space. The pool is in an order in which any beginning of it is
-useful: all defaults first, after that every strategy in proportion to its share of the pool.
+useful: all defaults first, after that every strategy in proportion to its share of the pool,
+the slower ones less than that at first.
 """
 
 from __future__ import annotations
@@ -92,7 +93,13 @@ def make_pool(strategies: Sequence[Strategy], sizes: Mapping[str, int] | None = 
     wanted = {**POOL_SIZES, **(sizes or {})}
     pools = {s.name: _of_strategy(s, wanted.get(s.name, _SIZE_OF_OTHERS)) for s in strategies}
     entries = [entry for pool in pools.values() for entry in pool]
-    return tuple(sorted(entries, key=lambda entry: _turn(entry, len(pools[entry.configuration.strategy]))))
+    costs = {strategy.name: strategy.cost for strategy in strategies}
+
+    def turn(entry: PoolEntry) -> tuple[float, str]:
+        name = entry.configuration.strategy
+        return _turn(entry, len(pools[name]), costs[name])
+
+    return tuple(sorted(entries, key=turn))
 
 
 def configuration_id(configuration: Configuration) -> str:
@@ -115,8 +122,9 @@ def _of_strategy(strategy: Strategy, size: int) -> list[PoolEntry]:
     return [PoolEntry(c, position, origin) for position, (c, origin) in enumerate(list(origins.items())[:size])]
 
 
-def _turn(entry: PoolEntry, size: int) -> tuple[float, str]:
-    share = 0.0 if entry.position == 0 else entry.position / size
+def _turn(entry: PoolEntry, size: int, cost: float) -> tuple[float, str]:
+    # A collection may be stopped anywhere: slower strategies come later, though not as much later as they are slower.
+    share = 0.0 if entry.position == 0 else entry.position / size * math.sqrt(max(cost, 1.0))
     return share, entry.configuration.strategy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pytest
@@ -83,14 +84,19 @@ def test_what_strategy_files_name_is_in_the_pool(shipped: tuple[Strategy, ...], 
     assert {entry.origin for entry in pool} == set(ORIGINS)
 
 
-def test_any_beginning_has_every_strategy_in_proportion(pool: tuple[PoolEntry, ...]) -> None:
+def test_any_beginning_has_fast_strategies_in_proportion_and_slower_ones_less(
+    shipped: tuple[Strategy, ...], pool: tuple[PoolEntry, ...]
+) -> None:
     sizes = Counter(entry.configuration.strategy for entry in pool)
+    pace = {strategy.name: 1 / math.sqrt(max(strategy.cost, 1.0)) for strategy in shipped}
     for n in range(len(sizes), len(pool) + 1, 20):
         counts = Counter(entry.configuration.strategy for entry in pool[:n])
-        fractions = {name: counts[name] / size for name, size in sizes.items()}
+        fast = [name for name in sizes if pace[name] == 1]
+        turn = sum(counts[name] for name in fast) / sum(sizes[name] for name in fast)
         # One configuration more or less, and the defaults, which come before their turn.
         for name, size in sizes.items():
-            assert abs(fractions[name] - n / len(pool)) <= 1.5 / size + 0.05
+            if turn < 1:
+                assert abs(counts[name] / size - turn * pace[name]) <= 1.5 / size + 0.05
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 17])
