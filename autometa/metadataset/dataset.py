@@ -19,6 +19,8 @@ from autometa.exceptions import MetaDatasetError
 from autometa.metadataset import files, imports, matrices, tables
 from autometa.metadataset.schema import EVALUATION_KEY, STATUSES, TASK_COLUMNS
 
+_FIT_KEY = ["task", "configuration", "fold", "seed"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MetaDataset:
@@ -135,11 +137,14 @@ class MetaDataset:
         _check_agreement(tasks, list(TASK_COLUMNS))
         # Places within a pool and origins may differ: a pool grows, what it is made of stays.
         _check_agreement(configurations, ["configuration", "strategy", "parameters"])
-        evaluations = pd.concat([part.evaluations for part in every], ignore_index=True)
+        numbered = [part.evaluations.assign(part=number) for number, part in enumerate(every)]
+        evaluations = pd.concat(numbered, ignore_index=True)
+        # Points of a learning curve belong together: what one fit gave is not filled up from another.
+        is_first = evaluations["part"] == evaluations.groupby(_FIT_KEY, observed=True)["part"].transform("min")
         return MetaDataset(
             tasks.groupby("task", sort=False, as_index=False).first()[tasks.columns],
             configurations.drop_duplicates("configuration"),
-            evaluations.drop_duplicates(list(EVALUATION_KEY)),
+            evaluations[is_first].drop(columns="part").drop_duplicates(list(EVALUATION_KEY)),
             {
                 name: value
                 for name, value in self.manifest.items()

@@ -251,6 +251,13 @@ def test_what_was_measured_twice_counts_as_first_measured():
     pd.testing.assert_frame_equal(first.concat().evaluations, first.evaluations)
 
 
+def test_a_learning_curve_is_not_put_together_from_two_fits():
+    fit = [row("iris", "boosting", 0.5, n_iterations=8), row("iris", "boosting", 0.7, anchor=0.5, n_iterations=4)]
+    again = [row("iris", "boosting", 0.4, n_iterations=6), row("iris", "boosting", 0.6, anchor=2 / 3, n_iterations=4)]
+    joined = metadataset_of(*fit).concat(metadataset_of(*again, row("iris", "boosting", 0.3, fold=1)))
+    assert joined.evaluations["loss_balanced_accuracy"].tolist() == pytest.approx([0.5, 0.7, 0.3])
+
+
 def test_gaps_in_meta_features_are_filled_from_the_others():
     first, second = metadataset_of(row("iris", "tree")), metadataset_of(row("iris", "tree"))
     first = MetaDataset(first.tasks.assign(skew=np.nan, entropy=1.0), first.configurations, first.evaluations)
