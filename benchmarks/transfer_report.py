@@ -1,0 +1,125 @@
+"""Tables of what `benchmarks.transfer` measured: regrets, intervals, trials until TPE's quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from autometa.policy.regret import normalised_regret, paired_bootstrap
+from benchmarks.surrogates import FAMILIES
+
+CHECKPOINTS = (1, 5, 10, 25, 50, 100)
+N_TRIALS = 100
+KEY = ("surrogate", "task", "seed", "sampler", "scenario")
+REFERENCE = "tpe"
+
+
+def course(losses: np.ndarray) -> str:
+    """Return the course of the incumbent as text: trial (from 1) and loss of each improvement."""
+    best = np.minimum.accumulate(losses)
+    changed = np.flatnonzero(np.diff(best, prepend=np.inf))
+    return " ".join(f"{place + 1}:{best[place]:.6g}" for place in changed)
+
+
+def incumbents(text: str, n_trials: int = N_TRIALS) -> np.ndarray:
+    """Return the loss of the incumbent after 1 … `n_trials` trials from the text of `course`."""
+    found = np.full(n_trials, np.nan)
+    for part in text.split():
+        place, loss = part.split(":")
+        found[int(place) - 1 :] = float(loss)
+    return found
+
+
+def regret_curves(results: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
+    """Return the normalised regret after 1 … N_TRIALS trials: a row per run, indexed by `KEY`.
+
+    The best of a task is the lowest loss of the random sample and of every run, the worst the highest.
+    """
+    losses = pd.DataFrame(
+        [incumbents(text) for text in results["improvements"]],
+        index=pd.MultiIndex.from_frame(results[list(KEY)]),
+        columns=range(1, N_TRIALS + 1),
+    )
+    ends = ranges.set_index(["surrogate", "task"])
+    parts = []
+    for (name, task), found in losses.groupby(["surrogate", "task"], sort=False):
+        best, worst = ends.loc[(name, task), ["best", "worst"]]
+        known = [best, worst, found.to_numpy().min(), found.to_numpy().max()]
+        parts.append(pd.DataFrame(normalised_regret(found, known), found.index, found.columns))
+    return pd.concat(parts)
+
+
+def trials_needed(found: pd.DataFrame, reference: pd.DataFrame) -> pd.Series:
+    """Return the trials until TPE's final quality is reached, infinite where it never is.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Median regrets over seeds: rows (…, task) × trials.
+    reference : DataFrame
+        The same of TPE alone, indexed by task. Tasks on which it did not run are left out.
+    """
+    target = reference[N_TRIALS].reindex(found.index.get_level_values("task")).to_numpy()
+    reached = found.to_numpy() <= target[:, None] + 1e-12
+    first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.inf)
+    return pd.Series(first, found.index)[~np.isnan(target)]
+
+
+def report(results: pd.DataFrame, ranges: pd.DataFrame, with_past: Sequence[str]) -> str:
+    """Return the tables of one result file as text; `with_past` names the samplers that use past studies."""
+    curves = regret_curves(results, ranges)
+    lines = []
+    for surrogate in curves.index.unique("surrogate"):
+        found = curves.xs(surrogate, level="surrogate")
+        lines += [summary(found, results[results["surrogate"] == surrogate], title=surrogate)]
+        lines += [f"\n{surrogate}: sampler − baseline, mean over tasks, 95% bootstrap interval, * where 0 is outside"]
+        lines += [comparison(found[list(CHECKPOINTS)], with_past).to_string()]
+    return "\n".join(lines)
+
+
+def summary(curves: pd.DataFrame, results: pd.DataFrame, title: str) -> str:
+    """Return mean and median regrets over tasks of the median over seeds, as text."""
+    groups = ["scenario", "sampler"]
+    medians = curves.groupby([*groups, "task"]).median()
+    needed = trials_needed(medians, medians.loc[("past", REFERENCE)])
+    runs = results.groupby(groups)
+    extra = pd.DataFrame(
+        {
+            "trials to TPE@100": needed.groupby(groups).median(),
+            "share in 20": (needed <= 20).groupby(groups).mean(),
+            "CPU ms": runs["suggest_s"].mean() * 1000,
+            "tasks": runs["task"].nunique(),
+            "seeds": runs["seed"].nunique(),
+        }
+    )
+    by_sampler = medians[list(CHECKPOINTS)].groupby(groups)
+    return "\n".join(
+        f"\n{title}: regret, {name} over tasks of the median over seeds\n{table.join(extra).round(4).to_string()}"
+        for name, table in (("mean", by_sampler.mean()), ("median", by_sampler.median()))
+    )
+
+
+def comparison(curves: pd.DataFrame, with_past: Sequence[str]) -> pd.DataFrame:
+    """Return the differences of the samplers that use a past to all others, on the tasks and seeds that both have."""
+    pairs = list(curves.index.droplevel(["task", "seed"]).unique().reorder_levels(["scenario", "sampler"]))
+    # Samplers that know no past are measured once, and are the same in every scenario.
+    cold = [pair for pair in pairs if pair[1] not in with_past]
+    rows = {}
+    for scenario, name in [pair for pair in pairs if pair[1] in with_past]:
+        warm = [(scenario, other) for other in with_past if other != name and (scenario, other) in pairs]
+        for where in (*cold, *warm):
+            own, others = (curves.xs(pair, level=("scenario", "sampler")) for pair in ((scenario, name), where))
+            shared = own.index.intersection(others.index)
+            own, others = (part.loc[shared].groupby("task").median() for part in (own, others))
+            families = [FAMILIES.get(task, task) for task in own.index]
+            rows[scenario, name, where[1]] = {
+                count: _interval((own[count] - others[count]).to_numpy(), families) for count in CHECKPOINTS
+            } | {"tasks": len(own), "seeds": shared.get_level_values("seed").nunique()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _interval(differences: np.ndarray, families: Sequence[str]) -> str:
+    mean, low, high = paired_bootstrap(differences, families)
+    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]{'*' if low > 0 or high < 0 else ' '}"
