@@ -16,7 +16,7 @@ import argparse
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ import pandas as pd
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 
 from autometa._support.seeds import child_seed
-from autometa.core.space import SearchSpace
 from benchmarks.results import append_row, read_results
 from benchmarks.surrogates import LAYOUTS, Surrogate, read_surrogate
 from benchmarks.transfer_past import N_TASKS, SCENARIOS, PastStudy, scenario_past, split
@@ -78,13 +77,13 @@ def new_study(name: str, archive: Archive, seed: int) -> optuna.Study:
     return study
 
 
-def make_archive(past: Sequence[PastStudy], space: SearchSpace) -> Archive:
+def make_archive(studies: Iterable[optuna.Study]) -> Archive:
     """Return an archive in memory of these studies."""
     from autometa.transfer.archive import StudyArchive
 
     archive = StudyArchive()
-    for study in past:
-        archive.add(study.study(space), name=study.name)
+    for study in studies:
+        archive.add(study, name=study.study_name)
     return archive
 
 
@@ -125,7 +124,7 @@ def measure(
                 if key in done:
                     continue
                 if archive is None and name in WITH_PAST:
-                    archive = make_archive(past(), surrogate.space)
+                    archive = make_archive(study.study(surrogate.space) for study in past())
                 study = new_study(name, archive, child_seed(seed, "run", surrogate.name, task))
                 losses, suggest_s = run(study, surrogate, task)
                 best = np.minimum.accumulate(losses)
