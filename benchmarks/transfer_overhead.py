@@ -1,0 +1,95 @@
+"""What a suggestion costs as the past grows: ``python -m benchmarks.transfer_overhead [--studies 1 10 100 1000]``.
+
+Each past study has 100 random trials in the space of the new study, so that every one of them can be used;
+the new study is asked 30 times. A row holds CPU seconds: of filling the archive, of making the sampler and
+the first suggestion, where the past is read, and the median and the slowest of the suggestions after it.
+CPU time, because what else runs on a machine is no cost of a sampler; on an idle machine, with one thread,
+it is the time that passes. Needs no data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from autometa._support.seeds import child_seed
+from autometa.core.space import SearchSpace, Value
+from benchmarks.results import append_row, read_results
+from benchmarks.surrogates import from_unit, to_unit
+from benchmarks.transfer import make_archive, new_study
+from benchmarks.transfer_past import PastStudy
+
+N_PAST_TRIALS, N_TRIALS = 100, 30
+FIELDS = ("sampler", "n_studies", "archive_s", "first_s", "median_s", "slowest_s")
+SPACE = SearchSpace(
+    {
+        "learning_rate": FloatDistribution(1e-4, 1.0, log=True),
+        "momentum": FloatDistribution(0.0, 1.0),
+        "dropout": FloatDistribution(0.0, 0.9),
+        "decay": FloatDistribution(1e-6, 1e-1, log=True),
+        "layers": IntDistribution(1, 8),
+        "units": IntDistribution(16, 1024, log=True),
+        "kind": CategoricalDistribution(("plain", "residual", "gated")),
+    }
+)
+
+
+def loss(configuration: Mapping[str, Value], seed: int) -> float:
+    """Return the squared distance, in the unit cube, from a point that is near 0.4 for every seed."""
+    best = np.clip(np.random.default_rng(seed).normal(0.4, 0.1, len(SPACE.distributions)), 0, 1)
+    return float(((to_unit(SPACE, configuration) - best) ** 2).mean())
+
+
+def past(n: int) -> list[optuna.Study]:
+    """Return `n` studies of random trials."""
+    studies = []
+    for number in range(n):
+        seed = child_seed(number, "overhead")
+        points = np.random.default_rng(seed).random((N_PAST_TRIALS, len(SPACE.distributions)))
+        configurations = tuple(from_unit(SPACE, point) for point in points)
+        losses = np.array([loss(configuration, seed) for configuration in configurations])
+        studies.append(PastStudy(f"past-{number}", configurations, losses).study(SPACE))
+    return studies
+
+
+def measure(sampler: str, studies: Sequence[optuna.Study]) -> dict[str, Any]:
+    """Return the row of a sampler that knows these studies."""
+    start = time.process_time()
+    archive = make_archive(studies)
+    filled = time.process_time()
+    study = new_study(sampler, archive, seed=0)
+    seconds = []
+    for number in range(N_TRIALS):
+        begin = filled if number == 0 else time.process_time()
+        trial = study.ask()
+        configuration = SPACE.suggest(trial)
+        seconds.append(time.process_time() - begin)
+        study.tell(trial, loss(configuration, child_seed(0, "new")))
+    rest = {"median_s": float(np.median(seconds[1:])), "slowest_s": max(seconds[1:])}
+    return {"sampler": sampler, "n_studies": len(studies), "archive_s": filled - start, "first_s": seconds[0], **rest}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", nargs="+", type=int, default=[1, 10, 100, 1000])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/transfer_overhead.csv"))
+    arguments = parser.parse_args(argv)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for n_studies in arguments.studies:
+        append_row(arguments.out, FIELDS, measure("meta", past(n_studies)))
+    print(read_results(arguments.out).round(4).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
