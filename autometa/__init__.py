@@ -21,6 +21,7 @@ _PUBLIC = {
     "MetaDataset": "autometa.metadataset.dataset",
     "SearchSpace": "autometa.core.space",
     "Strategy": "autometa.core.strategy",
+    "StudyArchive": "autometa.transfer.archive",
     "load": "autometa.persistence",
     "load_strategies": "autometa.catalogue",
     "recommend": "autometa.recommendation",

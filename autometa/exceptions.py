@@ -29,3 +29,15 @@ class MetaDatasetError(AutometaError, ValueError):
 
 class PolicyError(AutometaError, ValueError):
     """The files of a trained policy could not be read or written, or do not fit the strategies."""
+
+
+class ArchiveError(AutometaError, ValueError):
+    """An archive of past studies, or a storage to be added to it, could not be read or written."""
+
+
+class DivergenceError(AutometaError, ArithmeticError):
+    """A training on a few examples, or the meta-training around it, left the finite numbers or exploded."""
+
+
+class MetaWeightsError(AutometaError, ValueError):
+    """The files of meta-learned weights could not be read or written."""
