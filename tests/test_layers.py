@@ -19,9 +19,10 @@ LAYERS = {
     "exceptions": -1,  # names only; everything may raise them
     "_support": 0,
     "core": 1,
+    # Beside `core`, of which it needs nothing: learners may start from what it has learnt.
+    "maml": 1,
     "learners": 2,
     "ensemble": 2,
-    "maml": 2,
     "evaluation": 3,
     "search": 4,
     "metadataset": 5,

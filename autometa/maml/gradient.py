@@ -1,0 +1,139 @@
+r"""MAML and its kin: parameters from which a few steps of gradient descent lead to a good fit.
+
+What is minimised is the loss on the query after the inner loop on the support (Finn, Abbeel and Levine 2017,
+"Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks"),
+
+.. math:: \min_\theta \sum_\tau L^\text{query}_\tau(U_\tau(\theta)), \quad
+          U_\tau(\theta) = \theta - \alpha \nabla L^\text{support}_\tau(\theta) \text{ (several times).}
+
+=============== ===================================================================================
+`maml`          differentiates through the inner gradients: second order
+`first_order`   takes them for constants (the same paper, section 5.2)
+`anil`          only the head moves in the inner loop (Raghu, Raghu, Bengio and Vinyals 2020)
+`meta_sgd`      :math:`\alpha` is a vector and is learnt, too (Li, Zhou, Chen and Li 2017)
+=============== ===================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autometa.maml.inner import checked_adapt, descend, differentiated
+from autometa.maml.protocol import Examples, FewShotTask, Forward, Inputs, Params, RowLosses
+
+RATE = "rate/"
+"""Before the name of a parameter: that of its learnt rate."""
+
+
+@dataclass(frozen=True)
+class GradientLearner:
+    r"""The meta-learner behind all four; the functions below choose its options.
+
+    Parameters
+    ----------
+    forward : callable
+        The network.
+    row_losses : callable
+        Losses of rows.
+    rate : float
+        :math:`\alpha` of the inner loop; where rates are learnt, what they start from.
+    n_steps : int
+        Inner steps that it is trained for.
+    is_first_order : bool
+        Whether inner gradients count as constants.
+    head : tuple of str
+        What the names of the parameters begin with that the inner loop moves; empty for all.
+    learns_rates : bool
+        Whether every parameter has a rate of its own, which is learnt.
+    """
+
+    forward: Forward
+    row_losses: RowLosses
+    rate: float = 0.01
+    n_steps: int = 1
+    is_first_order: bool = False
+    head: tuple[str, ...] = ()
+    learns_rates: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0:
+            raise ValueError(f"rate must be positive, got {self.rate}.")
+        if self.n_steps < 1:
+            raise ValueError(f"n_steps must be at least 1, got {self.n_steps}.")
+
+    def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
+        """Return parameters of a network, with their rates where these are learnt.
+
+        Raises
+        ------
+        ValueError
+            If no parameter's name begins like the head.
+        """
+        moved = self._moved(params)
+        if not moved:
+            raise ValueError(f"No parameter belongs to the head {self.head}; there are {sorted(params)}.")
+        rates = {RATE + name: torch.full_like(params[name], self.rate) for name in moved} if self.learns_rates else {}
+        return {**params, **rates}
+
+    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
+        """Return parameters for one task; see `MetaLearner.adapt`."""
+        return checked_adapt(self, params, support, n_steps)
+
+    def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
+        """Return the parameters after the inner loop, unchecked."""
+        moved = self._moved(params)
+        kept = {name: value for name, value in params.items() if name not in moved}
+        rates: float | dict[str, Tensor] = self.rate
+        if self.learns_rates:
+            rates = {name: params[RATE + name] for name in moved}
+        steps = self.n_steps if n_steps is None else n_steps
+        adapted = descend(
+            lambda some: self.loss({**kept, **some}, support),
+            {name: params[name] for name in moved},
+            rates,
+            steps,
+            first_order=self.is_first_order,
+        )
+        return {**kept, **adapted}
+
+    def predict(self, params: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
+        """Return the network's outputs."""
+        return self.forward({n: v for n, v in params.items() if not n.startswith(RATE)}, inputs)
+
+    def loss(self, params: Mapping[str, Tensor], examples: Examples) -> Tensor:
+        """Return the mean loss on examples."""
+        return examples.mean(self.row_losses(self.predict(params, examples.inputs), examples.targets))
+
+    def meta_gradient(self, params: Mapping[str, Tensor], tasks: FewShotTask) -> tuple[Params, Tensor]:
+        """Return the gradient of the mean query loss after the inner loop, and the query losses."""
+        return differentiated(lambda some, support, query: self.loss(self.inner(some, support), query), params, tasks)
+
+    def _moved(self, params: Mapping[str, Tensor]) -> list[str]:
+        own = [name for name in params if not name.startswith(RATE)]
+        return [name for name in own if name.startswith(self.head)] if self.head else own
+
+
+def maml(forward: Forward, row_losses: RowLosses, rate: float = 0.01, n_steps: int = 1) -> GradientLearner:
+    """Return MAML with second-order gradients."""
+    return GradientLearner(forward, row_losses, rate, n_steps)
+
+
+def first_order(forward: Forward, row_losses: RowLosses, rate: float = 0.01, n_steps: int = 1) -> GradientLearner:
+    """Return first-order MAML."""
+    return GradientLearner(forward, row_losses, rate, n_steps, is_first_order=True)
+
+
+def anil(
+    forward: Forward, row_losses: RowLosses, head: tuple[str, ...], rate: float = 0.01, n_steps: int = 1
+) -> GradientLearner:
+    """Return ANIL: parameters whose names begin with one of `head` are adapted, the others only meta-learned."""
+    return GradientLearner(forward, row_losses, rate, n_steps, head=head)
+
+
+def meta_sgd(forward: Forward, row_losses: RowLosses, rate: float = 0.01, n_steps: int = 1) -> GradientLearner:
+    """Return Meta-SGD: MAML whose learning rates, one of each single weight, are learnt."""
+    return GradientLearner(forward, row_losses, rate, n_steps, learns_rates=True)
