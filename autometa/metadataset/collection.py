@@ -21,6 +21,7 @@ import joblib
 from autometa._support.imports import import_optional, is_installed
 from autometa._support.progress import CountBar
 from autometa.core.strategy import Strategy
+from autometa.core.task import TaskDescription
 from autometa.metadataset import measuring
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.measuring import Measured, Run, Settings, learner_of, measure
@@ -174,12 +175,15 @@ class _Progress:
     ) -> None:
         self._store, self._on_task = store, on_task
         self._fitness = {strategy.name: strategy.fitness for strategy in strategies}
-        self._known = store.descriptions()
+        self._stored = store.descriptions()
         self._kept = store.tasks_with_targets()
         self._faulty: set[str] = set()
         self._accounts: dict[tuple[int, str], _Account] = {}
-        done = store.done()
+        done, described = store.done(), dict(self._stored)
         if known is not None:
+            columns = ["task", "problem", "n_rows_used", "n_columns", "n_classes"]
+            for name, *rest in known.tasks[columns].itertuples(index=False, name=None):
+                described.setdefault(name, TaskDescription(*rest))
             pairs = known.evaluations[["task", "configuration"]].drop_duplicates()
             done |= set(pairs.itertuples(index=False, name=None))
         self._left: list[tuple[Table, PoolEntry]] = []
@@ -189,7 +193,7 @@ class _Progress:
                 for entry in pool[start : start + BLOCK_SIZE]:
                     name = configuration_id(entry.configuration)
                     self._block[name] = start // BLOCK_SIZE
-                    if (table.task, name) not in done and not self._is_unfit(table, entry):
+                    if (table.task, name) not in done and not self._is_unfit(described.get(table.task), entry):
                         self._left.append((table, entry))
                         account = self._accounts.setdefault((start // BLOCK_SIZE, table.task), _Account())
                         account.n_left += 1
@@ -198,8 +202,7 @@ class _Progress:
     def n_left(self) -> int:
         return len(self._left)
 
-    def _is_unfit(self, table: Table, entry: PoolEntry) -> bool:
-        description = self._known.get(table.task)
+    def _is_unfit(self, description: TaskDescription | None, entry: PoolEntry) -> bool:
         return description is not None and bool(self._fitness[entry.configuration.strategy].reason_against(description))
 
     def units(self, advance: Callable[[], None]) -> Iterator[tuple[Table, PoolEntry]]:
@@ -219,10 +222,10 @@ class _Progress:
                 self._on_task(f"{name}: skipped: {measured.fault}")
             advance()
             return
-        if name not in self._known:
-            self._known[name] = self._store.add_task(measured.task)
+        if name not in self._stored:
+            self._stored[name] = self._store.add_task(measured.task)
         if measured.kept is not None and name not in self._kept:
-            self._store.add_targets(name, self._known[name].n_classes, measured.kept.fold, measured.kept.y)
+            self._store.add_targets(name, self._stored[name].n_classes, measured.kept.fold, measured.kept.y)
             self._kept.add(name)
         if measured.rows:
             self._store.add(measured.rows, measured.predictions)

@@ -27,6 +27,7 @@ from autometa.exceptions import MetaDatasetError
 from autometa.metadataset import collection as collection_module
 from autometa.metadataset import measuring
 from autometa.metadataset.collection import collect
+from autometa.metadataset.export import export
 from autometa.metadataset.measuring import Measured, Settings
 from autometa.metadataset.pool import configuration_id, make_pool
 from autometa.metadataset.schema import LOSSES
@@ -145,6 +146,16 @@ def test_a_task_that_no_strategy_is_for_is_said(cheap: Collection) -> None:
 def test_only_the_tasks_that_are_named_are_measured(cheap: Collection) -> None:
     assert set(cheap.run(only=["two"]).evaluations["task"]) == {"two"}
     assert set(cheap.run(only=["numbers", "numbers"]).evaluations["task"]) == {"two", "numbers"}
+
+
+def test_what_was_measured_elsewhere_is_not_measured_again(collected: Collection, cheap: Collection) -> None:
+    known = export(collected.tasks, collected.out)
+    cheap.run(known=known)
+    # Also what is unfit for a task is known: there is nothing left to do, nor to say.
+    assert cheap.evaluations.empty and cheap.lines == []
+    more = make_pool(cheap.strategies, {strategy.name: 3 for strategy in cheap.strategies})
+    seen = set(units(cheap.run(known=known, pool=more)))
+    assert seen and seen.isdisjoint(units(collected))
 
 
 def test_a_longer_pool_only_adds(cheap: Collection) -> None:
