@@ -11,7 +11,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml_text(values: Mapping[str, Any]) -> str:
-    """Return texts, numbers, booleans, lists of them and nested mappings as TOML.
+    """Return texts, numbers, booleans, lists and nested mappings as TOML.
 
     Raises
     ------
@@ -52,6 +52,8 @@ def _value(value: Any, name: str) -> str:
         return _string(value)
     if isinstance(value, (int, float)):
         return repr(value)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_key(key)} = {_value(item, name)}' for key, item in value.items())}}}"
     if isinstance(value, Sequence):
         return f"[{', '.join(_value(item, name) for item in value)}]"
     raise TypeError(f"{name} = {value!r} cannot be written as TOML; expected a text, number, boolean, list or mapping.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
@@ -111,3 +112,23 @@ def paired_bootstrap(
     drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=n)
     low, high = np.quantile((drawn @ sums) / (drawn @ counts), [0.025, 0.975])
     return float(values.mean()), float(low), float(high)
+
+
+def surely_best(values: pd.DataFrame, usual: str, families: Sequence[str]) -> str:
+    """Return the column with the lowest mean among those that beat the usual one beyond chance, or else that.
+
+    Parameters
+    ----------
+    values : DataFrame
+        A row per task, a column per alternative; lower is better.
+    usual : str
+        The column that is kept unless the paired 95% interval of the difference to it excludes 0.
+    families : sequence of str
+        Family of each row.
+    """
+    best, lowest = usual, 0.0
+    for column in values.columns.drop(usual):
+        difference, _, high = paired_bootstrap(values[column] - values[usual], families)
+        if high < 0 and difference < lowest:
+            best, lowest = str(column), difference
+    return best

@@ -19,11 +19,13 @@ from autometa.catalogue import load_strategies
 from autometa.metadataset.dataset import MetaDataset
 from autometa.policy.assessment import GAIN_SETTINGS, assess, gain_policy
 from autometa.policy.gain import GainPolicy, GainSettings
-from autometa.policy.kept import read_kept
+from autometa.policy.kept import KeptPredictions, read_kept
 from autometa.policy.metric_learning import learn_similarity, similarity_weights
 from autometa.policy.past import PastTasks
 from autometa.policy.portfolio import EnsembleGains, Gains, IncumbentGains, greedy_order, regrets
-from autometa.policy.regret import paired_bootstrap
+from autometa.policy.regret import surely_best
+from autometa.policy.replay import metric_of
+from autometa.policy.stage_learning import learn_stages
 from autometa.policy.weights import PolicyWeights, space_hash, write_weights
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ _TUNED = ("gaussian", "attention")
 _COUNTS = (1, 3, 5, 10, 16)
 _BUDGETS_S = (3.0, 10.0, 30.0)
 _N_FOLDS = 5
+# Share of a task's measured configurations whose predictions must be there for its ensembles to count.
+_LEAST_KEPT = 0.9
 
 
 def train(
@@ -59,10 +63,10 @@ def train(
         Folder to write the weights into.
     predictions : str or Path, optional
         Folder of the collection, which kept predictions: portfolios are then chosen by the
-        loss of their ensembles, on the tasks that have them.
+        loss of their ensembles, on the tasks that have those of nearly all configurations.
     n_replayed : int
-        Most tasks on which temperatures are compared; 0 keeps those of `GainSettings`, and so
-        does a comparison in which no other is better beyond chance.
+        Most tasks on which temperatures and mixtures of policies are compared; 0 keeps the
+        usual ones, and so does a comparison in which no other is better beyond chance.
     recurrent_s : float
         Most seconds for training the recurrent policy; 0 leaves it out, and needs no torch.
 
@@ -76,8 +80,12 @@ def train(
     portfolios, judged_by = _portfolios(past, None if predictions is None else Path(predictions))
     choice = learn_similarity(past, seed=seed)
     logger.info("similarity of tasks: %s; errors on families left out: %s", choice.name, choice.errors)
-    temperatures, regret = _temperatures(past, choice.name, seed, n_replayed)
+    tasks = _replayed(past, n_replayed, seed)
+    weights_of = _SimilarityOfParts(choice.name)
+    temperatures, regret = _temperatures(past, weights_of, seed, tasks)
     logger.info("temperatures without and with a limit of time: %s", temperatures)
+    stages, regret_of_stages = _stages(past, weights_of, temperatures, seed, tasks)
+    logger.info("stages of the mixture: %s", stages)
     card: dict[str, Any] = {
         "autometa_version": version("autometa"),
         "metadataset_sha256": fingerprint(metadataset),
@@ -89,6 +97,8 @@ def train(
         "temperatures": {name: list(pair) for name, pair in temperatures.items()},
         "portfolios": {"budgets_s": list(PORTFOLIO_BUDGETS_S), "judged_by": judged_by},
         "regret_left_out": regret,
+        "stages": stages,
+        "stages_regret_left_out": regret_of_stages,
         "strategies": _hashes(past),
     }
     arrays: Mapping[str, np.ndarray] = {}
@@ -124,17 +134,38 @@ def _with_results(past: PastTasks) -> PastTasks:
     return past.select(found)
 
 
+def _replayed(past: PastTasks, n: int, seed: int) -> list[int]:
+    """Return the tasks on which searches are replayed; none where no family can be left out."""
+    if n <= 0 or len(set(past.families)) < 2:
+        return []
+    return np.random.default_rng(child_seed(seed, "temperatures")).permutation(len(past.tasks))[:n].tolist()
+
+
+def _stages(
+    past: PastTasks,
+    weights_of: _SimilarityOfParts,
+    temperatures: Mapping[str, tuple[float, float]],
+    seed: int,
+    tasks: Sequence[int],
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
+    """Return the stages of the mixture, and the regrets that they were chosen by; none without a replay."""
+    if not tasks:
+        return [], {}
+    makers = {}
+    for name, (without, within) in temperatures.items():
+        settings = replace(GAIN_SETTINGS[name], temperature=without, temperature_in_time=within)
+        makers[name] = partial(_tempered, settings, weights_of)
+    return learn_stages(past, makers, tasks, child_seed(seed, "stages"))
+
+
 def _temperatures(
-    past: PastTasks, similarity: str, seed: int, n_replayed: int
+    past: PastTasks, weights_of: _SimilarityOfParts, seed: int, tasks: Sequence[int]
 ) -> tuple[dict[str, tuple[float, float]], dict[str, Any]]:
     """Return the temperatures of each policy, and its regrets at the best ones on families left out."""
     usual = {name: (GAIN_SETTINGS[name].temperature, GAIN_SETTINGS[name].temperature_in_time) for name in _TUNED}
-    if n_replayed <= 0 or len(set(past.families)) < 2:
+    if not tasks:
         return usual, {}
-    rng = np.random.default_rng(child_seed(seed, "temperatures"))
-    tasks = rng.permutation(len(past.tasks))[:n_replayed].tolist()
     has_seconds = bool(np.isfinite(past.seconds[tasks]).any())
-    weights_of = _SimilarityOfParts(similarity)
     policies = {}
     for name in _TUNED:
         for temperature in {*TEMPERATURES, *usual[name]}:
@@ -146,8 +177,8 @@ def _temperatures(
     limits = ("trials", "seconds")
     chosen = {
         name: (
-            _surely_better(by_task[limits[0]], name, usual[name][0], families),
-            _surely_better(by_task[limits[1]], name, usual[name][1], families) if has_seconds else usual[name][1],
+            _best_temperature(by_task[limits[0]], name, usual[name][0], families),
+            _best_temperature(by_task[limits[1]], name, usual[name][1], families) if has_seconds else usual[name][1],
         )
         for name in _TUNED
     }
@@ -161,15 +192,9 @@ def _temperatures(
     return chosen, {"n_tasks": len(tasks), **regret}
 
 
-def _surely_better(regrets_of: pd.DataFrame, name: str, usual: float, families: Sequence[str]) -> float:
-    """Return the best temperature of those whose 95% interval of the gain over the usual one excludes 0, or that."""
-    best, lowest = usual, 0.0
-    for column in regrets_of.columns:
-        if column.startswith(f"{name} "):
-            difference, _, high = paired_bootstrap(regrets_of[column] - regrets_of[f"{name} {usual}"], families)
-            if high < 0 and difference < lowest:
-                best, lowest = float(column.split()[-1]), difference
-    return best
+def _best_temperature(regrets_of: pd.DataFrame, name: str, usual: float, families: Sequence[str]) -> float:
+    own = [column for column in regrets_of.columns if column.startswith(f"{name} ")]
+    return float(surely_best(regrets_of[own], f"{name} {usual}", families).split()[-1])
 
 
 class _SimilarityOfParts:
@@ -196,7 +221,7 @@ def _portfolios(past: PastTasks, predictions: Path | None) -> tuple[dict[str, di
     for problem in dict.fromkeys(past.problems):
         rows = [row for row, kind in enumerate(past.problems) if kind == problem]
         kept = {row: read_kept(predictions, past, row) for row in rows} if predictions is not None else {}
-        tasks = {row: task for row, task in kept.items() if task is not None}
+        tasks = {row: task for row, task in kept.items() if task is not None and _is_whole(task, past, row)}
         judges.add("ensembles" if tasks else "incumbents")
         of_problem = past.select(list(tasks) or rows)
         regret = regrets(of_problem)
@@ -206,6 +231,12 @@ def _portfolios(past: PastTasks, predictions: Path | None) -> tuple[dict[str, di
             order = greedy_order(gains, of_problem.seconds, budget_s=budget_s, n=_N_PORTFOLIO)
             found[problem][budget_s] = tuple(order)
     return found, " and ".join(sorted(judges))
+
+
+def _is_whole(kept: KeptPredictions, past: PastTasks, task: int) -> bool:
+    """Whether predictions are there of nearly all that was measured: what has none could never be chosen."""
+    n_measured = int(np.isfinite(past.losses[metric_of(past, task)][task]).sum())
+    return len(kept.predictions) >= _LEAST_KEPT * n_measured
 
 
 def _hashes(past: PastTasks) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from autometa._support.toml_text import toml_text
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 SCALARS = TEXTS | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.booleans()
-VALUES = st.recursive(SCALARS | st.lists(SCALARS), lambda inner: st.dictionaries(TEXTS, inner), max_leaves=12)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=12)
 
 
 @given(st.dictionaries(TEXTS, VALUES))

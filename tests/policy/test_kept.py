@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,20 @@ def test_portfolios_are_chosen_by_ensembles_where_predictions_are_kept(collected
     weights = train(export(collected.tasks, collected.out), predictions=collected.out, n_replayed=0)
     assert weights.card["portfolios"]["judged_by"] == "ensembles"
     assert all(orders[600.0] for orders in weights.portfolios.values())
+
+
+def test_a_task_that_kept_predictions_of_some_configurations_only_says_nothing_of_ensembles(
+    collected: Collection,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def half(*arguments: Any) -> KeptPredictions:
+        kept = read_kept(*arguments)
+        assert kept is not None
+        return replace(kept, predictions=dict(list(kept.predictions.items())[::2]))
+
+    monkeypatch.setattr("autometa.policy.training.read_kept", half)
+    weights = train(export(collected.tasks, collected.out), predictions=collected.out, n_replayed=0)
+    assert weights.card["portfolios"]["judged_by"] == "incumbents"
 
 
 def test_ensembles_are_assessed_where_predictions_are_kept(collected: Collection, past: PastTasks) -> None:  # noqa: F811

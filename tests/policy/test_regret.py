@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autometa.policy.regret import normalised_regret, paired_bootstrap, ranks, regret_area
+from autometa.policy.regret import normalised_regret, paired_bootstrap, ranks, regret_area, surely_best
 
 LOSSES = arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e6, 1e6))
 
@@ -123,3 +124,13 @@ def test_differences_must_be_finite_and_one_per_task(differences: list[float]) -
 def test_families_must_be_one_per_task() -> None:
     with pytest.raises(ValueError, match=r"one entry per task \(2\), got 1"):
         paired_bootstrap([0.1, 0.2], ["a"])
+
+
+def test_the_usual_stays_unless_another_is_better_beyond_chance() -> None:
+    rng = np.random.default_rng(0)
+    usual = rng.normal(size=40)
+    alike, better = usual + rng.normal(size=40), usual - 0.5 + 0.1 * rng.normal(size=40)
+    values = pd.DataFrame({"usual": usual, "alike": alike, "better": better, "worse": usual + 1.0})
+    families = [f"family {n // 2}" for n in range(40)]
+    assert surely_best(values, "usual", families) == "better"
+    assert surely_best(values.drop(columns="better"), "usual", families) == "usual"

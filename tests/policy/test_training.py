@@ -12,6 +12,7 @@ from optuna.distributions import IntDistribution
 from autometa.core.space import SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.metadataset.dataset import MetaDataset
+from autometa.policy.stage_learning import CANDIDATES
 from autometa.policy.training import PORTFOLIO_BUDGETS_S, fingerprint, train
 from autometa.policy.weights import read_weights
 from tests.policy.made_up import made_up_metadataset
@@ -49,10 +50,21 @@ def test_temperatures_and_their_regret_on_tasks_left_out_are_in_the_card() -> No
     assert all(0 <= left_out[name][limit] <= 1 for name in weights.temperatures for limit in ("trials", "seconds"))
 
 
+@pytest.mark.slow
+def test_stages_of_the_mixture_and_what_decided_are_in_the_card(tmp_path: Path) -> None:
+    card = train(made_up_metadataset(n_tasks=8), n_replayed=4, out=tmp_path).card
+    assert read_weights(tmp_path, STRATEGIES).card["stages"] == card["stages"]
+    for in_time, limit in ((False, "trials"), (True, "seconds")):
+        stages = [(stage["policy"], stage["from_trial"]) for stage in card["stages"] if stage["in_time"] is in_time]
+        assert tuple(stages) in CANDIDATES.values()
+        assert set(card["stages_regret_left_out"][limit]) == set(CANDIDATES)
+
+
 def test_without_a_replay_temperatures_are_the_usual_ones() -> None:
     weights = train(made_up_metadataset(), n_replayed=0)
     assert weights.temperatures == {"gaussian": (0.1, 0.3), "attention": (0.1, 0.3)}
     assert weights.card["regret_left_out"] == {}
+    assert weights.card["stages"] == []
 
 
 def test_a_larger_budget_has_room_for_more() -> None:
