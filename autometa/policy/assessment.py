@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -83,7 +84,9 @@ def assess(
     DataFrame
         A row per policy, task, and limit: policy, task, family, problem, limit ("trials" or
         "seconds"), at, regret (1 before the first result) and ensemble_regret (NaN without
-        predictions): of the ensemble chosen on half of the kept rows, judged on the others.
+        predictions): of the ensemble chosen on half of the kept rows, judged on the others. Where
+        not all that was recorded has predictions, it is that of a search of its own, among
+        those that have.
 
     Raises
     ------
@@ -96,14 +99,14 @@ def assess(
     measure = partial(
         _assess_fold,
         past,
+        policies=policies,
         wanted=frozenset(range(len(past.tasks)) if tasks is None else tasks),
         budgets_s=budgets_s,
         counts=counts,
         seed=seed,
         predictions=None if predictions is None else Path(predictions),
     )
-    jobs = [(test, name, make) for test in family_folds(past, n_folds, seed) for name, make in policies.items()]
-    found = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(measure)(*job) for job in jobs)
+    found = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(measure)(test) for test in family_folds(past, n_folds, seed))
     columns = ["policy", "task", "family", "problem", "limit", "at", "regret", "ensemble_regret"]
     return pd.DataFrame([row for rows in found for row in rows], columns=columns)
 
@@ -206,9 +209,8 @@ def without(past: PastTasks, tasks: np.ndarray) -> PastTasks:
 def _assess_fold(
     past: PastTasks,
     test: np.ndarray,
-    name: str,
-    make: Factory,
     *,
+    policies: Mapping[str, Factory],
     wanted: frozenset[int],
     budgets_s: Sequence[float],
     counts: Sequence[int],
@@ -218,37 +220,91 @@ def _assess_fold(
     tasks = [int(task) for task in test if int(task) in wanted]
     if not tasks:
         return []
-    policy = make(without(past, test))
+    train = without(past, test)
+    made = {name: make(train) for name, make in policies.items()}
     rows: list[tuple[object, ...]] = []
+    # Task by task, so that predictions are read once, and ensembles that several policies find are chosen once.
     for task in tasks:
         kept = read_kept(predictions, past, task) if predictions is not None else None
-        about = (name, past.tasks[task], past.families[task], past.problems[task])
-        for limit, at, regret, episode, n_results in _searches(policy, past, task, budgets_s, counts, seed):
-            of_ensemble = _ensemble_regret(kept, past, episode, n_results) if kept is not None else math.nan
-            rows.append((*about, limit, at, regret, of_ensemble))
+        judge = None if kept is None else _EnsembleJudge.of(kept, past, task)
+        for name, policy in made.items():
+            about = (name, past.tasks[task], past.families[task], past.problems[task])
+            searches = list(_searches(policy, past, task, budgets_s, counts, seed))
+            of_kept = searches
+            if judge is not None and judge.past is not past:
+                of_kept = list(_searches(policy, judge.past, task, budgets_s, counts, seed))
+            for search, other in zip(searches, of_kept, strict=True):
+                of_ensemble = math.nan if judge is None else judge.regret(other)
+                rows.append((*about, search.limit, search.at, search.regret(), of_ensemble))
     return rows
+
+
+@dataclass(frozen=True)
+class _Search:
+    """An episode, and how many of its results are in time for a limit."""
+
+    limit: str
+    at: float
+    episode: Episode
+    n_results: int
+
+    def regret(self) -> float:
+        return float(self.episode.regret_after(self.n_results))
 
 
 def _searches(
     policy: Policy, past: PastTasks, task: int, budgets_s: Sequence[float], counts: Sequence[int], seed: int
-) -> Iterator[tuple[str, float, float, Episode, int]]:
-    """Yield limit, its value, regret, and the episode with the number of its results that count."""
+) -> Iterator[_Search]:
     metric = metric_of(past, task)
     if counts:
         episode = replay(policy, past, task, metric=metric, budget=Budget(n_trials=max(counts)), seed=seed)
         for count in counts:
-            yield "trials", count, float(episode.regret_after(count)), episode, count
+            yield _Search("trials", count, episode, count)
     if np.isfinite(past.seconds[task]).any():
         for budget_s in budgets_s:
             episode = replay(policy, past, task, metric=metric, budget=Budget(time_s=budget_s), seed=seed)
-            yield "seconds", budget_s, float(episode.regret_at(budget_s)), episode, len(episode.losses)
+            yield _Search("seconds", budget_s, episode, int((episode.end_s <= budget_s).sum()))
 
 
-def _ensemble_regret(kept: KeptPredictions, past: PastTasks, episode: Episode, n_results: int) -> float:
-    """Return the regret of the ensemble of what was found; 1 where there is nothing to combine."""
-    found = [past.position[c] for c, loss in zip(episode.configurations, episode.losses, strict=True) if loss == loss]
-    members = sorted((place for place in found[:n_results] if place in kept.predictions), key=kept.losses.__getitem__)
-    if not members:
-        return 1.0
-    chosen_on, judged_on = kept.halves()
-    return judged_on.regret(judged_on.mix(chosen_on.weights(members[:_MOST_MEMBERS])))
+class _EnsembleJudge:
+    """Tells the regret of the ensemble of what was found on one task.
+
+    Attributes
+    ----------
+    past : PastTasks
+        What a search may find on the task: only configurations that have predictions.
+    """
+
+    def __init__(self, kept: KeptPredictions, past: PastTasks) -> None:
+        self.past = past
+        self._losses = kept.losses
+        self._chosen_on, self._judged_on = kept.halves()
+        self._known: dict[tuple[int, ...], float] = {}
+
+    @classmethod
+    def of(cls, kept: KeptPredictions, past: PastTasks, task: int) -> _EnsembleJudge | None:
+        """Return the judge; None where nothing that was recorded has predictions."""
+        recorded = np.isfinite(past.losses[metric_of(past, task)][task])
+        has_predictions = np.zeros(len(recorded), dtype=bool)
+        has_predictions[list(kept.predictions)] = True
+        if not (recorded & has_predictions).any():
+            return None
+        if (recorded & ~has_predictions).any():
+            # Results of an earlier collection came without: no ensemble can be made of them.
+            hidden = np.zeros_like(past.failed)
+            hidden[task] = ~has_predictions
+            losses = {metric: np.where(hidden, np.nan, matrix) for metric, matrix in past.losses.items()}
+            past = replace(past, losses=losses, failed=past.failed & ~hidden)
+        return cls(kept, past)
+
+    def regret(self, search: _Search) -> float:
+        """Return the regret; 1 where nothing was found."""
+        results = zip(search.episode.configurations[: search.n_results], search.episode.losses, strict=False)
+        found = {self.past.position[configuration] for configuration, loss in results if not math.isnan(loss)}
+        members = tuple(sorted(found, key=lambda place: (self._losses[place], place))[:_MOST_MEMBERS])
+        if not members:
+            return 1.0
+        if members not in self._known:
+            mixed = self._judged_on.mix(self._chosen_on.weights(members))
+            self._known[members] = self._judged_on.regret(mixed)
+        return self._known[members]

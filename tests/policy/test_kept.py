@@ -76,6 +76,47 @@ def test_ensembles_are_assessed_where_predictions_are_kept(collected: Collection
     assert plain["ensemble_regret"].isna().all()
 
 
+def test_ensembles_are_those_of_a_search_among_what_has_predictions(
+    collected: Collection,  # noqa: F811
+    past: PastTasks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def two(*arguments: Any) -> KeptPredictions:
+        kept = read_kept(*arguments)
+        assert kept is not None
+        return replace(kept, predictions=dict(list(kept.predictions.items())[-2:]))
+
+    monkeypatch.setattr("autometa.policy.assessment.read_kept", two)
+    limits = {"budgets_s": (), "counts": (2,), "n_folds": 2}
+    table = assess(past, {"random": RandomPolicy}, predictions=collected.out, **limits).set_index("task")
+    for number, task in enumerate(past.tasks):
+        kept = two(collected.out, past, number)
+        chosen_on, judged_on = kept.halves()
+        # Two trials find both of the two, wherever they stand in the order.
+        both = judged_on.mix(chosen_on.weights(sorted(kept.predictions, key=kept.losses.__getitem__)))
+        assert table.loc[task, "ensemble_regret"] == pytest.approx(judged_on.regret(both))
+    plain = assess(past, {"random": RandomPolicy}, **limits)
+    assert table["regret"].tolist() == plain["regret"].tolist()
+
+
+def test_predictions_of_what_was_not_recorded_say_nothing_of_ensembles(
+    collected: Collection,  # noqa: F811
+    past: PastTasks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def others(*arguments: Any) -> KeptPredictions:
+        kept = read_kept(*arguments)
+        assert kept is not None
+        unrecorded = np.flatnonzero(~np.isfinite(past.losses[kept.metric.name][arguments[-1]]))
+        assert unrecorded.size
+        return replace(kept, predictions={int(unrecorded[0]): next(iter(kept.predictions.values()))})
+
+    monkeypatch.setattr("autometa.policy.assessment.read_kept", others)
+    limits = {"budgets_s": (), "counts": (1,), "n_folds": 2}
+    table = assess(past, {"random": RandomPolicy}, predictions=collected.out, **limits)
+    assert table["ensemble_regret"].isna().all()
+
+
 def three_models(seed: int) -> KeptPredictions:
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, 60)
