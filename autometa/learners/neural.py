@@ -21,7 +21,6 @@ deadline. What is kept of a fit is numpy arrays, and predicting needs no torch.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,6 +30,16 @@ import numpy as np
 
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner, stages_before
+from autometa.learners.epochs import (
+    CHUNK_ROWS,
+    Dropout,
+    Monitor,
+    Progress,
+    as_tensor,
+    batch_size,
+    flat_cos,
+    row_losses,
+)
 from autometa.learners.numeric import TargetScale, bounded, outputs, torch_threads
 
 MOST_OPERATIONS = 2.0e11
@@ -48,7 +57,6 @@ _REGRESSION_FACTOR = 3.0
 _N_FREQUENCIES = 16
 _EMBEDDING_SIZE = 3
 _MOST_EMBEDDED_COLUMNS = 200
-_CHUNK_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,8 @@ class NeuralNetworkModel:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values within the range seen in training."""
         X = bounded(X)
         scores = np.empty((len(X), len(self.biases[-1])))
-        for i in range(0, len(X), _CHUNK_ROWS):
-            scores[i : i + _CHUNK_ROWS] = self._forward(X[i : i + _CHUNK_ROWS])
+        for i in range(0, len(X), CHUNK_ROWS):
+            scores[i : i + CHUNK_ROWS] = self._forward(X[i : i + CHUNK_ROWS])
         return outputs(scores, None) if self.scale is None else self.scale.restore(scores[:, 0], margin=0.0)
 
     def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
@@ -172,30 +180,6 @@ def _relu(x: np.ndarray) -> np.ndarray:
 
 
 _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"selu": _selu, "mish": _mish, "relu": _relu}
-
-
-class _Dropout:
-    """Masks of dropped units, cut from one long sequence of random numbers.
-
-    Drawing anew for every mask would take a fifth of the training.
-    """
-
-    _LENGTH = 1 << 20
-
-    def __init__(self, generator: Any) -> None:
-        import torch
-
-        self.rate = 0.0
-        self.generator = generator
-        self.uniform = torch.rand(self._LENGTH, generator=generator)
-
-    def mask(self, n_rows: int, n_units: int) -> Any:
-        """Return zeros and 1 / (1 − rate) of shape (n_rows, n_units)."""
-        import torch
-
-        start = int(torch.randint(self._LENGTH - n_rows * n_units, (1,), generator=self.generator))
-        kept = self.uniform[start : start + n_rows * n_units].view(n_rows, n_units) >= self.rate
-        return kept * (1.0 / (1.0 - self.rate))
 
 
 class _Network:
@@ -275,7 +259,7 @@ class _Network:
 
         return {"selu": F.selu, "mish": F.mish, "relu": F.relu}[self.settings.activation](x)
 
-    def forward(self, X: Any, dropout: _Dropout | None = None) -> Any:
+    def forward(self, X: Any, dropout: Dropout | None = None) -> Any:
         """Return the scores of the rows of X."""
         import torch
 
@@ -345,7 +329,7 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
     generator = torch.Generator().manual_seed(data.seed)
     is_regression = data.problem == "regression"
     scale = TargetScale(data.y, data.sample_weight) if is_regression else None
-    X = _tensor(data.X)
+    X = as_tensor(data.X)
     y = torch.from_numpy(scale.standardise(data.y).astype(np.float32)) if scale else torch.tensor(data.y)
     weight = None if data.sample_weight is None else torch.from_numpy(data.sample_weight.astype(np.float32))
     network = _Network(X, 1 if is_regression else max(2, data.n_classes), settings, generator)
@@ -357,14 +341,14 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
         with torch.no_grad():
             network.biases[-1].copy_(torch.from_numpy(np.log(frequencies / frequencies.sum())))
 
-    batch_size = _batch_size(len(X))
-    steps_per_epoch = math.ceil(len(X) / batch_size)
+    n_batch = batch_size(len(X))
+    steps_per_epoch = math.ceil(len(X) / n_batch)
     n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(X), settings.n_epochs)
     n_steps = n_epochs * steps_per_epoch
-    progress = _Progress(n_steps, 0.95 * data.deadline.remaining_s())
+    progress = Progress(n_steps, 0.95 * data.deadline.remaining_s())
     learning_rate = settings.learning_rate * (_REGRESSION_FACTOR if is_regression else 1.0)
-    dropout = _Dropout(generator) if settings.dropout > 0 else None
-    monitor = _Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
+    dropout = Dropout(generator) if settings.dropout > 0 else None
+    monitor = Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
     best = network.snapshot()
     stages: dict[int, NeuralNetworkModel] = {}
     best_loss, best_epoch, best_share, epoch = math.inf, 1, 0.0, 0
@@ -372,16 +356,16 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
     while not progress.finished():
         epoch += 1
         order = torch.randperm(len(X), generator=generator)
-        for start in range(0, len(X), batch_size):
+        for start in range(0, len(X), n_batch):
             t = progress.share()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * group["factor"] * coslog4(t)
                 group["weight_decay"] = settings.weight_decay * flat_cos(t)
-            rows = order[start : start + batch_size]
+            rows = order[start : start + n_batch]
             if dropout is not None:
                 dropout.rate = settings.dropout * flat_cos(t)
             scores = network.forward(X[rows], dropout)
-            losses = _row_losses(scores, y[rows], settings.label_smoothing)
+            losses = row_losses(scores, y[rows], settings.label_smoothing)
             loss = losses.mean() if weight is None else (losses * weight[rows]).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -417,101 +401,6 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
 def coslog4(t: float) -> float:
     """Return the factor of the learning rate at progress `t`."""
     return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t)))
-
-
-def flat_cos(t: float) -> float:
-    """Return the factor of the regularisation at progress `t`."""
-    return 1.0 if t < 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * t - 1)))
-
-
-class _Progress:
-    """How far the training is, by steps and by the clock."""
-
-    def __init__(self, n_steps: int, time_s: float) -> None:
-        self.n_steps = n_steps
-        self.time_s = max(time_s, 1e-9)
-        self.n_done = 0
-        self.started_s = time.monotonic()
-
-    def step(self) -> None:
-        self.n_done += 1
-
-    def share(self) -> float:
-        return min(1.0, max(self.n_done / self.n_steps, (time.monotonic() - self.started_s) / self.time_s))
-
-    def finished(self) -> bool:
-        # One step is always made, so that a fit past its deadline still returns a model.
-        return self.n_done > 0 and self.share() >= 1.0
-
-
-class _Monitor:
-    """The loss on the validation rows, near to the metric of the run."""
-
-    def __init__(self, data: FitData, scale: TargetScale | None) -> None:
-        assert data.X_val is not None and data.y_val is not None
-        self.X = _tensor(data.X_val)
-        self.y = data.y_val if scale is None else scale.standardise(data.y_val)
-        weight = data.sample_weight_val
-        self.weight = weight if weight is not None and weight.sum() > 0 else None
-        self.metric = data.metric
-        self.problem = data.problem
-
-    def loss(self, forward: Callable[[Any], Any]) -> float:
-        import torch
-
-        scores = torch.cat([forward(self.X[i : i + _CHUNK_ROWS]) for i in range(0, len(self.X), _CHUNK_ROWS)]).numpy()
-        if self.problem == "regression":
-            error = np.abs(scores[:, 0] - self.y)
-            return float(np.average(error if self.metric == "mae" else error**2, weights=self.weight))
-        if self.problem == "binary" and self.metric == "roc_auc":
-            return _area_above_curve(scores[:, 1] - scores[:, 0], self.y)
-        log_loss = float(
-            np.average(-_log_softmax(scores.astype(np.float64))[np.arange(len(self.y)), self.y], weights=self.weight)
-        )
-        if self.metric != "accuracy":
-            return log_loss
-        # The log loss settles ties of a loss that counts rows.
-        return float(np.average(scores.argmax(axis=1) != self.y, weights=self.weight)) + 1e-3 * log_loss
-
-
-def _area_above_curve(score: np.ndarray, y: np.ndarray) -> float:
-    n_positive = int(y.sum())
-    n_negative = len(y) - n_positive
-    if not n_positive or not n_negative:
-        return 0.5
-    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    # Equal scores share the mean of their ranks.
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    return 1.0 - (ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
-
-
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def _row_losses(scores: Any, y: Any, label_smoothing: float) -> Any:
-    import torch.nn.functional as F
-
-    if scores.shape[1] == 1:
-        return F.mse_loss(scores[:, 0], y, reduction="none")
-    return F.cross_entropy(scores, y, reduction="none", label_smoothing=label_smoothing)
-
-
-def _tensor(X: np.ndarray) -> Any:
-    import torch
-
-    # Copied: torch warns about read-only arrays.
-    return torch.from_numpy(np.array(bounded(X), dtype=np.float32))
-
-
-def _batch_size(n_rows: int) -> int:
-    """Return rows of a step: small tables need enough steps in an epoch, large ones need few."""
-    if n_rows <= 256:
-        return 32
-    if n_rows <= 2000:
-        return 128
-    return 256 if n_rows <= 20_000 else 512
 
 
 def _plan_epochs(operations_per_epoch: float, n_epochs: int) -> int:

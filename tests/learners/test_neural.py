@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from autometa.core.budget import Deadline
-from autometa.learners import neural
+from autometa.learners import epochs, neural
 from autometa.learners.base import FitData
-from autometa.learners.neural import coslog4, fit_neural_network, flat_cos
+from autometa.learners.epochs import flat_cos
+from autometa.learners.neural import coslog4, fit_neural_network
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -85,8 +86,8 @@ def test_a_passed_deadline_still_gives_a_model(convert):
 
 def test_the_schedule_follows_the_clock_where_time_is_short(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(neural.time, "monotonic", lambda: now[0])
-    progress = neural._Progress(n_steps=1000, time_s=10.0)
+    monkeypatch.setattr(epochs.time, "monotonic", lambda: now[0])
+    progress = epochs.Progress(n_steps=1000, time_s=10.0)
     shares = []
     while not progress.finished():
         now[0] += 1.0
@@ -96,7 +97,7 @@ def test_the_schedule_follows_the_clock_where_time_is_short(monkeypatch):
 
 
 def test_the_schedule_follows_the_steps_where_time_is_plenty():
-    progress = neural._Progress(n_steps=4, time_s=math.inf)
+    progress = epochs.Progress(n_steps=4, time_s=math.inf)
     shares = [progress.step() or progress.share() for _ in range(4)]
     assert shares == [0.25, 0.5, 0.75, 1.0]
     assert progress.finished()
@@ -104,7 +105,7 @@ def test_the_schedule_follows_the_steps_where_time_is_plenty():
 
 def test_training_ends_once_a_whole_cycle_brought_nothing(monkeypatch):
     losses = iter(range(100))
-    monkeypatch.setattr(neural._Monitor, "loss", lambda *args: float(next(losses)))
+    monkeypatch.setattr(epochs.Monitor, "loss", lambda *args: float(next(losses)))
     assert fit_neural_network(rows(), {"n_epochs": 45, "width": 64}).n_iterations == 1
     # The second cycle ends at 3/15 of 45 epochs.
     assert next(losses) == 9
@@ -118,7 +119,7 @@ def test_the_best_epoch_is_kept(monkeypatch):
         snapshots.append(forward(self.X).numpy())
         return next(losses)
 
-    monkeypatch.setattr(neural._Monitor, "loss", loss)
+    monkeypatch.setattr(epochs.Monitor, "loss", loss)
     data = rows()
     model = fit_neural_network(data, QUICK)
     assert model.n_iterations == 4
@@ -142,7 +143,7 @@ def test_area_above_the_curve_agrees_with_scikit_learn(seed):
 
     rng = np.random.default_rng(seed)
     score, y = rng.integers(0, 10, 100).astype(float), rng.integers(0, 2, 100)
-    assert neural._area_above_curve(score, y) == pytest.approx(1 - roc_auc_score(y, score))
+    assert epochs.area_above_curve(score, y) == pytest.approx(1 - roc_auc_score(y, score))
 
 
 def test_many_columns_are_trained_for_fewer_epochs():
