@@ -239,8 +239,13 @@ def _add_assess(commands: Any) -> None:
     )
     assess.set_defaults(run=_assess)
     assess.add_argument("--records", metavar="PATH", type=Path, help="folder or .npz; default: the one that ships")
-    assess.add_argument("--policies", metavar="NAME", nargs="+", help="default: all without ablations")
-    assess.add_argument("--baseline", metavar="NAME", help="compare with it; default: the first of the policies")
+    assess.add_argument("--policies", metavar="NAME", nargs="+", help="default: all, with ablations")
+    assess.add_argument(
+        "--baseline",
+        metavar="NAME",
+        default="greedy_per_second",
+        help="compare with it; default: greedy_per_second, the static portfolio that counts costs",
+    )
     assess.add_argument(
         "--budgets", metavar="SECONDS", nargs="*", type=float, default=[1, 10, 60, 600], help="default: 1 10 60 600"
     )
@@ -414,8 +419,8 @@ def _assess(arguments: argparse.Namespace) -> None:
 
     past = PastTasks.from_metadataset(MetaDataset.load(arguments.records))
     every = named_policies(past, seed=arguments.random_state)
-    names = arguments.policies or [name for name in every if "_without_" not in name]
-    baseline = arguments.baseline or names[0]
+    names = arguments.policies or list(every)
+    baseline = arguments.baseline
     for name in (*names, baseline):
         if name not in every:
             hint = _did_you_mean(difflib.get_close_matches(name, every, n=3)) or f" There are: {', '.join(every)}."
@@ -436,10 +441,20 @@ def _assess(arguments: argparse.Namespace) -> None:
     for value in ("regret", "ensemble_regret"):
         if table[value].notna().any():
             compared = compare(table[table[value].notna()], baseline, value, arguments.random_state)
-            text += [f"\n{value}", compared.round(4).to_string()]
+            text += [f"\n{value}", _comparison_text(compared)]
     errors = prediction_errors(past, n_folds=arguments.folds, seed=arguments.random_state)
     text += ["\nMean absolute errors of predictions (losses on their scale, logarithms of the others)"]
     _show("\n".join([*text, errors.round(4).to_string()]))
+
+
+def _comparison_text(compared: pd.DataFrame) -> str:
+    """Return policies × limits: mean regrets, then differences with their 95% intervals."""
+    rounded = compared.round(4).astype(str)
+    difference = rounded["difference"] + " [" + rounded["low"] + ", " + rounded["high"] + "]"
+    shown = {"mean": compared["mean"].round(4), "difference [95% interval over families]": difference}
+    return "\n".join(
+        f"{title}\n{values.unstack(['limit', 'at'], sort=False).to_string()}" for title, values in shown.items()
+    )
 
 
 def _names(file: Path) -> list[str]:

@@ -31,6 +31,7 @@ from autometa._support.seeds import child_seed
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
+from autometa.policy.assessment import GAIN_SETTINGS
 from autometa.policy.baselines import RandomPolicy, StaticPolicy, average_rank, greedy, greedy_per_second
 from autometa.policy.gain import GainPolicy, GainSettings
 from autometa.policy.past import PastTasks
@@ -49,7 +50,7 @@ POLICIES: Mapping[str, Callable[[PastTasks], Policy]] = {
     "average rank": lambda past: StaticPolicy(past, average_rank),
     "greedy portfolio": lambda past: StaticPolicy(past, greedy),
     "greedy / seconds": lambda past: StaticPolicy(past, greedy_per_second),
-    "attention": lambda past: GainPolicy(past, settings=GainSettings(corrects=False)),
+    "attention": lambda past: GainPolicy(past, settings=GAIN_SETTINGS["attention"]),
     "gaussian": GainPolicy,
     "gaussian, one temperature": lambda past: GainPolicy(past, settings=GainSettings(temperature_in_time=0.1)),
 }
@@ -71,8 +72,9 @@ def folds(n_tasks: int, seed: int) -> list[np.ndarray]:
 
 
 def run(policy: Policy, past: PastTasks, task: int, *, budget_s: float = math.inf, n: int | None = None) -> list[int]:
-    """Return the places of the configurations that a policy evaluates within a budget, in order."""
+    """Return the places of the configurations that a policy evaluates within a budget, in order, up to the best."""
     metric = metric_of(past, task)
+    lowest = np.nanmin(past.losses[metric][task])
     description = describe_past(past, task, metric)
     history: list[Evaluation] = []
     places: list[int] = []
@@ -88,6 +90,8 @@ def run(policy: Policy, past: PastTasks, task: int, *, budget_s: float = math.in
             break
         places.append(place)
         history.append(Evaluation(proposed[0], 1.0, 0, float(past.losses[metric][task, place]), seconds, 0.0))
+        if history[-1].loss == lowest:
+            break  # nothing that follows changes the regret
     return places
 
 

@@ -34,7 +34,7 @@ _MOST_MEMBERS = 16
 
 GAIN_SETTINGS: Mapping[str, GainSettings] = {
     "gaussian": GainSettings(),
-    "attention": GainSettings(corrects=False),
+    "attention": GainSettings(corrects=False, temperature=0.1),
     "portfolio": GainSettings(corrects=False, uses_losses=False, uses_features=False),
     "gaussian_without_features": GainSettings(uses_features=False),
     "gaussian_without_losses": GainSettings(uses_losses=False),

@@ -62,7 +62,7 @@ def test_stages_of_the_mixture_and_what_decided_are_in_the_card(tmp_path: Path) 
 
 def test_without_a_replay_temperatures_are_the_usual_ones() -> None:
     weights = train(made_up_metadataset(), n_replayed=0)
-    assert weights.temperatures == {"gaussian": (0.1, 0.3), "attention": (0.1, 0.3)}
+    assert weights.temperatures == {"gaussian": (0.05, 0.3), "attention": (0.1, 0.3)}
     assert weights.card["regret_left_out"] == {}
     assert weights.card["stages"] == []
 
