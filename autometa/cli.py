@@ -414,11 +414,12 @@ def _assess(arguments: argparse.Namespace) -> None:
 
     from autometa.metadataset.dataset import MetaDataset
     from autometa.policy.assessment import assess, compare, named_policies
+    from autometa.policy.metric_learning import learnt_weights
     from autometa.policy.past import PastTasks
     from autometa.policy.prediction_errors import prediction_errors
 
     past = PastTasks.from_metadataset(MetaDataset.load(arguments.records))
-    every = named_policies(past, seed=arguments.random_state)
+    every = named_policies(past, similarity=learnt_weights, seed=arguments.random_state)
     names = arguments.policies or list(every)
     baseline = arguments.baseline
     for name in (*names, baseline):

@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 
 from autometa.cli import main
+from autometa.metadataset.dataset import MetaDataset
+from autometa.policy.assessment import named_policies
+from autometa.policy.past import PastTasks
 from autometa.policy.weights import read_weights
 from tests.policy.made_up import made_up_metadataset
 from tests.policy.test_training import STRATEGIES
@@ -45,6 +48,18 @@ def test_assess_shows_a_comparison_and_writes_every_regret(
     assert set(table["policy"]) == {"greedy", "random", "average_rank"}
     assert len(table) == 6 * 3 * 3
     assert np.isfinite(table["regret"]).all()
+
+
+def test_assess_compares_everything_with_the_static_portfolio_unless_told_otherwise(
+    records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["assess", "--records", str(records), "--budgets", "--counts", "1", "--folds", "2"]) == 0
+    text = capsys.readouterr().out
+    assert "the difference is to greedy_per_second" in text
+    means = text[text.index("mean\n") : text.index("95% interval over families")]
+    past = PastTasks.from_metadataset(MetaDataset.load(records))
+    assert [line.split()[0] for line in means.splitlines()[4:-1]] == list(named_policies(past))
+    assert "greedy_per_second" in text and "0.0 [0.0, 0.0]" in text
 
 
 @pytest.mark.parametrize(

@@ -154,20 +154,28 @@ def gain_policy(settings: GainSettings, similarity: np.ndarray | None, past: Pas
     return GainPolicy(past, settings=settings, similarity=Similarity(past.feature_names, past.features, similarity))
 
 
-def named_policies(past: PastTasks, similarity: np.ndarray | None = None, seed: int = 0) -> dict[str, Factory]:
+def _gain_policy_of(
+    settings: GainSettings, similarity: Callable[[PastTasks], np.ndarray] | None, past: PastTasks
+) -> GainPolicy:
+    return gain_policy(settings, None if similarity is None else similarity(past), past)
+
+
+def named_policies(
+    past: PastTasks, similarity: Callable[[PastTasks], np.ndarray] | None = None, seed: int = 0
+) -> dict[str, Factory]:
     """Return all policies that can be assessed by name: baselines, learnt ones, ablations.
 
     Parameters
     ----------
     past : PastTasks
         All tasks, which the oracle knows.
-    similarity : ndarray of shape (n_features,), optional
-        Weights of the meta-features; equal ones by default. Learnt ones must come from
-        other tasks than those that are assessed.
+    similarity : callable, optional
+        Makes weights of the meta-features, of shape (n_features,), of the tasks that a policy may
+        know; equal ones by default.
     seed : int
         Seed of the random order.
     """
-    learnt = {name: partial(gain_policy, settings, similarity) for name, settings in GAIN_SETTINGS.items()}
+    learnt = {name: partial(_gain_policy_of, settings, similarity) for name, settings in GAIN_SETTINGS.items()}
     return {
         "random": partial(RandomPolicy, seed=seed),
         "average_rank": partial(StaticPolicy, order=average_rank),

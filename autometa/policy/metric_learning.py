@@ -76,6 +76,11 @@ def learn_similarity(past: PastTasks, *, n_folds: int = 5, seed: int = 0) -> Sim
     return SimilarityChoice(similarity_weights(past, best), best, means)
 
 
+def learnt_weights(past: PastTasks) -> np.ndarray:
+    """Return the weights of the choice that is best on these tasks, of shape (n_features,)."""
+    return learn_similarity(past).weights
+
+
 def similarity_weights(past: PastTasks, name: str) -> np.ndarray:
     """Return what was chosen under a name, made of some other tasks."""
     return _candidates(past, measured_regrets(past), learn=name == "learnt")[name]

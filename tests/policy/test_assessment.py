@@ -139,6 +139,18 @@ def test_meta_features_that_tell_the_kind_of_task_pay_off(seed: int) -> None:
     assert compared.loc["gaussian", "high"].iloc[0] < 0
 
 
+def test_similarity_is_learnt_of_the_tasks_that_a_policy_may_know() -> None:
+    past = made_up_past(n_families=4)
+    known: list[set[str]] = []
+
+    def similarity(train: PastTasks) -> np.ndarray:
+        known.append(set(train.families))
+        return np.ones(len(train.feature_names))
+
+    assess(past, {"gaussian": named_policies(past, similarity)["gaussian"]}, budgets_s=(), counts=(1,), n_folds=4)
+    assert sorted(len(families) for families in known) == [3, 3, 3, 3]
+
+
 def test_a_comparison_is_paired_by_task() -> None:
     rows = [
         (policy, f"task {task}", f"family {task // 2}", "trials", 1, task / 10 + (policy == "worse") * 0.05)
