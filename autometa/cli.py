@@ -253,6 +253,7 @@ def _add_assess(commands: Any) -> None:
         "--counts", metavar="N", nargs="*", type=int, default=[1, 3, 5, 10, 16, 32], help="default: 1 3 5 10 16 32"
     )
     assess.add_argument("--folds", metavar="N", type=int, default=10, help="parts of the families; default: 10")
+    assess.add_argument("--sample", metavar="N", type=int, help="search on N tasks drawn at random; default: on all")
     assess.add_argument(
         "--predictions", metavar="FOLDER", type=Path, help="the collection, for the regret of ensembles"
     )
@@ -411,7 +412,12 @@ def _assess(arguments: argparse.Namespace) -> None:
         _check_destination(arguments.out)
     if arguments.folds < 2:
         raise ValueError(f"--folds must be at least 2, got {arguments.folds}.")
+    if arguments.sample is not None and arguments.sample < 1:
+        raise ValueError(f"--sample must be at least 1, got {arguments.sample}.")
 
+    import numpy as np
+
+    from autometa._support.seeds import child_seed
     from autometa.metadataset.dataset import MetaDataset
     from autometa.policy.assessment import assess, compare, named_policies
     from autometa.policy.metric_learning import learnt_weights
@@ -426,6 +432,7 @@ def _assess(arguments: argparse.Namespace) -> None:
         if name not in every:
             hint = _did_you_mean(difflib.get_close_matches(name, every, n=3)) or f" There are: {', '.join(every)}."
             raise ValueError(f"There is no policy {name!r} to assess.{hint}")
+    tasks = np.random.default_rng(child_seed(arguments.random_state, "sample")).permutation(len(past.tasks))
     table = assess(
         past,
         {name: every[name] for name in dict.fromkeys([*names, baseline])},
@@ -434,6 +441,7 @@ def _assess(arguments: argparse.Namespace) -> None:
         n_folds=arguments.folds,
         seed=arguments.random_state,
         n_jobs=arguments.jobs,
+        tasks=tasks[: arguments.sample].tolist(),
         predictions=arguments.predictions,
     )
     if arguments.out is not None:

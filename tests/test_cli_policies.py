@@ -50,6 +50,16 @@ def test_assess_shows_a_comparison_and_writes_every_regret(
     assert np.isfinite(table["regret"]).all()
 
 
+def test_assess_searches_on_a_sample_of_the_tasks_if_told_so(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "regrets.csv"
+    options = ["--policies", "greedy", "--sample", "2", "--out", str(out), *FEW]
+    assert main(["assess", "--records", str(records), *options]) == 0
+    assert "Regret on 2 tasks" in capsys.readouterr().out
+    assert pd.read_csv(out)["task"].nunique() == 2
+
+
 def test_assess_compares_everything_with_the_static_portfolio_unless_told_otherwise(
     records: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +77,7 @@ def test_assess_compares_everything_with_the_static_portfolio_unless_told_otherw
     [
         ("assess", ["--policies", "gausian"], "There is no policy 'gausian' to assess. Did you mean 'gaussian'"),
         ("assess", ["--baseline", "xyz"], "There are: random, average_rank"),
+        ("assess", ["--sample", "0"], "--sample must be at least 1, got 0"),
         ("assess", ["--folds", "1"], "--folds must be at least 2, got 1"),
         ("assess", ["--budgets", "-1"], "must be positive"),
         ("assess", ["--out", "no_such_folder/a.csv"], "no folder no_such_folder"),
