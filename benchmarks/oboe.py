@@ -33,7 +33,7 @@ from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
 from autometa.policy.assessment import GAIN_SETTINGS
 from autometa.policy.baselines import RandomPolicy, StaticPolicy, average_rank, greedy, greedy_per_second
-from autometa.policy.gain import GainPolicy, GainSettings
+from autometa.policy.gain import GainPolicy
 from autometa.policy.past import PastTasks
 from autometa.policy.regret import normalised_regret
 from autometa.policy.replay import describe_past, metric_of
@@ -52,7 +52,6 @@ POLICIES: Mapping[str, Callable[[PastTasks], Policy]] = {
     "greedy / seconds": lambda past: StaticPolicy(past, greedy_per_second),
     "attention": lambda past: GainPolicy(past, settings=GAIN_SETTINGS["attention"]),
     "gaussian": GainPolicy,
-    "gaussian, one temperature": lambda past: GainPolicy(past, settings=GainSettings(temperature_in_time=0.1)),
 }
 
 

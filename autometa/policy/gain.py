@@ -60,7 +60,7 @@ class GainSettings:
         Of the weights by losses, without and with a limit of time: small ones trust the most
         likely scenarios alone. Without a limit 0.05 to 0.1 are better than 0.2 and more on OBOE's
         records, in five folds drawn otherwise than those of `benchmarks.oboe`; with a limit 0.1
-        and 0.3 do not differ beyond chance (`benchmarks/results/oboe.csv`). Training decides.
+        and 0.3 did not differ beyond chance. Training decides.
     overhead_s : float
         Seconds that a trial takes besides its fits, counted in its price.
     exploration : float
