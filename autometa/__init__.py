@@ -19,6 +19,8 @@ _PUBLIC = {
     "AutoMetaClassifier": "autometa.estimators",
     "AutoMetaRegressor": "autometa.estimators",
     "MetaDataset": "autometa.metadataset.dataset",
+    "MetaSampler": "autometa.transfer.sampler",
+    "MetaPruner": "autometa.transfer.pruner",
     "SearchSpace": "autometa.core.space",
     "Strategy": "autometa.core.strategy",
     "StudyArchive": "autometa.transfer.archive",

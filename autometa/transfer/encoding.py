@@ -1,0 +1,272 @@
+"""Configurations of one search space as points and as the inputs of a kernel.
+
+Notation
+--------
+points : ndarray of shape (n, n_parameters)
+    A row per configuration, a column per parameter in the order of the space: the place of a
+    number in its range (0 is the low end, 1 the high end, on the log scale where the
+    distribution is), the index of a choice, NaN where a parameter is inactive.
+inputs : ndarray of shape (n, n_columns)
+    What a kernel compares: a column per number, a column per choice, and a column that says
+    whether a parameter is active for those that are not always.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+# Two choices are as far from each other as the ends of a range.
+_CHOICE = math.sqrt(0.5)
+# Without any knowledge of its effect, an inactive parameter sits in the middle of its range.
+_NEUTRAL = 0.5
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When a parameter is active: its parent is active, and its point lies in an interval or a set.
+
+    Parameters
+    ----------
+    parent : int
+        Column of the parent.
+    low, high : float
+        Inclusive bounds of the parent's place or index.
+    values : frozenset of float or None
+        Indices of the parent's choices; None for a parent that is a number.
+    """
+
+    parent: int
+    low: float = -math.inf
+    high: float = math.inf
+    values: frozenset[float] | None = None
+
+    def holds(self, points: np.ndarray) -> np.ndarray:
+        """Return for each point whether the parameter is active, shape (n,)."""
+        place = points[:, self.parent]
+        if self.values is not None:
+            return np.isin(place, list(self.values))
+        return (place >= self.low) & (place <= self.high)  # false for NaN
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A search space, and how its configurations become points and inputs.
+
+    Parameters
+    ----------
+    distributions : mapping of str to optuna.distributions.BaseDistribution
+        The parameters.
+    conditions : mapping of int to Condition
+        By column; the others are always active.
+    """
+
+    distributions: Mapping[str, BaseDistribution]
+    conditions: Mapping[int, Condition]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters in the order of the columns."""
+        return tuple(self.distributions)
+
+    @cached_property
+    def n_choices(self) -> np.ndarray:
+        """Number of choices of each parameter, 0 for numbers."""
+        return np.array([len(d.choices) if _is_category(d) else 0 for d in self.distributions.values()], dtype=int)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Which parameter each column of the inputs belongs to, shape (n_columns,)."""
+        found = []
+        for column, count in enumerate(self.n_choices):
+            found += [column] * (max(int(count), 1) + (column in self.conditions))
+        return np.array(found, dtype=int)
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Columns that have a condition, parents first."""
+        done: list[int] = []
+        waiting = list(self.conditions)
+        while waiting:
+            ready = [column for column in waiting if self.conditions[column].parent not in waiting]
+            done += ready
+            waiting = [column for column in waiting if column not in ready]
+        return tuple(done)
+
+    def points(self, configurations: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Return the points of configurations; NaN also where a value is none of the choices."""
+        found = np.full((len(configurations), len(self.names)), np.nan)
+        for column, (name, distribution) in enumerate(self.distributions.items()):
+            place = placing(distribution)
+            for row, configuration in enumerate(configurations):
+                if name in configuration:
+                    found[row, column] = place(configuration[name])
+        return found
+
+    def configuration(self, point: np.ndarray) -> dict[str, Any]:
+        """Return the configuration of a point that is on the grid; inactive parameters are left out."""
+        return {
+            name: value_at(distribution, float(place))
+            for (name, distribution), place in zip(self.distributions.items(), point, strict=True)
+            if not math.isnan(place)
+        }
+
+    def on_grid(self, points: np.ndarray) -> np.ndarray:
+        """Return points that the space can produce: clipped, rounded to steps, inactive ones NaN."""
+        found = points.copy()
+        for column, distribution in enumerate(self.distributions.values()):
+            values = np.where(
+                np.isnan(found[:, column]), _NEUTRAL * max(self.n_choices[column] - 1, 1), points[:, column]
+            )
+            found[:, column] = _snapped(distribution, values)
+        for column in self.order:
+            found[~self.conditions[column].holds(found), column] = np.nan
+        return found
+
+    def uniform(self, unit: np.ndarray) -> np.ndarray:
+        """Return the points on the grid of rows of the unit cube, shape (n, n_parameters)."""
+        found = unit.copy()
+        for column, count in enumerate(self.n_choices):
+            if count:
+                found[:, column] = np.minimum(np.floor(unit[:, column] * count), count - 1)
+        return self.on_grid(found)
+
+    def inputs(self, points: np.ndarray) -> np.ndarray:
+        """Return what a kernel compares, shape (n, n_columns)."""
+        parts = []
+        for column, count in enumerate(self.n_choices):
+            place = points[:, column]
+            is_active = ~np.isnan(place)
+            if count:
+                parts += [np.where(place == choice, _CHOICE, 0.0) for choice in range(count)]
+            else:
+                parts.append(np.where(is_active, place, _NEUTRAL))
+            if column in self.conditions:
+                parts.append(np.where(is_active, 1.0, 0.0))
+        return np.column_stack(parts) if parts else np.zeros((len(points), 0))
+
+
+def learnt_conditions(distributions: Mapping[str, BaseDistribution], points: np.ndarray) -> dict[int, Condition]:
+    """Return what decides whether a parameter is active, read from past configurations.
+
+    A define-by-run objective does not say its conditions. A parent is a parameter whose value
+    separates the configurations that have the child from those that have not: choices, or an
+    interval of numbers open at one end (``n_layers`` and ``units_3``). The parent that comes
+    first in the space counts. Where nothing separates them, the child is taken as always active.
+
+    Parameters
+    ----------
+    distributions : mapping of str to BaseDistribution
+        The space.
+    points : ndarray of shape (n, n_parameters)
+        Configurations; NaN where a parameter was inactive.
+    """
+    has = ~np.isnan(points)
+    partly = [column for column in range(points.shape[1]) if 0 < has[:, column].sum() < len(points)]
+    found: dict[int, Condition] = {}
+    for child in partly:
+        for parent, distribution in enumerate(distributions.values()):
+            if parent == child or _leads_to(found, parent, child):
+                continue
+            condition = _separating(parent, points[:, parent], has[:, child], _is_category(distribution))
+            if condition is not None:
+                found[child] = condition
+                break
+    return found
+
+
+def _leads_to(conditions: Mapping[int, Condition], column: int, target: int) -> bool:
+    """Whether a column depends on `target` already."""
+    while column in conditions:
+        column = conditions[column].parent
+        if column == target:
+            return True
+    return False
+
+
+def _separating(parent: int, place: np.ndarray, has: np.ndarray, is_category: bool) -> Condition | None:
+    with_child, without = place[has], place[~has]
+    if np.isnan(with_child).any():
+        return None  # the child was there without the parent
+    without = without[~np.isnan(without)]
+    if is_category:
+        active = frozenset(np.unique(with_child).tolist())
+        return None if np.isin(without, list(active)).any() or not len(without) else Condition(parent, values=active)
+    if not len(without):
+        return None
+    if with_child.min() > without.max():
+        return Condition(parent, low=(with_child.min() + without.max()) / 2)
+    if with_child.max() < without.min():
+        return Condition(parent, high=(with_child.max() + without.min()) / 2)
+    return None
+
+
+def _is_category(distribution: BaseDistribution) -> bool:
+    return isinstance(distribution, CategoricalDistribution)
+
+
+def _edges(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
+    # Each step owns half a step on both sides, so that the ends are as likely as the rest.
+    half = 0.5 * (distribution.step or 0) if not distribution.log else 0.0
+    if isinstance(distribution, IntDistribution) and distribution.log:
+        half = 0.5
+    low, high = distribution.low - half, distribution.high + half
+    return (math.log(low), math.log(high)) if distribution.log else (low, high)
+
+
+def placing(distribution: BaseDistribution) -> Callable[[Any], float]:
+    """Return the function from a value to its place; NaN for what has none."""
+    if isinstance(distribution, CategoricalDistribution):
+        choices = distribution.choices
+
+        def index(value: Any) -> float:
+            try:
+                return float(distribution.to_internal_repr(value))
+            except ValueError:
+                return math.nan
+
+        return index if choices else (lambda value: math.nan)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = _edges(distribution)
+    width = (high - low) or 1.0
+    if distribution.log:
+        return lambda value: (math.log(value) - low) / width if value > 0 else math.nan
+    return lambda value: (float(value) - low) / width
+
+
+def value_at(distribution: BaseDistribution, place: float) -> Any:
+    """Return the value of a distribution at a place, clipped to its range and rounded to its steps."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(min(max(round(place), 0), len(distribution.choices) - 1))]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = _edges(distribution)
+    value = low + place * (high - low)
+    value = math.exp(value) if distribution.log else value
+    if distribution.step is not None and not distribution.log:
+        value = distribution.low + round((value - distribution.low) / distribution.step) * distribution.step
+    value = min(max(value, distribution.low), distribution.high)
+    return round(value) if isinstance(distribution, IntDistribution) else float(value)
+
+
+def _snapped(distribution: BaseDistribution, places: np.ndarray) -> np.ndarray:
+    """Return the places of the values at `places`: `value_at` and back, for all at once."""
+    if isinstance(distribution, CategoricalDistribution):
+        return np.clip(np.round(places), 0, len(distribution.choices) - 1)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = _edges(distribution)
+    width = (high - low) or 1.0
+    values = low + places * width
+    if isinstance(distribution, FloatDistribution) and (distribution.step is None or distribution.log):
+        return np.clip(places, 0.0, 1.0) if high > low else np.zeros_like(places)
+    values = np.exp(values) if distribution.log else values
+    step = float(distribution.step or 1)
+    values = np.clip(
+        distribution.low + np.round((values - distribution.low) / step) * step, distribution.low, distribution.high
+    )
+    return ((np.log(values) if distribution.log else values) - low) / width

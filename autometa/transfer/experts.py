@@ -1,0 +1,163 @@
+"""Beliefs about the loss function of a new study, and how much each is worth after what was seen.
+
+Every expert is a Gaussian process over configurations. What is seen is known up to an affine
+map only: a study's scores are ``offset + scale · function``, with the offset integrated out and
+the scale at its likeliest value, because past studies had other metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.special import ndtr
+
+from autometa.transfer.kernel import OFFSET_VARIANCE, Kernel, default_kernel, fitted_kernel, normal_scores
+from autometa.transfer.population import Population
+
+# Scores that count for a scale of 1 before anything is seen.
+_PRIOR_SCORES = 2.0
+# Own length scales are fitted anew when this many trials are there, and then at each half more.
+_FIRST_FIT = 8
+_N_FIT_TRIALS = 100
+_N_FIT_STEPS = 15
+_MAX_TRIALS = 300
+_LOG_PRIORS = {"past": math.log(0.6), "past mean": math.log(0.2), "no transfer": math.log(0.2)}
+
+
+@dataclass(frozen=True)
+class Expert:
+    """One belief: a mean function (or none) and a covariance.
+
+    Parameters
+    ----------
+    name : str
+        "past", "past mean" or "no transfer".
+    kernel : Kernel
+        Of the part that past studies do not describe.
+    population : Population or None
+        What past studies say; None for nothing.
+    has_covariance : bool
+        Whether the covariance of past studies counts too, or only their mean.
+    """
+
+    name: str
+    kernel: Kernel
+    population: Population | None = None
+    has_covariance: bool = False
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """An expert after the trials of a study.
+
+    Parameters
+    ----------
+    expert : Expert
+        Whose.
+    inputs : ndarray of shape (n, n_columns)
+        Of the trials.
+    factor : ndarray of shape (n, n)
+        Cholesky factor of their covariance.
+    residual : ndarray of shape (n,)
+        Whitened difference of the observed function to its mean.
+    scale : float
+        Scores per unit of the function.
+    log_likelihood : float
+        Of the scores.
+    """
+
+    expert: Expert
+    inputs: np.ndarray
+    factor: np.ndarray
+    residual: np.ndarray
+    scale: float
+    log_likelihood: float
+
+    def predict(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of the scores at inputs, both of shape (n,)."""
+        mean, cross, variance = _moments(self.expert, inputs, self.inputs)
+        if len(self.inputs):
+            half = solve_triangular(self.factor, cross.T, lower=True)
+            mean = mean + half.T @ self.residual
+            variance = variance - (half**2).sum(0)
+        return self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 1e-10))
+
+
+def posterior(expert: Expert, inputs: np.ndarray, scores: np.ndarray) -> Posterior:
+    """Return an expert after scores of shape (n,) were seen at inputs; n may be 0."""
+    if not len(inputs):
+        return Posterior(expert, inputs, np.zeros((0, 0)), np.zeros(0), 1.0, 0.0)
+    mean, covariance, _ = _moments(expert, inputs, inputs)
+    covariance = covariance + expert.kernel.noise * np.eye(len(inputs))
+    factor = cholesky(covariance + 1e-8 * np.eye(len(inputs)), lower=True)
+    seen = solve_triangular(factor, scores, lower=True)
+    expected = solve_triangular(factor, mean, lower=True)
+    # The likelihood of t = 1 / scale is t^n exp(−(A t² − 2 B t) / 2): its largest value in closed form.
+    A = float(seen @ seen) + _PRIOR_SCORES
+    B = float(seen @ expected)
+    n = len(scores) + _PRIOR_SCORES
+    t = (B + math.sqrt(B * B + 4.0 * n * A)) / (2.0 * A)
+    residual = t * seen - expected
+    log_likelihood = (
+        n * math.log(t)
+        - 0.5 * (float(residual @ residual) + _PRIOR_SCORES * t * t)
+        - float(np.log(factor.diagonal()).sum())
+    )
+    return Posterior(expert, inputs, factor, residual, 1.0 / t, log_likelihood)
+
+
+def weights_of(posteriors: list[Posterior]) -> np.ndarray:
+    """Return the probabilities of the experts after what they saw, shape (n_experts,), sum 1."""
+    logs = np.array([_LOG_PRIORS[p.expert.name] + p.log_likelihood for p in posteriors])
+    weights = np.exp(logs - logs.max())
+    return weights / weights.sum()
+
+
+def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
+    """Return how far below `best` a value is expected to be, counting 0 where it is above."""
+    gap = (best - mean) / deviation
+    return deviation * (gap * ndtr(gap) + np.exp(-0.5 * gap**2) / math.sqrt(2 * math.pi))
+
+
+def own_kernel(inputs: np.ndarray, losses: np.ndarray, groups: np.ndarray) -> Kernel:
+    """Return the kernel of a study that knows no other, from its own trials in order.
+
+    It changes only when half more trials are there, so that processes that share a study and see
+    slightly different numbers of trials agree, and most suggestions cost no fit.
+    """
+    n_fit = _FIRST_FIT
+    if len(losses) < n_fit:
+        return default_kernel(groups)
+    while n_fit * 3 // 2 <= len(losses):
+        n_fit = n_fit * 3 // 2
+    rows = np.arange(n_fit)[-_N_FIT_TRIALS:]
+    return fitted_kernel([inputs[rows]], [normal_scores(losses[rows])], groups, _N_FIT_STEPS)
+
+
+def kept_trials(losses: np.ndarray) -> np.ndarray:
+    """Return which trials of a long study are looked at: the best and the latest, in order."""
+    if len(losses) <= _MAX_TRIALS:
+        return np.arange(len(losses))
+    best = np.argsort(losses, kind="stable")[: _MAX_TRIALS // 2]
+    latest = np.setdiff1d(np.arange(len(losses)), best)[-(_MAX_TRIALS - len(best)) :]
+    return np.sort(np.concatenate([best, latest]))
+
+
+def _moments(expert: Expert, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return prior means at a, covariances of a and b, and variances at a."""
+    covariance = expert.kernel(a, b) + OFFSET_VARIANCE
+    variance = np.full(len(a), expert.kernel.amplitude + OFFSET_VARIANCE)
+    if expert.population is None:
+        return np.zeros(len(a)), covariance, variance
+    features_a = expert.population.features(a)
+    mean = features_a @ expert.population.mean
+    if expert.has_covariance:
+        # The population's covariance takes the place of what its features describe of the kernel.
+        features_b = features_a if a is b else expert.population.features(b)
+        root_a, root_b = features_a @ expert.population.root, features_b @ expert.population.root
+        covariance = covariance + root_a @ root_b.T - features_a[:, :-1] @ features_b[:, :-1].T
+        variance = variance + (root_a**2).sum(1) - (features_a[:, :-1] ** 2).sum(1)
+    return mean, covariance, variance

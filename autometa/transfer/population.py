@@ -1,0 +1,196 @@
+"""What past studies say about a new one: the distribution that their loss functions were drawn from.
+
+Notation
+--------
+features : ndarray of shape (n, n_features)
+    Nyström features of the kernel at chosen configurations, and a constant.
+mean : ndarray of shape (n_features,)
+    Mean weights of a study's function.
+root : ndarray of shape (n_features, n_features)
+    A root of the covariance of the weights over studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+
+from autometa._support.seeds import child_seed
+from autometa.transfer.alignment import AlignedStudy
+from autometa.transfer.encoding import Encoding, learnt_conditions
+from autometa.transfer.kernel import OFFSET_VARIANCE, Kernel, fitted_kernel, normal_scores
+
+_N_FEATURES = 160
+_N_STEPS = 5  # of expectation maximisation
+_N_STUDIES = 200  # more add seconds, and hardly anything to mean and covariance
+_N_TRIALS = 100  # of a study: its best half and others at even ranks
+_N_KERNEL_STUDIES, _N_KERNEL_TRIALS = 24, 30
+_PRIOR_STUDIES = 5.0  # as many studies as the stationary kernel counts for in the covariance
+_N_TOP = 3
+
+
+@dataclass(frozen=True)
+class Population:
+    """A Gaussian distribution of loss functions over one space, learnt from past studies.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        The space.
+    kernel : Kernel
+        How alike losses of configurations are.
+    centres : ndarray of shape (n_centres, n_columns)
+        Inputs at which the features are anchored.
+    factor : ndarray of shape (n_centres, n_centres)
+        Lower Cholesky factor of the kernel there.
+    mean, root : ndarray
+        See the module.
+    tops : ndarray of shape (n_tops, n_parameters)
+        Points on the grid that were best in some past study, or that the mean says are good.
+    n_studies : int
+        How many past studies it was learnt from.
+    """
+
+    encoding: Encoding
+    kernel: Kernel
+    centres: np.ndarray
+    factor: np.ndarray
+    mean: np.ndarray
+    root: np.ndarray
+    tops: np.ndarray
+    n_studies: int
+
+    def features(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the features of inputs, shape (n, n_features)."""
+        return _features(self.kernel, self.centres, self.factor, inputs)
+
+
+def fitted_population(studies: Sequence[AlignedStudy], encoding: Encoding) -> Population:
+    """Return the distribution under which the functions of past studies are likely.
+
+    Weights of studies are draws of one Gaussian, w ~ N(mean, root rootᵀ), their scores noisy
+    values of the functions; expectation maximisation finds both (Schwaighofer et al., 2004), on
+    the Nyström features of a kernel that is fitted to all studies first (Wang et al., 2024).
+
+    Parameters
+    ----------
+    studies : sequence of AlignedStudy
+        Usable ones only, at least one.
+    encoding : Encoding
+        Their space.
+    """
+    rng = np.random.default_rng(child_seed(0, "population", len(studies)))
+    if len(studies) > _N_STUDIES:
+        studies = [studies[place] for place in np.sort(rng.permutation(len(studies))[:_N_STUDIES])]
+    points, scores = zip(*(_subset(study, encoding, rng) for study in studies), strict=True)
+    inputs = [encoding.inputs(found) for found in points]
+    kernel = _kernel(inputs, scores, encoding, rng)
+    centres, factor = _centres(kernel, inputs, scores, rng)
+    features = [_features(kernel, centres, factor, rows) for rows in inputs]
+    mean, root = _expectation_maximisation(features, scores, inputs, kernel)
+    tops = np.concatenate(
+        [found[np.argsort(values, kind="stable")[:_N_TOP]] for found, values in zip(points, scores, strict=True)]
+    )
+    tops = np.unique(encoding.on_grid(tops), axis=0)
+    return Population(encoding, kernel, centres, factor, mean, root, tops, len(studies))
+
+
+def encoding_of(distributions: dict, studies: Sequence[AlignedStudy], own: np.ndarray) -> Encoding:
+    """Return the encoding of a space with conditions that hold in past studies and in the new one's points."""
+    # A study that never had a parameter does not know when it is active.
+    blocks = [own, *(study.points for study in studies if study.known.all())]
+    seen = np.concatenate(blocks) if any(len(block) for block in blocks) else np.zeros((0, len(distributions)))
+    return Encoding(distributions, learnt_conditions(distributions, seen))
+
+
+def _subset(study: AlignedStudy, encoding: Encoding, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return points and scores of at most `_N_TRIALS` trials; what a study did not know is drawn at random."""
+    scores = normal_scores(study.losses)
+    order = np.argsort(scores, kind="stable")
+    if len(order) > _N_TRIALS:
+        half = _N_TRIALS // 2
+        order = np.concatenate([order[:half], order[half:][:: -(-(len(order) - half) // half)]])
+    points = study.points[order].copy()
+    unknown = ~study.known
+    if unknown.any():
+        # Spread over the range, so that the population takes no side where nothing is known.
+        drawn = encoding.uniform(rng.random(points.shape))
+        points[:, unknown] = drawn[:, unknown]
+    # A gap that no condition explains: the middle is as good as any other place.
+    gaps = np.isnan(points)
+    gaps[:, list(encoding.conditions)] = False
+    points[gaps] = np.broadcast_to(np.where(encoding.n_choices > 0, 0.0, 0.5), points.shape)[gaps]
+    return points, scores[order]
+
+
+def _kernel(
+    inputs: Sequence[np.ndarray], scores: Sequence[np.ndarray], encoding: Encoding, rng: np.random.Generator
+) -> Kernel:
+    chosen = np.sort(rng.permutation(len(inputs))[:_N_KERNEL_STUDIES])
+    rows = [np.sort(rng.permutation(len(scores[study]))[:_N_KERNEL_TRIALS]) for study in chosen]
+    return fitted_kernel(
+        [inputs[study][row] for study, row in zip(chosen, rows, strict=True)],
+        [scores[study][row] for study, row in zip(chosen, rows, strict=True)],
+        encoding.groups,
+    )
+
+
+def _centres(
+    kernel: Kernel, inputs: Sequence[np.ndarray], scores: Sequence[np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs that explain most of the others (pivoted Cholesky), and the kernel's factor there."""
+    rows, values = np.concatenate(inputs), np.concatenate(scores)
+    # Half of the pool from the better trials, where a new study will search.
+    better = rng.permutation(np.flatnonzero(values < 0))[:600]
+    worse = rng.permutation(np.flatnonzero(values >= 0))[:600]
+    pool = rows[np.sort(np.concatenate([better, worse]))]
+    n_centres = min(_N_FEATURES, len(pool))
+    left = np.full(len(pool), kernel.amplitude)
+    columns = np.zeros((n_centres, len(pool)))
+    pivots = []
+    for step in range(n_centres):
+        pivot = int(left.argmax())
+        if left[pivot] < 1e-4 * kernel.amplitude:
+            break
+        pivots.append(pivot)
+        column = kernel(pool[pivot : pivot + 1], pool)[0] - columns[:step, pivot] @ columns[:step]
+        columns[step] = column / np.sqrt(left[pivot])
+        left = np.maximum(left - columns[step] ** 2, 0.0)
+    centres = pool[pivots]
+    jitter = 1e-6 * kernel.amplitude * np.eye(len(centres))
+    return centres, cholesky(kernel(centres, centres) + jitter, lower=True)
+
+
+def _features(kernel: Kernel, centres: np.ndarray, factor: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    found = solve_triangular(factor, kernel(centres, inputs), lower=True).T
+    return np.column_stack([found, np.ones(len(inputs))])
+
+
+def _expectation_maximisation(
+    features: Sequence[np.ndarray], scores: Sequence[np.ndarray], inputs: Sequence[np.ndarray], kernel: Kernel
+) -> tuple[np.ndarray, np.ndarray]:
+    n_features, n_studies = features[0].shape[1], len(features)
+    prior = np.ones(n_features)
+    prior[-1] = OFFSET_VARIANCE
+    mean, covariance = np.zeros(n_features), np.diag(prior)
+    # What the features cannot express counts as noise.
+    noise = [kernel.noise + np.maximum(kernel.amplitude - (rows[:, :-1] ** 2).sum(1), 0.0) for rows in features]
+    for _ in range(_N_STEPS):
+        means = np.empty((n_studies, n_features))
+        explained = np.zeros_like(covariance)
+        for study, (rows, values, variance) in enumerate(zip(features, scores, noise, strict=True)):
+            cross = rows @ covariance
+            factor = cholesky(cross @ rows.T + np.diag(variance), lower=True)
+            half = solve_triangular(factor, cross, lower=True)
+            explained += half.T @ half
+            means[study] = mean + cross.T @ cho_solve((factor, True), values - rows @ mean)
+        # One study that is expected to be like none keeps a lone past study from being believed in full.
+        mean = means.sum(0) / (n_studies + 1.0)
+        away = means - mean
+        total = n_studies * covariance - explained + away.T @ away + _PRIOR_STUDIES * np.diag(prior)
+        covariance = total / (n_studies + _PRIOR_STUDIES)
+    values, vectors = np.linalg.eigh(covariance)
+    return mean, vectors * np.sqrt(np.maximum(values, 0.0))

@@ -1,0 +1,123 @@
+"""The next configuration of a study: what experts expect most of, among many candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from autometa.transfer.encoding import Encoding
+from autometa.transfer.experts import Posterior, expected_improvement, posterior, weights_of
+
+_N_RANDOM = 300
+_N_NEAR = 240
+_N_TOPS = 150
+_N_ROUNDS = 4
+_N_KEPT, _N_MOVES = 6, 16
+_WIDTHS = (0.3, 0.1, 0.03)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a study has tried.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, n_parameters)
+        Of the finished trials.
+    scores : ndarray of shape (n,)
+        Their normal scores, lower is better.
+    running : ndarray of shape (n_running, n_parameters)
+        Points that are being tried.
+    """
+
+    points: np.ndarray
+    scores: np.ndarray
+    running: np.ndarray
+
+
+def proposed(
+    encoding: Encoding,
+    experts: list,
+    seen: Seen,
+    tops: np.ndarray,
+    rng: np.random.Generator,
+    fixed: Mapping[int, float] | None = None,
+) -> np.ndarray:
+    """Return the point to try next, on the grid, shape (n_parameters,).
+
+    The one with the highest expected improvement, weighted over the experts; before anything is
+    seen, the one with the lowest expected score. Trials that are running count as if they had
+    given what is expected of them, so that several workers do not try the same.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        The space.
+    experts : list of Expert
+        At least one.
+    seen : Seen
+        What was tried.
+    tops : ndarray of shape (n_tops, n_parameters)
+        Points that were good elsewhere; may be empty.
+    rng : Generator
+        Draws candidates.
+    fixed : mapping of int to float or None
+        Columns whose place is decided already.
+    """
+    inputs = encoding.inputs(seen.points)
+    beliefs = [posterior(expert, inputs, seen.scores) for expert in experts]
+    weights = weights_of(beliefs)
+    if len(seen.running):
+        running = encoding.inputs(seen.running)
+        both = np.concatenate([inputs, running])
+        beliefs = [posterior(p.expert, both, np.concatenate([seen.scores, p.predict(running)[0]])) for p in beliefs]
+
+    def gain(points: np.ndarray) -> np.ndarray:
+        rows = encoding.inputs(points)
+        return sum(weight * _gain(p, rows) for weight, p in zip(weights, beliefs, strict=True) if weight > 1e-3)
+
+    def placed(points: np.ndarray) -> np.ndarray:
+        for column, place in (fixed or {}).items():
+            points[:, column] = place
+        return encoding.on_grid(points)
+
+    best = seen.points[np.argsort(seen.scores, kind="stable")[:5]]
+    near = [_moved(rows, _N_NEAR // 2, encoding, rng) for rows in (best, tops) if len(rows)]
+    chosen = tops[rng.permutation(len(tops))[:_N_TOPS]]
+    points = placed(np.concatenate([encoding.uniform(rng.random((_N_RANDOM, len(encoding.names)))), chosen, *near]))
+    gains = gain(points)
+    tried = np.concatenate([seen.points, seen.running])
+    for _ in range(_N_ROUNDS):
+        order = np.argsort(-gains, kind="stable")[:_N_KEPT]
+        moved = placed(_moved(points[order], _N_KEPT * _N_MOVES, encoding, rng))
+        points = np.concatenate([points[order], moved])
+        gains = np.concatenate([gains[order], gain(moved)])
+    # What was tried already would tell nothing new.
+    for place in np.argsort(-gains, kind="stable"):
+        if not (np.isclose(tried, points[place], equal_nan=True).all(axis=1)).any():
+            return points[place]
+    return placed(encoding.uniform(rng.random((1, len(encoding.names)))))[0]
+
+
+def _gain(belief: Posterior, rows: np.ndarray) -> np.ndarray:
+    mean, deviation = belief.predict(rows)
+    if not len(belief.inputs):
+        return -mean
+    # The best expected value of what was tried: scores themselves are noisy.
+    return expected_improvement(mean, deviation, float(belief.predict(belief.inputs)[0].min()))
+
+
+def _moved(rows: np.ndarray, n: int, encoding: Encoding, rng: np.random.Generator) -> np.ndarray:
+    """Return n copies of rows, each changed in a few of its parameters by a little or a lot."""
+    found = rows[np.arange(n) % len(rows)].copy()
+    n_parameters = found.shape[1]
+    changes = rng.random(found.shape) < min(1.0, 2.0 / max(n_parameters, 1))
+    changes[np.arange(n), rng.integers(n_parameters, size=n)] = True
+    width = np.asarray(_WIDTHS)[rng.integers(len(_WIDTHS), size=n)][:, None]
+    step = rng.normal(size=found.shape) * width
+    anew = encoding.uniform(rng.random(found.shape))
+    is_number = (encoding.n_choices == 0)[None, :]
+    value = np.where(is_number & ~np.isnan(found), found + step, anew)
+    return np.where(changes, value, found)

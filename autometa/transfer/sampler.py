@@ -1,0 +1,305 @@
+"""MetaSampler: an Optuna sampler that starts from what past studies learnt."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from autometa._support.seeds import child_seed
+from autometa.core.space import is_valid
+from autometa.transfer.alignment import AlignedStudy, align
+from autometa.transfer.archive import SourceStudy, StudyArchive, merged_distributions
+from autometa.transfer.encoding import Encoding
+from autometa.transfer.experts import Expert, kept_trials, own_kernel
+from autometa.transfer.kernel import Kernel, normal_scores
+from autometa.transfer.population import Population, encoding_of, fitted_population
+from autometa.transfer.proposals import Seen, proposed
+
+logger = logging.getLogger(__name__)
+
+_N_CACHED = 8
+
+
+class MetaSampler(BaseSampler):
+    """Suggest configurations from what past studies learnt, and from the study's own trials.
+
+    Past studies are put on one scale and into the study's space, and give a distribution of loss
+    functions; with each trial of the study it narrows down. Experts that ignore the past compete
+    with it and take over when they predict the study better, as they do when the past misleads.
+
+    Parameters
+    ----------
+    archive : StudyArchive
+        Past studies. An empty archive means a cold start, which is said once at INFO.
+    names : mapping of str to str or None, default=None
+        Past name → name in the study, for parameters that were renamed.
+    seed : int or None, default=None
+        Seed of all draws. With a seed, one worker and the same archive the suggestions repeat.
+
+    Notes
+    -----
+    Studies with several objectives are searched with Optuna's ``TPESampler``. Parameters that
+    neither the archive nor an earlier trial of the study knows are drawn at random.
+
+    Trials that fail, are pruned or return NaN are left out; running trials count as if they had
+    given what is expected of them, so that ``n_jobs`` and several processes do not repeat each other.
+
+    The archive is learnt from once per space: seconds with 1,000 studies.
+
+    Raises
+    ------
+    TypeError
+        If `archive` or `names` is something else.
+
+    Examples
+    --------
+    >>> import optuna
+    >>> from autometa import MetaSampler, StudyArchive
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> def objective(trial):
+    ...     return (trial.suggest_float("x", -1, 1) - 0.5) ** 2
+    >>> old = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    >>> old.optimize(objective, n_trials=30)
+    >>> archive = StudyArchive()
+    >>> archive.add(old)
+    >>> study = optuna.create_study(sampler=MetaSampler(archive, seed=0))
+    >>> study.optimize(objective, n_trials=1)
+    >>> study.best_value < 0.05
+    True
+    """
+
+    def __init__(
+        self, archive: StudyArchive, *, names: Mapping[str, str] | None = None, seed: int | None = None
+    ) -> None:
+        if not isinstance(archive, StudyArchive):
+            raise TypeError(f"archive must be a StudyArchive, got {type(archive).__name__}.")
+        self._archive = archive
+        self._names = checked_names(names)
+        self._seed = secrets.randbits(31) if seed is None else int(seed)
+        self._random = RandomSampler(seed=child_seed(self._seed, "independent"))
+        self._several = TPESampler(seed=child_seed(self._seed, "several objectives"))
+        self._past = Past()
+        self._plans: dict[int, dict[str, Any]] = {}
+        self._own: dict[tuple[Any, ...], Kernel] = {}
+        self._lock = threading.Lock()
+        self._is_cold_said = False
+
+    # Samplers travel to worker processes; a lock cannot.
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def reseed_rng(self) -> None:
+        """Draw new seeds of the samplers that are fallen back on; plans are seeded by the trial's number."""
+        self._random.reseed_rng()
+        self._several.reseed_rng()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Say once that there is nothing to learn from."""
+        if not self._archive.sources and not self._is_cold_said:
+            self._is_cold_said = True
+            logger.info("The archive has no studies: %s starts without a past.", study.study_name)
+        if len(study.directions) > 1:
+            self._several.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Forget the plan of a finished trial."""
+        self._plans.pop(trial._trial_id, None)
+        if len(study.directions) > 1:
+            self._several.after_trial(study, trial, state, values)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters that trials of the study have had, each as it was last."""
+        if len(study.directions) > 1:
+            return self._several.infer_relative_search_space(study, trial)
+        return {name: d for name, d in _own_space(study, trial).items() if not d.single()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return values for all of a space."""
+        if len(study.directions) > 1:
+            return self._several.sample_relative(study, trial, search_space)
+        if not search_space:
+            return {}
+        plan = self._plan(study, trial, search_space)
+        rng = np.random.RandomState(child_seed(self._seed, "inactive", trial.number))
+        drawn = RandomSampler(seed=int(rng.randint(2**31)))
+        # A parameter that should not be active gets a value too: the objective may ask for it all the same.
+        return {
+            name: plan[name] if name in plan else drawn.sample_independent(study, trial, name, distribution)
+            for name, distribution in search_space.items()
+        }
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a value for a parameter that no trial of the study has had, or had in another range."""
+        if len(study.directions) > 1:
+            return self._several.sample_independent(study, trial, param_name, param_distribution)
+        past = {self._names.get(name, name) for source in self._archive.sources for name in source.distributions}
+        if param_name in past:
+            space = {**_own_space(study, trial), **trial.distributions, param_name: param_distribution}
+            plan = self._plan(study, trial, space, given=trial.params)
+            if param_name in plan and is_valid(param_distribution, plan[param_name]):
+                return plan[param_name]
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _plan(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        space: Mapping[str, BaseDistribution],
+        given: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the configuration for a trial: of `space`, and of what past studies say may come too."""
+        known = self._plans.get(trial._trial_id)
+        if known is not None and all(
+            name in known and is_valid(distribution, known[name]) for name, distribution in space.items()
+        ):
+            return known
+        fixed = {**trial.system_attrs.get("fixed_params", {}), **(given or {})}
+        with self._lock:
+            plan = self._proposed(study, trial, space, fixed)
+        self._plans[trial._trial_id] = plan
+        return plan
+
+    def _proposed(
+        self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], fixed: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        trials = study._get_trials(deepcopy=False, use_cache=True)
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        finished = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None and t.params]
+        running = [t for t in trials if t.state == TrialState.RUNNING and t.number != trial.number and t.params]
+        seen_names = {name for t in finished for name in t.distributions}
+        learnt = self._past.learn(self._archive.sources, space, self._names, seen_names, finished)
+        encoding = learnt.encoding
+        losses = np.array([sign * t.value if _is_feasible(t) else np.inf for t in finished])  # type: ignore[operator]
+        kept = kept_trials(losses)
+        losses = losses[kept]
+        rows = _filled(encoding, encoding.points([finished[place].params for place in kept]))
+        seen = Seen(rows, normal_scores(losses), _filled(encoding, encoding.points([t.params for t in running])))
+        experts = self._experts(learnt, rows, losses)
+        columns = {name: column for column, name in enumerate(encoding.names)}
+        decided = {
+            columns[name]: float(encoding.points([{name: value}])[0, columns[name]])
+            for name, value in fixed.items()
+            if name in columns
+        }
+        rng = np.random.default_rng(child_seed(self._seed, "plan", trial.number, len(decided)))
+        decided = {column: place for column, place in decided.items() if not np.isnan(place)}
+        tops = learnt.population.tops if learnt.population is not None else np.zeros((0, len(columns)))
+        return encoding.configuration(proposed(encoding, experts, seen, tops, rng, decided))
+
+    def _experts(self, learnt: Learnt, rows: np.ndarray, losses: np.ndarray) -> list[Expert]:
+        own = own_kernel(learnt.encoding.inputs(rows), losses, learnt.encoding.groups)
+        cold = Expert("no transfer", own)
+        if learnt.population is None:
+            return [cold]
+        population = learnt.population
+        return [
+            Expert("past", population.kernel, population, has_covariance=True),
+            Expert("past mean", own, population),
+            cold,
+        ]
+
+
+class Learnt:
+    """What was learnt of the past for one space."""
+
+    def __init__(self, encoding: Encoding, studies: Sequence[AlignedStudy], population: Population | None) -> None:
+        self.encoding = encoding
+        self.studies = tuple(studies)
+        self.population = population
+
+
+class Past:
+    """What was learnt from past studies, kept for the spaces that were asked for last."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, tuple[tuple[SourceStudy, ...], Learnt]] = {}
+
+    def learn(
+        self,
+        sources: tuple[SourceStudy, ...],
+        space: Mapping[str, BaseDistribution],
+        names: Mapping[str, str],
+        seen_names: set[str],
+        finished: Sequence[FrozenTrial],
+    ) -> Learnt:
+        """Return what the sources say about a space and about the parameters that may come on top of it."""
+        key = (tuple(sorted((name, repr(d)) for name, d in space.items())), tuple(sorted(seen_names)))
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] is sources:
+            return kept[1]
+        wide = _wide_space(sources, space, names, is_begun=bool(finished))
+        studies = [align(source, wide, names) for source in sources]
+        usable = [study for study in studies if not study.reason and _shares(study, wide, space)]
+        own = Encoding(wide, {}).points([trial.params for trial in finished])
+        encoding = encoding_of(wide, usable, own)
+        population = fitted_population(usable, encoding) if usable else None
+        learnt = Learnt(encoding, studies, population)
+        while len(self._kept) >= _N_CACHED:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[key] = (sources, learnt)
+        return learnt
+
+
+def checked_names(names: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a copy of a renaming, or say what is wrong with it."""
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping) or not all(isinstance(text, str) for item in names.items() for text in item):
+        raise TypeError(f"names must map past names to new ones, such as {{'learning_rate': 'lr'}}, got {names!r}.")
+    return dict(names)
+
+
+def _own_space(study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    """Return what the study's trials were asked for so far, in the order of first appearance."""
+    found: dict[str, BaseDistribution] = {}
+    for other in study._get_trials(deepcopy=False, use_cache=True):
+        found.update(other.distributions)
+    return found
+
+
+def _wide_space(
+    sources: tuple[SourceStudy, ...], space: Mapping[str, BaseDistribution], names: Mapping[str, str], is_begun: bool
+) -> dict[str, BaseDistribution]:
+    """Return a space and, of the past, what the study may still ask for.
+
+    All of it before the first trial is done; later only what past studies had in some of their
+    trials, because what is always there would have come.
+    """
+    past: list[dict[str, BaseDistribution]] = []
+    for source in sources:
+        found = source.distributions
+        if is_begun:
+            found = {name: d for name, d in found.items() if not all(name in t.params for t in source.trials)}
+        past.append({names.get(name, name): d for name, d in found.items()})
+    return {**dict(sorted(space.items())), **{n: d for n, d in merged_distributions(past).items() if n not in space}}
+
+
+def _shares(study: AlignedStudy, wide: Mapping[str, BaseDistribution], space: Mapping[str, BaseDistribution]) -> bool:
+    """Whether a past study knows a parameter that the new one is known to have."""
+    return any(is_known and name in space for name, is_known in zip(wide, study.known, strict=True))
+
+
+def _filled(encoding: Encoding, points: np.ndarray) -> np.ndarray:
+    """Return the points of trials, whose gaps that no condition explains are put into the middle."""
+    return encoding.on_grid(points) if len(points) else points
+
+
+def _is_feasible(trial: FrozenTrial) -> bool:
+    return all(value <= 0 for value in trial.constraints.values())
