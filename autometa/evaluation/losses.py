@@ -246,10 +246,13 @@ def rmsle(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float
 def r2_score(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
     """Return the explained share of the variance; of a constant `y` 1 if it is met exactly and else 0."""
     left = mse(y, values, weight)
-    # Not by its spread: the weighted mean of equal values can differ from them in the last digit.
-    if np.ptp(y if weight is None else y[weight > 0]) == 0:
+    # The mean of equal values can differ from them in the last digit; that of their differences to one
+    # of them, which are all zero, cannot.
+    differences = y - (y[0] if weight is None else y[np.argmax(weight > 0)])
+    spread = mse(differences, np.full(len(y), _mean(differences, weight)), weight)
+    if spread == 0:
         return float(left == 0)
-    return 1 - left / mse(y, np.full(len(y), _mean(y, weight)), weight)
+    return 1 - left / spread
 
 
 def _mean(losses: np.ndarray, weight: np.ndarray | None) -> float:

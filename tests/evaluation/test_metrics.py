@@ -264,10 +264,15 @@ def test_log_loss_is_finite_whatever_the_probabilities():
     assert metric.loss(y, np.eye(3, dtype=np.float32)) == 0
 
 
-def test_r2_of_a_constant_target_is_finite():
+def test_r2_of_a_target_without_spread_is_finite():
     metric = resolve_metric("r2", "regression")
     assert metric.loss(np.ones(3), np.ones(3)) == 0
     assert metric.loss(np.ones(3), np.zeros(3)) == 1
+    assert metric.loss(np.array([5.0, 5.0]), np.array([6.3, 5.2]), np.array([4.97804647, 2.01437148])) == 1
+    assert metric.loss(np.full(10, 0.1), np.zeros(10)) == 1  # whose plain mean rounds as well
+    assert metric.loss(np.array([5.0, 5.0, 7.0]), np.zeros(3), np.array([0.3, 0.4, 0.0])) == 1
+    # Squares of differences as small as these are zero.
+    assert metric.loss(np.array([0.0, 1e-200]), np.ones(2)) == 1
 
 
 def test_logarithmic_error_names_negative_targets_and_takes_negative_predictions():
