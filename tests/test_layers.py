@@ -38,7 +38,7 @@ MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if 
 
 # Libraries that only some layers may know.
 HOMES = {
-    "torch": {"learners", "maml", "policy"},
+    "torch": {"learners", "maml", "policy", "transfer"},
     "lightgbm": {"learners"},
     "catboost": {"learners"},
     "xgboost": {"learners"},
@@ -72,7 +72,8 @@ def test_module_imports_only_from_its_own_package_and_from_those_below(path: Pat
     for line, name in imports(path):
         if name.split(".")[0] != "autometa" or not (other := home_of(name)) or other not in names_at_the_top():
             continue
-        together = other == home or (layer_of(other) == layer_of(home) == TOP and "transfer" not in (other, home))
+        # `transfer` stands on the top of layer 7: a warm start asks for advice. Nothing there knows `transfer`.
+        together = other == home or (layer_of(other) == layer_of(home) == TOP and other != "transfer")
         assert together or layer_of(other) < layer_of(home), (
             f"{path}:{line}: {home} (layer {layer_of(home)}) must not import {name} (layer {layer_of(other)})"
         )
