@@ -176,8 +176,9 @@ def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -
 def plot_cost_by_rows(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
     """Return axes with the CPU seconds of a fit at anchor 1 against the rows of the task.
 
-    A light point is a configuration on a task, mean over folds and seeds. Tasks of similar size are taken together:
-    lines are medians over them and over configurations, bands reach from quartile to quartile.
+    A light point is a configuration on a task, mean over folds and seeds. Lines join medians over the tasks of similar
+    size and over configurations: sizes are eight equal steps on the axis of rows, and where such a step has fewer than
+    four tasks it is taken together with the next.
 
     Parameters
     ----------
@@ -196,21 +197,18 @@ def plot_cost_by_rows(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
     costs = _costs(metadataset)
     looks = _looks(metadataset)
     ax = ax or _new_axes(8.0, 5.5)
-    ends = {}
+    ends: dict[str, tuple[float, float]] = {}
     for strategy, points in costs.groupby("strategy"):
         color, marker = looks[strategy]
         ax.scatter(points["n_rows"], points["cpu_s"], s=6, alpha=0.2, linewidth=0, color=color, rasterized=True)
-        grouped = points.groupby("size")
-        seconds = grouped["cpu_s"].quantile([0.25, 0.5, 0.75]).unstack()
-        rows = grouped["n_rows"].median()
-        ax.fill_between(rows, seconds[0.25], seconds[0.75], color=color, alpha=0.12, linewidth=0)
-        ax.plot(rows, seconds[0.5], color=color, marker=marker, markersize=4, linewidth=1.6)
-        ends[strategy] = (rows.iloc[-1], seconds[0.5].iloc[-1])
+        medians = points.groupby("size")[["n_rows", "cpu_s"]].median()
+        ax.plot(medians["n_rows"], medians["cpu_s"], color=color, marker=marker, markersize=4, linewidth=1.6)
+        ends[strategy] = tuple(medians.iloc[-1])
     ax.set_xscale("log")
     ax.set_yscale("log")
     _number_ticks(ax.xaxis, "{x:,.0f}")
     _number_ticks(ax.yaxis, "{x:g}")
-    ax.set_xlabel("rows of the task that folds were made of")
+    ax.set_xlabel("rows that were used of the task's table")
     ax.set_ylabel("CPU seconds of a fit")
     _tidy(ax)
     _label_ends(ax, ends, looks)
@@ -270,14 +268,26 @@ def _costs(metadataset: MetaDataset) -> pd.DataFrame:
     if long.empty:
         raise ValueError("The meta-dataset has no CPU seconds of fits at anchor 1, so there is nothing to draw.")
     sizes = metadataset.tasks.set_index("task")["n_rows_used"]
-    n_classes = min(max(len(sizes) // _FEWEST_TASKS, 1), _MOST_SIZES)
-    classes = (sizes.rank(method="first") - 1) * n_classes // len(sizes)
+    classes = _classes_of_size(sizes)
     strategy_of = metadataset.configurations.set_index("configuration")["strategy"]
     return long.assign(
         strategy=long["configuration"].map(strategy_of),
         n_rows=long["task"].map(sizes),
         size=long["task"].map(classes),
     )
+
+
+def _classes_of_size(sizes: pd.Series) -> pd.Series:
+    """Return a number for each task, the same for tasks of similar rows; many may have as many as a collection takes."""
+    logs = np.log(sizes.clip(lower=1))
+    steps = ((logs - logs.min()) / (np.ptp(logs) or 1.0) * _MOST_SIZES).astype(int).clip(upper=_MOST_SIZES - 1)
+    numbers, number, n_tasks = {}, 0, 0
+    for step, n in steps.value_counts().sort_index().items():
+        numbers[step] = number
+        n_tasks += n
+        if n_tasks >= _FEWEST_TASKS:
+            number, n_tasks = number + 1, 0
+    return steps.map(numbers).clip(upper=max(number - 1, 0))  # too few at the end join those before
 
 
 # ------------------------------------------------------------------------------------------------------ how it is drawn

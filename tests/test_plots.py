@@ -265,7 +265,7 @@ def test_cost_has_a_line_and_a_label_for_each_strategy(metadataset):
 
 def test_cost_leaves_out_what_ran_into_a_limit(metadataset):
     ax = plots.plot_cost_by_rows(metadataset)
-    points = np.concatenate([np.asarray(cloud.get_offsets()) for cloud in ax.collections[::2]])
+    points = np.concatenate([np.asarray(cloud.get_offsets()) for cloud in ax.collections])
     expected = [(N_ROWS[task], N_ROWS[task] / 1_000) for task, losses in LOSSES.items() for _ in losses]
     np.testing.assert_allclose(sorted(points.tolist()), sorted(expected), rtol=1e-6)
 
@@ -276,6 +276,13 @@ def test_line_of_cost_joins_medians_of_tasks_of_similar_size(monkeypatch, metada
     trees = lines[plots._looks(metadataset)["trees"].color]
     np.testing.assert_allclose(trees.get_xdata(), [100, 700, 3_000])
     np.testing.assert_allclose(trees.get_ydata(), [0.1, 0.7, 3.0], rtol=1e-6)
+
+
+def test_sizes_are_steps_of_equal_ratio_and_hold_enough_tasks():
+    rows = [100, 110, 120, 130, 1_000, 5_000, 14_000, 15_000, 15_000, 15_000, 15_000]
+    assert plots._classes_of_size(pd.Series(rows)).tolist() == [0] * 4 + [1] * 7
+    assert plots._classes_of_size(pd.Series([*rows[:4], 15_000])).tolist() == [0] * 5
+    assert plots._classes_of_size(pd.Series([0, 0])).tolist() == [0, 0]
 
 
 # --------------------------------------------------------------------------------------------------------------- labels
