@@ -278,7 +278,7 @@ def _costs(metadataset: MetaDataset) -> pd.DataFrame:
 
 
 def _classes_of_size(sizes: pd.Series) -> pd.Series:
-    """Return a number for each task, the same for tasks of similar rows; many may have as many as a collection takes."""
+    """Return a number for each task, the same for tasks of similar rows; a collection caps rows, so many are equal."""
     logs = np.log(sizes.clip(lower=1))
     steps = ((logs - logs.min()) / (np.ptp(logs) or 1.0) * _MOST_SIZES).astype(int).clip(upper=_MOST_SIZES - 1)
     numbers, number, n_tasks = {}, 0, 0
