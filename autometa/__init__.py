@@ -28,6 +28,7 @@ _PUBLIC = {
     "load_strategies": "autometa.catalogue",
     "recommend": "autometa.recommendation",
     "save": "autometa.persistence",
+    "warm_start": "autometa.transfer.warm_start",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -128,6 +128,47 @@ def recommend(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def advised_configurations(
+    X: Any,
+    y: Any,
+    n: int,
+    strategy: str,
+    *,
+    problem: ProblemChoice = "auto",
+    metric: str | Callable[..., Any] = "auto",
+    policy: str | Policy = ADVISING_POLICY,
+    time_budget: float | None = 60.0,
+) -> list[Configuration]:
+    """Return the configurations of one strategy that a policy would try on a table, the best first.
+
+    Parameters
+    ----------
+    X, y, problem, metric, policy, time_budget : as in `recommend`
+        The table and what to advise on.
+    n : int
+        Most configurations to return. The strategy's own portfolio follows what the policy names.
+    strategy : str
+        Name of a strategy, such as ``"lightgbm"``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such strategy, or the data or an argument is not usable.
+    """
+    remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
+    policy = checked_policy(policy)
+    frame = as_frame(X)
+    target = read_target(y, len(frame), problem)
+    resolved = resolve_metric(metric, target.problem, target.classes)
+    schema = Schema.fit(frame)
+    task = Task(schema.clean(frame), target.values, target.problem, target.n_classes, classes=target.classes)
+    available, _ = available_strategies(load_strategies([strategy]), task)
+    description = describe_task(task, schema, resolved, policy)
+    proposal = make_policy(policy, available).propose(description, (), remaining_s)
+    found = (*proposal.configurations, *available[0].portfolio)
+    return list(dict.fromkeys(c for c in found if c.strategy == strategy))[:n]
+
+
 def _columns(prediction: Prediction | None) -> dict[str, float]:
     if prediction is None:
         return dict.fromkeys(("loss", "loss_low", "loss_high", "fit_s", "memory_mb", "beats_default"), math.nan)

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from autometa.core.space import is_valid
 from autometa.transfer.archive import SourceStudy
-from autometa.transfer.encoding import placing
+from autometa.transfer.encoding import placing, value_at
 
 # Numbers a little outside the new range still tell what happens at its edge; further out they say
 # nothing about what can be tried.
@@ -192,3 +192,17 @@ def _change(past: str, new: str, before: BaseDistribution, after: BaseDistributi
             found.append("range changed")
         found += [f"{key} changed" for key in ("log", "step") if old.get(key) != now.get(key)]
     return ", ".join(found) or "same"
+
+
+def value_in(distribution: BaseDistribution, value: Any) -> Any:
+    """Return the value of a distribution that is nearest to a value; None for a choice that it does not have.
+
+    A choice None comes back as None too, which leaves the choice to the study's sampler.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        same = next((c for c in distribution.choices if type(c) is type(value) and c == value), None)
+        return same if same is not None else next((c for c in distribution.choices if str(c) == str(value)), None)
+    if not _is_number(value):
+        return None
+    place = placing(distribution)(value)
+    return value_at(distribution, place if math.isfinite(place) else 0.0)

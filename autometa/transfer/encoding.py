@@ -78,7 +78,7 @@ class Encoding:
     @cached_property
     def n_choices(self) -> np.ndarray:
         """Number of choices of each parameter, 0 for numbers."""
-        return np.array([len(d.choices) if _is_category(d) else 0 for d in self.distributions.values()], dtype=int)
+        return np.array([len(getattr(d, "choices", ())) for d in self.distributions.values()], dtype=int)
 
     @cached_property
     def groups(self) -> np.ndarray:

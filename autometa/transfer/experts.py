@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtr
 
-from autometa.transfer.kernel import OFFSET_VARIANCE, Kernel, default_kernel, fitted_kernel, normal_scores
+from autometa.transfer.kernel import OFFSET_VARIANCE, Kernel, default_kernel, fitted_kernel, own_scores
 from autometa.transfer.population import Population
 
 # Scores that count for a scale of 1 before anything is seen.
@@ -134,7 +134,7 @@ def own_kernel(inputs: np.ndarray, losses: np.ndarray, groups: np.ndarray) -> Ke
     while n_fit * 3 // 2 <= len(losses):
         n_fit = n_fit * 3 // 2
     rows = np.arange(n_fit)[-_N_FIT_TRIALS:]
-    return fitted_kernel([inputs[rows]], [normal_scores(losses[rows])], groups, _N_FIT_STEPS)
+    return fitted_kernel([inputs[rows]], [own_scores(losses[rows])], groups, _N_FIT_STEPS)
 
 
 def kept_trials(losses: np.ndarray) -> np.ndarray:

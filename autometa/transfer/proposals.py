@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autometa.transfer.encoding import Encoding
-from autometa.transfer.experts import Posterior, expected_improvement, posterior, weights_of
+from autometa.transfer.experts import Expert, Posterior, expected_improvement, posterior, weights_of
 
 _N_RANDOM = 300
 _N_NEAR = 240
@@ -39,7 +39,7 @@ class Seen:
 
 def proposed(
     encoding: Encoding,
-    experts: list,
+    experts: list[Expert],
     seen: Seen,
     tops: np.ndarray,
     rng: np.random.Generator,
@@ -67,8 +67,7 @@ def proposed(
         Columns whose place is decided already.
     """
     inputs = encoding.inputs(seen.points)
-    beliefs = [posterior(expert, inputs, seen.scores) for expert in experts]
-    weights = weights_of(beliefs)
+    beliefs, weights = weighed(encoding, experts, seen)
     if len(seen.running):
         running = encoding.inputs(seen.running)
         both = np.concatenate([inputs, running])
@@ -99,6 +98,26 @@ def proposed(
         if not (np.isclose(tried, points[place], equal_nan=True).all(axis=1)).any():
             return points[place]
     return placed(encoding.uniform(rng.random((1, len(encoding.names)))))[0]
+
+
+def weighed(encoding: Encoding, experts: list[Expert], seen: Seen) -> tuple[list[Posterior], np.ndarray]:
+    """Return the experts after what was seen, and their probabilities."""
+    inputs = encoding.inputs(seen.points)
+    beliefs = [posterior(expert, inputs, seen.scores) for expert in experts]
+    return beliefs, weights_of(beliefs)
+
+
+def is_probe(n_tried: int) -> bool:
+    """Whether the next trial is drawn at random: the 3rd, 6th, 10th, 15th, 21st, … one.
+
+    A study that has only seen what the past recommends cannot tell whether all of it is good or
+    all of it is bad, because only differences count. A few random trials tell.
+    """
+    gap, place = 3, 2
+    while place < n_tried:
+        place += gap
+        gap += 1
+    return place == n_tried
 
 
 def _gain(belief: Posterior, rows: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ from autometa.transfer.alignment import AlignedStudy, align
 from autometa.transfer.archive import SourceStudy, StudyArchive, merged_distributions
 from autometa.transfer.encoding import Encoding
 from autometa.transfer.experts import Expert, kept_trials, own_kernel
-from autometa.transfer.kernel import Kernel, normal_scores
+from autometa.transfer.kernel import own_scores
 from autometa.transfer.population import Population, encoding_of, fitted_population
-from autometa.transfer.proposals import Seen, proposed
+from autometa.transfer.proposals import Seen, is_probe, proposed, weighed
 
 logger = logging.getLogger(__name__)
 
 _N_CACHED = 8
+_HEDGE = 3  # once the past is given up, every third trial is what Optuna's default suggests
 
 
 class MetaSampler(BaseSampler):
@@ -86,10 +88,9 @@ class MetaSampler(BaseSampler):
         self._names = checked_names(names)
         self._seed = secrets.randbits(31) if seed is None else int(seed)
         self._random = RandomSampler(seed=child_seed(self._seed, "independent"))
-        self._several = TPESampler(seed=child_seed(self._seed, "several objectives"))
+        self._default = TPESampler(seed=child_seed(self._seed, "default"))
         self._past = Past()
         self._plans: dict[int, dict[str, Any]] = {}
-        self._own: dict[tuple[Any, ...], Kernel] = {}
         self._lock = threading.Lock()
         self._is_cold_said = False
 
@@ -104,7 +105,7 @@ class MetaSampler(BaseSampler):
     def reseed_rng(self) -> None:
         """Draw new seeds of the samplers that are fallen back on; plans are seeded by the trial's number."""
         self._random.reseed_rng()
-        self._several.reseed_rng()
+        self._default.reseed_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Say once that there is nothing to learn from."""
@@ -112,26 +113,26 @@ class MetaSampler(BaseSampler):
             self._is_cold_said = True
             logger.info("The archive has no studies: %s starts without a past.", study.study_name)
         if len(study.directions) > 1:
-            self._several.before_trial(study, trial)
+            self._default.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Forget the plan of a finished trial."""
         self._plans.pop(trial._trial_id, None)
         if len(study.directions) > 1:
-            self._several.after_trial(study, trial, state, values)
+            self._default.after_trial(study, trial, state, values)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that trials of the study have had, each as it was last."""
         if len(study.directions) > 1:
-            return self._several.infer_relative_search_space(study, trial)
-        return {name: d for name, d in _own_space(study, trial).items() if not d.single()}
+            return self._default.infer_relative_search_space(study, trial)
+        return {name: d for name, d in own_space(study).items() if not d.single()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return values for all of a space."""
         if len(study.directions) > 1:
-            return self._several.sample_relative(study, trial, search_space)
+            return self._default.sample_relative(study, trial, search_space)
         if not search_space:
             return {}
         plan = self._plan(study, trial, search_space)
@@ -148,10 +149,10 @@ class MetaSampler(BaseSampler):
     ) -> Any:
         """Return a value for a parameter that no trial of the study has had, or had in another range."""
         if len(study.directions) > 1:
-            return self._several.sample_independent(study, trial, param_name, param_distribution)
+            return self._default.sample_independent(study, trial, param_name, param_distribution)
         past = {self._names.get(name, name) for source in self._archive.sources for name in source.distributions}
         if param_name in past:
-            space = {**_own_space(study, trial), **trial.distributions, param_name: param_distribution}
+            space = {**own_space(study), **trial.distributions, param_name: param_distribution}
             plan = self._plan(study, trial, space, given=trial.params)
             if param_name in plan and is_valid(param_distribution, plan[param_name]):
                 return plan[param_name]
@@ -180,18 +181,13 @@ class MetaSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], fixed: Mapping[str, Any]
     ) -> dict[str, Any]:
         trials = study._get_trials(deepcopy=False, use_cache=True)
-        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        finished = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None and t.params]
+        finished = finished_trials(study)
         running = [t for t in trials if t.state == TrialState.RUNNING and t.number != trial.number and t.params]
-        seen_names = {name for t in finished for name in t.distributions}
-        learnt = self._past.learn(self._archive.sources, space, self._names, seen_names, finished)
+        learnt = self._past.learn(self._archive.sources, space, self._names, finished)
         encoding = learnt.encoding
-        losses = np.array([sign * t.value if _is_feasible(t) else np.inf for t in finished])  # type: ignore[operator]
-        kept = kept_trials(losses)
-        losses = losses[kept]
-        rows = _filled(encoding, encoding.points([finished[place].params for place in kept]))
-        seen = Seen(rows, normal_scores(losses), _filled(encoding, encoding.points([t.params for t in running])))
-        experts = self._experts(learnt, rows, losses)
+        rows, losses, scores = observed(study, encoding)
+        seen = Seen(rows, scores, _filled(encoding, encoding.points([t.params for t in running])))
+        experts = experts_of(learnt, rows, losses)
         columns = {name: column for column, name in enumerate(encoding.names)}
         decided = {
             columns[name]: float(encoding.points([{name: value}])[0, columns[name]])
@@ -199,30 +195,41 @@ class MetaSampler(BaseSampler):
             if name in columns
         }
         rng = np.random.default_rng(child_seed(self._seed, "plan", trial.number, len(decided)))
+        n_tried = len(finished) + len(running)
+        if weighed(encoding, experts, seen)[1][-1] > 0.5 and n_tried % _HEDGE == 0 and finished:
+            # The past has nothing to say: what Optuna does by default has its share.
+            by_default = self._default.infer_relative_search_space(study, trial)
+            return {**self._default.sample_relative(study, trial, by_default), **fixed}
         decided = {column: place for column, place in decided.items() if not np.isnan(place)}
+        if is_probe(n_tried):
+            point = encoding.uniform(rng.random((1, len(columns))))
+            for column, place in decided.items():
+                point[:, column] = place
+            return encoding.configuration(encoding.on_grid(point)[0])
         tops = learnt.population.tops if learnt.population is not None else np.zeros((0, len(columns)))
         return encoding.configuration(proposed(encoding, experts, seen, tops, rng, decided))
 
-    def _experts(self, learnt: Learnt, rows: np.ndarray, losses: np.ndarray) -> list[Expert]:
-        own = own_kernel(learnt.encoding.inputs(rows), losses, learnt.encoding.groups)
-        cold = Expert("no transfer", own)
-        if learnt.population is None:
-            return [cold]
-        population = learnt.population
-        return [
-            Expert("past", population.kernel, population, has_covariance=True),
-            Expert("past mean", own, population),
-            cold,
-        ]
 
-
+@dataclass(frozen=True)
 class Learnt:
-    """What was learnt of the past for one space."""
+    """What was learnt of the past for one space.
 
-    def __init__(self, encoding: Encoding, studies: Sequence[AlignedStudy], population: Population | None) -> None:
-        self.encoding = encoding
-        self.studies = tuple(studies)
-        self.population = population
+    Parameters
+    ----------
+    encoding : Encoding
+        The space, and what past studies say may come on top of it.
+    studies : tuple of AlignedStudy
+        Each past study in it.
+    usable : tuple of AlignedStudy
+        Those that were learnt from.
+    population : Population or None
+        What they say; None if there are none.
+    """
+
+    encoding: Encoding
+    studies: tuple[AlignedStudy, ...]
+    usable: tuple[AlignedStudy, ...]
+    population: Population | None
 
 
 class Past:
@@ -236,11 +243,10 @@ class Past:
         sources: tuple[SourceStudy, ...],
         space: Mapping[str, BaseDistribution],
         names: Mapping[str, str],
-        seen_names: set[str],
         finished: Sequence[FrozenTrial],
     ) -> Learnt:
         """Return what the sources say about a space and about the parameters that may come on top of it."""
-        key = (tuple(sorted((name, repr(d)) for name, d in space.items())), tuple(sorted(seen_names)))
+        key = (tuple(sorted((name, repr(d)) for name, d in space.items())), bool(finished))
         kept = self._kept.get(key)
         if kept is not None and kept[0] is sources:
             return kept[1]
@@ -250,7 +256,7 @@ class Past:
         own = Encoding(wide, {}).points([trial.params for trial in finished])
         encoding = encoding_of(wide, usable, own)
         population = fitted_population(usable, encoding) if usable else None
-        learnt = Learnt(encoding, studies, population)
+        learnt = Learnt(encoding, tuple(studies), tuple(usable), population)
         while len(self._kept) >= _N_CACHED:
             self._kept.pop(next(iter(self._kept)))
         self._kept[key] = (sources, learnt)
@@ -266,7 +272,37 @@ def checked_names(names: Mapping[str, str] | None) -> dict[str, str]:
     return dict(names)
 
 
-def _own_space(study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials of a study that say something: complete, with a value and parameters."""
+    trials = study._get_trials(deepcopy=False, use_cache=True)
+    return [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None and t.params]
+
+
+def observed(study: Study, encoding: Encoding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return points, losses (lower is better) and scores of the trials of a study that are looked at."""
+    finished = finished_trials(study)
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    losses = np.array([sign * t.values[0] if _is_feasible(t) else np.inf for t in finished])
+    kept = kept_trials(losses)
+    points = _filled(encoding, encoding.points([finished[place].params for place in kept]))
+    return points, losses[kept], own_scores(losses[kept])
+
+
+def experts_of(learnt: Learnt, points: np.ndarray, losses: np.ndarray) -> list[Expert]:
+    """Return the experts for a study with these trials; the last one knows no past."""
+    own = own_kernel(learnt.encoding.inputs(points), losses, learnt.encoding.groups)
+    cold = Expert("no transfer", own)
+    if learnt.population is None:
+        return [cold]
+    population = learnt.population
+    return [
+        Expert("past", population.kernel, population, has_covariance=True),
+        Expert("past mean", own, population),
+        cold,
+    ]
+
+
+def own_space(study: Study) -> dict[str, BaseDistribution]:
     """Return what the study's trials were asked for so far, in the order of first appearance."""
     found: dict[str, BaseDistribution] = {}
     for other in study._get_trials(deepcopy=False, use_cache=True):
@@ -292,8 +328,8 @@ def _wide_space(
 
 
 def _shares(study: AlignedStudy, wide: Mapping[str, BaseDistribution], space: Mapping[str, BaseDistribution]) -> bool:
-    """Whether a past study knows a parameter that the new one is known to have."""
-    return any(is_known and name in space for name, is_known in zip(wide, study.known, strict=True))
+    """Whether a past study knows a parameter that the new one is known to have; of a new one nothing is known."""
+    return not space or any(is_known and name in space for name, is_known in zip(wide, study.known, strict=True))
 
 
 def _filled(encoding: Encoding, points: np.ndarray) -> np.ndarray:

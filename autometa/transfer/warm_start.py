@@ -1,0 +1,137 @@
+"""warm_start: enqueue what worked before, and keep the study's own sampler."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+
+from autometa._support.seeds import child_seed
+from autometa.transfer.alignment import value_in
+from autometa.transfer.archive import StudyArchive
+from autometa.transfer.portfolio import complementary_points
+from autometa.transfer.sampler import Past, checked_names, finished_trials, own_space
+
+logger = logging.getLogger(__name__)
+
+
+def warm_start(
+    study: Study,
+    source: Any,
+    y: Any = None,
+    *,
+    n: int = 8,
+    strategy: str | None = None,
+    names: Mapping[str, str] | None = None,
+    space: Mapping[str, BaseDistribution] | None = None,
+    **about: Any,
+) -> tuple[dict[str, Any], ...]:
+    """Enqueue configurations that worked before as the next trials of a study.
+
+    Nothing else of the study is changed: no foreign trial is added to it, and its sampler stays.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        A study with one objective.
+    source : StudyArchive, or the table X as `recommend` takes it
+        Past studies; or the dataset, for which the policy advises.
+    y : Series, array or list or None, default=None
+        The target, if `source` is a table.
+    n : int, default=8
+        Most configurations, at least 1. Those that the study has already are left out.
+    strategy : str or None, default=None
+        Which strategy the study tunes, such as ``"lightgbm"``; needed with a table.
+    names : mapping of str to str or None, default=None
+        Their name → the name in the study, for parameters that are called otherwise.
+    space : mapping of str to BaseDistribution or None, default=None
+        What the study searches: values are clipped to it, choices found by value or text, other
+        parameters left out. None takes what its trials were asked for so far, if there are any.
+    **about
+        With a table, further arguments of `recommend` (``metric=``, ``time_budget=`` …).
+
+    Returns
+    -------
+    tuple of dict
+        What was enqueued, in order. Empty, and said at INFO, if there is nothing to learn from.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not usable; the text says what to do.
+
+    Examples
+    --------
+    >>> import optuna
+    >>> from autometa import StudyArchive, warm_start
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> old = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    >>> old.optimize(lambda trial: (trial.suggest_float("rate", 0, 1) - 0.5) ** 2, n_trials=30)
+    >>> archive = StudyArchive()
+    >>> archive.add(old)
+    >>> study = optuna.create_study()
+    >>> enqueued = warm_start(study, archive, n=2, names={"rate": "lr"})
+    >>> len(enqueued), abs(enqueued[0]["lr"] - 0.5) < 0.1
+    (2, True)
+    """
+    if not isinstance(study, Study):
+        raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
+    if len(study.directions) != 1:
+        raise ValueError(f"warm_start is for studies with one objective, and this one has {len(study.directions)}.")
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+    names = checked_names(names)
+    known = dict(space) if space is not None else own_space(study)
+    if isinstance(source, StudyArchive):
+        if y is not None or strategy is not None or about:
+            raise TypeError("y, strategy and arguments of recommend go with a table, not with an archive.")
+        found = _from_archive(study, source, n, names, known)
+    else:
+        if y is None or strategy is None:
+            raise TypeError(
+                "Give an archive, or a table with its target and a strategy: "
+                "warm_start(study, X, y, strategy='lightgbm')."
+            )
+        found = _from_policy(source, y, n, strategy, names, known, about)
+    for configuration in found:
+        study.enqueue_trial(configuration, skip_if_exists=True)
+    return tuple(found)
+
+
+def _from_archive(
+    study: Study, archive: StudyArchive, n: int, names: dict[str, str], known: dict[str, BaseDistribution]
+) -> list[dict[str, Any]]:
+    learnt = Past().learn(archive.sources, known, names, finished_trials(study))
+    if learnt.population is None:
+        logger.info("The archive has no study that suits %s: nothing is enqueued.", study.study_name)
+        return []
+    rng = np.random.default_rng(child_seed(0, "warm start"))
+    points = complementary_points(learnt.population, n, rng)
+    found = (learnt.encoding.configuration(point) for point in points)
+    return [{name: c[name] for name in c if not known or name in known} for c in found]
+
+
+def _from_policy(
+    X: Any,
+    y: Any,
+    n: int,
+    strategy: str,
+    names: dict[str, str],
+    known: dict[str, BaseDistribution],
+    about: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    # Here, because it loads scikit-learn and the policy, which an archive does without.
+    from autometa.recommendation import advised_configurations
+
+    found = []
+    for configuration in advised_configurations(X, y, n, strategy, **about):
+        values = {names.get(name, name): value for name, value in configuration.parameters.items()}
+        if known:
+            placed = {name: value_in(known[name], value) for name, value in values.items() if name in known}
+            values = {name: value for name, value in placed.items() if value is not None}
+        found.append(values)
+    return [values for place, values in enumerate(found) if values and values not in found[:place]]
