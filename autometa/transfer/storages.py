@@ -47,7 +47,8 @@ def opened_storage(storage: str | BaseStorage) -> BaseStorage:
         except ImportError as error:
             raise MissingDependencyError(
                 f"The driver of the database {_shown(storage)} is not installed ({error.__cause__ or error}). For "
-                "PostgreSQL: pip install psycopg2-binary; for MySQL: pip install pymysql."
+                "PostgreSQL: pip install 'psycopg[binary]' (psycopg2-binary with SQLAlchemy below 2.1); for MySQL: "
+                "pip install pymysql."
             ) from error
         except RuntimeError as error:
             if isinstance(error, StorageInternalError):
