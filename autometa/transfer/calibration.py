@@ -8,6 +8,7 @@ on their way (a conformal choice in the manner of Vovk et al. 2005, with studies
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,12 @@ from autometa.transfer.curves import GRID, CurveModel
 
 _N_FEATURES = 5
 _N_FOLDS = 8
-_N_ROWS = 40_000
-"""Rows of replays to learn from, over all past studies: more do not help, and fitting takes a second or two."""
+_N_ROWS = 15_000
+"""Rows of replays to learn from, over all past studies: more did not help, and fitting takes a second or two."""
 _N_RUNS = 400
+_ROWS_PER_CURVE = 30
+_RUNS_PER_CURVE = 2
+_SHORTEST_RUN = 5
 _LONGEST_RUN = 200
 _MIN_ROWS = 200
 _NEAR = 0.02
@@ -125,12 +129,14 @@ def learn(past: Sequence[PastCurves], model_of_fold: Sequence[CurveModel], rate:
         Of the orders of the replays.
     """
     rng = np.random.default_rng(seed)
-    n_runs = max(2, _N_RUNS // len(past))
-    n_rows = max(4, _N_ROWS // (len(past) * n_runs))
-    parts, winners, owners = [], [], []
+    n_curves = sum(len(study.finals) for study in past)
+    n_runs = max(2, min(_N_RUNS, _RUNS_PER_CURVE * n_curves) // len(past))
+    n_rows = max(4, min(_N_ROWS, _ROWS_PER_CURVE * n_curves) // (len(past) * n_runs))
+    parts, winners, owners, won_by = [], [], [], []
     for number, (study, model) in enumerate(zip(past, model_of_fold, strict=True)):
         for _ in range(n_runs):
-            x, y, won = _replayed(study, model, n_rows, rng)
+            x, y, won, winner = _replayed(study, model, n_rows, rng)
+            won_by.append((number, winner))
             parts.append((number, x, y))
             winners.append(won)
             owners.append(number)
@@ -142,10 +148,27 @@ def learn(past: Sequence[PastCurves], model_of_fold: Sequence[CurveModel], rate:
             if folds[owner] == fold and won is not None:
                 found = _sigmoid((won * weights[:, :-1]).sum(axis=1) + weights[:, -1])
                 lowest[place] = np.inf if np.isnan(found).all() else np.nanmin(found)
-    allowed = int(np.floor(rate * (len(lowest) + 1)))
-    threshold = float(np.sort(lowest)[allowed - 1]) if allowed else 0.0
+    threshold = _low_quantile(lowest, _n_effective(won_by), rate)
     # What the regressions say is no better than a guess at best: a trial more likely than not to win goes on.
     return Verdict(_regressions([(x, y) for _, x, y in parts]), min(threshold, 0.5))
+
+
+def _n_effective(won_by: Sequence[tuple[int, int]]) -> float:
+    """Return of how many winners the replays tell: a few curves win most of them (Kish 1965)."""
+    counts = np.array(list(Counter(won_by).values()), dtype=float)
+    return float(counts.sum() ** 2 / (counts**2).sum())
+
+
+def _low_quantile(lowest: np.ndarray, n_effective: float, rate: float) -> float:
+    """Return what a winner's lowest probability falls below at no more than a rate, given so many winners."""
+    # Of n winners seen, the k-th lowest is undercut by the next one with probability k / (n + 1).
+    level = rate * (n_effective + 1)
+    # Below one winner, the quantile is not known from what was seen; probabilities say how it goes on towards 0.
+    ordered = np.sort(lowest)
+    if level < 1:
+        return float(ordered[0]) * level
+    share = (level - 1) / n_effective
+    return float(ordered[int(np.floor(share * len(ordered)))])
 
 
 def folds_of(n_studies: int) -> list[int]:
@@ -155,17 +178,19 @@ def folds_of(n_studies: int) -> list[int]:
 
 def _replayed(
     study: PastCurves, model: CurveModel, n_rows: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return features (n, K, n_features) and labels (n,) of some trials of one random run, and those of its winner."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, int]:
+    """Return features (n, K, n_features) and labels (n,) of trials of a random run; those of its winner, its place."""
     n = min(len(study.finals), _LONGEST_RUN)
-    length = int(rng.integers(max(2, n // 4), n + 1))
+    # Short runs too: the same few curves would win all long ones, and say nothing of others.
+    shortest = min(_SHORTEST_RUN, n)
+    length = int(rng.integers(shortest, n + 1))
     order = rng.permutation(len(study.finals))[:length]
     values, first, finals = study.values[order], study.first[order], study.finals[order]
     winner = int(np.argmin(finals))
     # From the first completed trial on there is an incumbent.
     begin = int(np.argmax(np.isfinite(finals))) + 1
     if begin >= length:
-        return np.empty((0, len(GRID), _N_FEATURES)), np.empty(0), None
+        return np.empty((0, len(GRID), _N_FEATURES)), np.empty(0), None, int(order[winner])
     chosen = rng.choice(np.arange(begin, length), min(n_rows, length - begin), replace=False)
     at_risk = winner >= begin
     rows = [*chosen, winner] if at_risk else list(chosen)
@@ -177,7 +202,7 @@ def _replayed(
         for i, row in enumerate(rows)
     ]
     labels = np.array([finals[row] < finals[:row].min() for row in chosen], dtype=float)
-    return np.array(found[: len(chosen)]), labels, found[-1] if at_risk else None
+    return np.array(found[: len(chosen)]), labels, found[-1] if at_risk else None, int(order[winner])
 
 
 def compared(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -182,11 +182,12 @@ def _probability(seen: _Seen, trial: FrozenTrial, model: CurveModel, verdict: Ve
     first = np.array([*seen.first, _first(trial.intermediate_values, seen.sign)])
     centre, scale = centre_and_scale(best_final, first)
     incumbent = on_grid(seen.best.intermediate_values, seen.scale, seen.sign)
-    # A curve that was pruned is compared where it was last seen.
+    # Of a curve that was pruned, the last value counts: had it gone on, it might have become better still,
+    # so that a trial seems rather better among them than it is, and is kept.
     others = np.array(seen.values)
     last = np.minimum(place, (~np.isnan(others)).sum(axis=1) + np.isnan(others).argmin(axis=1) - 1)
     theirs = np.take_along_axis(others, np.maximum(last, 0)[:, None], axis=1)
-    n_better, n_seen = compared(own[last][:, None], theirs)
+    n_better, n_seen = compared(own[[place]], theirs)
     predicted = model.predict(own[None], np.array([[centre]]), np.array([[scale]]))[0]
     found = features(
         own[place : place + 1], predicted[place : place + 1], incumbent[place : place + 1], n_better, n_seen,
