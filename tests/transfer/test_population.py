@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from autometa.transfer.alignment import AlignedStudy
+from autometa.transfer.encoding import Encoding
+from autometa.transfer.experts import Expert, expected_improvement, posterior, weights_of
+from autometa.transfer.kernel import default_kernel, fitted_kernel, normal_scores, own_scores
+from autometa.transfer.population import Population, fitted_population
+from autometa.transfer.portfolio import complementary_points
+from autometa.transfer.proposals import is_probe
+
+SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1), "c": CategoricalDistribution(["a", "b"])}
+ENCODING = Encoding(SPACE, {})
+LOSSES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30).map(np.array)
+
+
+def function(points: np.ndarray, centre: float = 0.3) -> np.ndarray:
+    return (points[:, 0] - centre) ** 2 + 0.3 * points[:, 2]
+
+
+def past(n_studies: int, n_trials: int = 25, centres=(0.3,)) -> list[AlignedStudy]:
+    found = []
+    for number in range(n_studies):
+        points = ENCODING.uniform(np.random.default_rng(number).random((n_trials, 3)))
+        losses = function(points, centres[number % len(centres)])
+        found.append(AlignedStudy(f"s{number}", points, losses, np.ones(3, dtype=bool), ()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def population() -> Population:
+    return fitted_population(past(5), ENCODING)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LOSSES)
+def test_normal_scores_keep_the_order_and_forget_the_scale(losses):
+    scores = normal_scores(losses)
+    order = np.argsort(losses, kind="stable")
+    assert (np.diff(scores[order]) >= 0).all()
+    assert np.allclose(scores, normal_scores(np.sign(losses) * np.abs(losses) ** (1 / 3)))
+    if len(set(losses)) == len(losses):
+        assert abs(scores.mean()) < 1e-6
+
+
+@settings(max_examples=50, deadline=None)
+@given(LOSSES)
+def test_own_scores_are_finite_and_keep_the_order(losses):
+    for values in (losses, np.append(losses, [np.inf, np.inf])):
+        scores = own_scores(values)
+        assert np.isfinite(scores).all()
+        assert (np.diff(scores[np.argsort(values, kind="stable")]) >= -1e-9).all()
+
+
+def test_scores_of_nothing_and_of_infinities_only():
+    assert own_scores(np.array([])).shape == (0,)
+    assert (own_scores(np.array([np.inf, np.inf])) == 0).all()
+
+
+def test_kernel_is_a_covariance():
+    inputs = ENCODING.inputs(ENCODING.uniform(np.random.default_rng(0).random((30, 3))))
+    kernel = default_kernel(ENCODING.groups)
+    covariance = kernel(inputs, inputs)
+    assert np.allclose(covariance, covariance.T)
+    assert np.allclose(covariance.diagonal(), kernel.amplitude)
+    assert np.linalg.eigvalsh(covariance).min() > -1e-8
+
+
+def test_fitted_kernel_finds_which_parameters_matter():
+    studies = past(4)
+    inputs = [ENCODING.inputs(study.points) for study in studies]
+    kernel = fitted_kernel(inputs, [normal_scores(study.losses) for study in studies], ENCODING.groups)
+    x, y = kernel.inverse_scales[0], kernel.inverse_scales[1]
+    assert x > 3 * y
+    assert kernel.inverse_scales[2] == kernel.inverse_scales[3]
+
+
+def test_population_prefers_what_was_good(population):
+    points = ENCODING.uniform(np.random.default_rng(99).random((200, 3)))
+    expected = population.features(ENCODING.inputs(points)) @ population.mean
+    assert np.corrcoef(normal_scores(expected), normal_scores(function(points)))[0, 1] > 0.9
+
+
+def test_population_is_the_same_each_time(population):
+    again = fitted_population(past(5), ENCODING)
+    assert (again.mean == population.mean).all() and (again.root == population.root).all()
+
+
+def test_posterior_goes_through_what_was_seen_and_is_sure_there(population):
+    points = ENCODING.uniform(np.random.default_rng(5).random((12, 3)))
+    inputs, scores = ENCODING.inputs(points), own_scores(function(points, 0.6))
+    for expert in (
+        Expert("past", population.kernel, population, has_covariance=True),
+        Expert("no transfer", default_kernel(ENCODING.groups)),
+    ):
+        belief = posterior(expert, inputs, scores)
+        mean, deviation = belief.predict(inputs)
+        assert np.corrcoef(mean, scores)[0, 1] > 0.9
+        assert deviation.max() < posterior(expert, inputs[:0], scores[:0]).predict(inputs)[1].min()
+
+
+@pytest.mark.parametrize(("sign", "believed"), [(1, True), (-1, False)], ids=["like the past", "negated"])
+def test_experts_are_weighed_by_how_they_predict(population, sign, believed):
+    points = ENCODING.uniform(np.random.default_rng(7).random((10, 3)))
+    inputs, scores = ENCODING.inputs(points), own_scores(sign * function(points))
+    experts = [
+        Expert("past", population.kernel, population, has_covariance=True),
+        Expert("no transfer", default_kernel(ENCODING.groups)),
+    ]
+    weights = weights_of([posterior(expert, inputs, scores) for expert in experts])
+    assert weights.sum() == pytest.approx(1.0)
+    assert bool(weights[0] > 0.5) is believed
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-5, 5), st.floats(1e-3, 5), st.floats(-5, 5))
+def test_expected_improvement_is_not_negative_and_grows_with_the_uncertainty(mean, deviation, best):
+    small, large = expected_improvement(np.array([mean, mean]), np.array([deviation, 2 * deviation]), best)
+    assert 0 <= small <= large + 1e-12
+
+
+def test_portfolio_covers_kinds_of_studies():
+    population = fitted_population(past(8, centres=(0.1, 0.9)), ENCODING)
+    points = complementary_points(population, 3, np.random.default_rng(0))
+    assert points[:, 0].min() < 0.35 and points[:, 0].max() > 0.65
+    assert len(np.unique(points, axis=0)) == 3
+
+
+def test_probes_become_rarer():
+    assert [n + 1 for n in range(30) if is_probe(n)] == [3, 6, 10, 15, 21, 28]
+
+
+@pytest.mark.parametrize("n_trials", [1, 2])
+def test_past_of_one_tiny_study_is_enough(n_trials):
+    population = fitted_population(past(1, n_trials), ENCODING)
+    assert np.isfinite(population.mean).all() and np.isfinite(population.root).all()
