@@ -7,6 +7,7 @@ What is minimised is the loss on the query after the inner loop on the support (
           U_\tau(\theta) = \theta - \alpha \nabla L^\text{support}_\tau(\theta) \text{ (several times).}
 
 =============== ===================================================================================
+`pretraining`   no inner loop: what any adaptation has to be better than
 `maml`          differentiates through the inner gradients: second order
 `first_order`   takes them for constants (the same paper, section 5.2)
 `anil`          only the head moves in the inner loop (Raghu, Raghu, Bengio and Vinyals 2020)
@@ -31,7 +32,7 @@ RATE = "rate/"
 
 @dataclass(frozen=True)
 class GradientLearner:
-    r"""The meta-learner behind all four; the functions below choose its options.
+    r"""The meta-learner behind all five; the functions below choose its options.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class GradientLearner:
     rate : float
         :math:`\alpha` of the inner loop; where rates are learnt, what they start from.
     n_steps : int
-        Inner steps that it is trained for.
+        Inner steps that it is trained for; 0 is plain pre-training, which adapts only when told how many steps.
     is_first_order : bool
         Whether inner gradients count as constants.
     head : tuple of str
@@ -62,8 +63,8 @@ class GradientLearner:
     def __post_init__(self) -> None:
         if not self.rate > 0:
             raise ValueError(f"rate must be positive, got {self.rate}.")
-        if self.n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {self.n_steps}.")
+        if self.n_steps < 0:
+            raise ValueError(f"n_steps must be at least 1, or 0 for plain pre-training, got {self.n_steps}.")
 
     def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
         """Return parameters of a network, with their rates where these are learnt.
@@ -115,6 +116,11 @@ class GradientLearner:
     def _moved(self, params: Mapping[str, Tensor]) -> list[str]:
         own = [name for name in params if not name.startswith(RATE)]
         return [name for name in own if name.startswith(self.head)] if self.head else own
+
+
+def pretraining(forward: Forward, row_losses: RowLosses, rate: float = 0.01) -> GradientLearner:
+    """Return plain pre-training on the queries of all tasks together, to be fine-tuned with a number of steps."""
+    return GradientLearner(forward, row_losses, rate, n_steps=0)
 
 
 def maml(forward: Forward, row_losses: RowLosses, rate: float = 0.01, n_steps: int = 1) -> GradientLearner:

@@ -39,7 +39,7 @@ class Reptile:
 
     forward: Forward
     row_losses: RowLosses
-    rate: float = 0.02
+    rate: float = 0.01
     n_steps: int = 8
     batch_size: int | None = 10
 

@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from tests.maml.few_shot import blobs, double, one_of, sinusoids
 
 from autometa.exceptions import DivergenceError
-from autometa.maml.gradient import GradientLearner, anil, first_order, maml, meta_sgd
+from autometa.maml.gradient import GradientLearner, anil, first_order, maml, meta_sgd, pretraining
 from autometa.maml.losses import cross_entropy, squared_error
 from autometa.maml.networks import mlp, mlp_params
 from autometa.maml.protocol import Examples, FewShotTask
+from tests.maml.few_shot import blobs, double, one_of, sinusoids
 
 
 def smooth(params, inputs):
@@ -90,6 +90,17 @@ def test_first_order_differs_from_second_order(rng):
     assert not torch.allclose(first["body.weight"], second["body.weight"], rtol=1e-3)
 
 
+def test_plain_pretraining_follows_the_gradient_of_all_queries_together(rng):
+    tasks, params = double(sinusoids(rng)), smooth_params(rng)
+    gradient, losses = pretraining(smooth, squared_error).meta_gradient(params, tasks)
+    leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
+    x, y = tasks.query.inputs.flatten(0, 1), tasks.query.targets.flatten()
+    loss = ((smooth(leaves, x)[:, 0] - y) ** 2).mean()
+    for name, expected in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
+        torch.testing.assert_close(gradient[name], expected)
+    assert float(losses.mean()) == pytest.approx(float(loss))
+
+
 def test_meta_gradient_of_a_classification_is_that_of_finite_differences(rng):
     tasks = double(blobs(rng, n_tasks=2))
     params = smooth_params(rng, n_inputs=4, n_outputs=3)
@@ -153,7 +164,7 @@ def test_impossible_options_are_refused():
     with pytest.raises(ValueError, match="rate must be positive, got 0"):
         maml(mlp, squared_error, rate=0.0)
     with pytest.raises(ValueError, match="n_steps must be at least 1"):
-        maml(mlp, squared_error, n_steps=0)
+        maml(mlp, squared_error, n_steps=-1)
     with pytest.raises(ValueError, match="belongs to the head"):
         anil(mlp, squared_error, ("absent",)).initial(mlp_params((1, 1)))
 
