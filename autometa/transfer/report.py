@@ -65,7 +65,8 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
     points, losses, scores = observed(study, encoding)
     experts = experts_of(learnt, points, losses)
     beliefs, weights = weighed(encoding, experts, Seen(points, scores, points[:0]))
-    used = {aligned.name for aligned in learnt.usable}
+    suited = {aligned.name for aligned in learnt.usable}
+    used = suited if learnt.population is not None else set()
     rows = []
     for source, aligned in zip(archive.sources, learnt.studies, strict=True):
         is_used = aligned.name in used
@@ -74,7 +75,7 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
             "tags": dict(source.tags),
             "n_trials": len(aligned.losses),
             "used": is_used,
-            "reason": aligned.reason or ("" if is_used else "no parameter in common"),
+            "reason": aligned.reason or _reason(aligned.name in suited, is_used),
             "agreement": np.nan,
             "parameters": {note.past or note.new: _text(note) for note in aligned.notes},
             "n_mapped": sum(note.n_mapped for note in aligned.notes),
@@ -94,6 +95,12 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
     found = pd.DataFrame(rows, columns=list(COLUMNS))
     found.attrs["experts"] = {e.name: float(weight) for e, weight in zip(experts, weights, strict=True)}
     return found
+
+
+def _reason(is_suited: bool, is_used: bool) -> str:
+    if is_used:
+        return ""
+    return "past losses follow no pattern" if is_suited else "no parameter in common"
 
 
 def _text(note: ParameterNote) -> str:

@@ -28,6 +28,7 @@ from autometa.transfer.proposals import Seen, is_probe, proposed, weighed
 logger = logging.getLogger(__name__)
 
 _N_CACHED = 8
+_MAX_NOISE = 2.0  # times the variance of the function; studies of real problems have 0.1, shuffled losses 5
 _HEDGE = 3  # once the past is given up, every third trial is what Optuna's default suggests
 
 
@@ -256,6 +257,10 @@ class Past:
         own = Encoding(wide, {}).points([trial.params for trial in finished])
         encoding = encoding_of(wide, usable, own)
         population = fitted_population(usable, encoding) if usable else None
+        if population is not None and population.kernel.noise > _MAX_NOISE * population.kernel.amplitude:
+            # It would explain whatever is seen as noise, and search at random.
+            logger.info("What past studies tried says nothing about what is good: they are not used.")
+            population = None
         learnt = Learnt(encoding, tuple(studies), tuple(usable), population)
         while len(self._kept) >= _N_CACHED:
             self._kept.pop(next(iter(self._kept)))

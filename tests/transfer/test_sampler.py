@@ -95,6 +95,19 @@ def test_misleading_past_is_overcome():
     assert best_after(study, 20) < 0.01
 
 
+def test_past_of_shuffled_losses_is_a_cold_start(caplog):
+    caplog.set_level(logging.INFO, "autometa")
+    rng = np.random.default_rng(0)
+
+    def noise(trial: optuna.Trial) -> float:
+        bowl(trial)
+        return float(rng.normal())
+
+    study = optuna.create_study(sampler=MetaSampler(archive_of(noise, 8), seed=0))
+    assert best_after(study, 25) < 0.05
+    assert "they are not used" in caplog.text
+
+
 def test_same_seed_gives_the_same_trials(bowls):
     runs = []
     for _ in range(2):
