@@ -63,6 +63,7 @@ TRUSTED_TYPES = (
     "autometa.learners.kernels.KernelModel",
     "autometa.learners.measures.Measures",
     "autometa.learners.neighbours.NeighboursModel",
+    "autometa.learners.mlp_maml.SharedNetworkModel",
     "autometa.learners.neural.NeuralNetworkModel",
     "autometa.learners.numeric.LinearModel",
     "autometa.learners.numeric.TargetScale",

@@ -33,6 +33,7 @@ POOL_SIZES: dict[str, int] = {
     "random_forest": 24,
     "extra_trees": 30,
     "neural_network": 32,
+    "mlp_maml": 12,
     "kernel_svm": 26,
     "nearest_neighbours": 18,
     "logistic_regression": 18,

@@ -14,15 +14,16 @@ from autometa.learners.base import FitData, Learner
 from autometa.learners.bayes import DISCRIMINANT_ANALYSIS
 from autometa.learners.kernels import GAUSSIAN_PROCESS, KERNEL_SVM
 from autometa.learners.linear import ELASTIC_NET, LOGISTIC_REGRESSION, RIDGE
+from autometa.learners.mlp_maml import MLP_MAML
 from autometa.learners.neighbours import NEAREST_NEIGHBOURS
 from autometa.learners.neural import NEURAL_NETWORK
 from autometa.learners.numeric import LARGEST_INPUT, TargetScale, bounded, probabilities
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-CLASSIFIERS = (LOGISTIC_REGRESSION, DISCRIMINANT_ANALYSIS, NEAREST_NEIGHBOURS, KERNEL_SVM, NEURAL_NETWORK)
-REGRESSORS = (RIDGE, ELASTIC_NET, GAUSSIAN_PROCESS, NEAREST_NEIGHBOURS, KERNEL_SVM, NEURAL_NETWORK)
-QUICK = {NEURAL_NETWORK.name: {"n_epochs": 16, "width": 64}}
+CLASSIFIERS = (LOGISTIC_REGRESSION, DISCRIMINANT_ANALYSIS, NEAREST_NEIGHBOURS, KERNEL_SVM, NEURAL_NETWORK, MLP_MAML)
+REGRESSORS = (RIDGE, ELASTIC_NET, GAUSSIAN_PROCESS, NEAREST_NEIGHBOURS, KERNEL_SVM, NEURAL_NETWORK, MLP_MAML)
+QUICK = {NEURAL_NETWORK.name: {"n_epochs": 16, "width": 64}, MLP_MAML.name: {"n_epochs": 16}}
 
 every_case = pytest.mark.parametrize(
     ("learner", "problem"),

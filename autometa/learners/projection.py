@@ -1,0 +1,101 @@
+"""A table of any number of columns as a fixed number of slots, so that one network can be shared among tables.
+
+The first slots are single columns, the one nearest to the target first; the others are directions of partial
+least squares (Wold 1966; de Jong 1993), which mix all columns. Every slot has mean 0 and deviation 1; slots that
+the table does not fill are 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autometa.core.task import Problem
+from autometa.learners.numeric import bounded
+
+N_COLUMN_SLOTS = 32
+N_MIXED_SLOTS = 8
+N_SLOTS = N_COLUMN_SLOTS + N_MIXED_SLOTS
+
+_MOST_ROWS = 4000
+"""The projection is learnt on no more rows, which bounds its memory and its time."""
+_LEAST_DEVIATION = 1e-6
+
+
+def fit_projection(X: np.ndarray, y: np.ndarray, problem: Problem, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the matrix and the offset that give the slots of rows: ``X @ matrix + offset``.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features), float32
+        Rows of the numeric view.
+    y : ndarray of shape (n_rows,)
+        Codes of classes, or a standardised regression target.
+    problem : {"binary", "multiclass", "regression"}
+        Kind of the target.
+    seed : int
+        Of the rows that it is learnt on.
+
+    Returns
+    -------
+    matrix : ndarray of shape (n_features, N_SLOTS), float32
+    offset : ndarray of shape (N_SLOTS,), float32
+    """
+    if len(X) > _MOST_ROWS:
+        rows = np.random.default_rng(seed).choice(len(X), _MOST_ROWS, replace=False)
+        X, y = X[rows], y[rows]
+    X = bounded(X).astype(np.float64)
+    mean, deviation = X.mean(axis=0), X.std(axis=0)
+    varies = deviation > _LEAST_DEVIATION
+    scale = np.where(varies, 1 / np.where(varies, deviation, 1.0), 0.0)
+    standard = (X - mean) * scale
+    targets = _targets(y, problem)
+    relation = standard.T @ targets / len(X)  # correlations, (n_features, n_targets)
+    matrix = np.zeros((X.shape[1], N_SLOTS))
+    nearness = np.square(relation).sum(axis=1)
+    # Rounded, so that equal columns keep their order on every machine.
+    nearest = np.argsort(-np.round(nearness, 9), kind="stable")[:N_COLUMN_SLOTS]
+    nearest = nearest[varies[nearest]]
+    # A slot grows with the target where the target has a direction, else by a rule blind to the order of classes.
+    signs = np.sign((relation[nearest] ** 3).sum(axis=1)) if problem == "multiclass" else np.sign(relation[nearest, -1])
+    matrix[nearest, np.arange(len(nearest))] = np.where(signs < 0, -1.0, 1.0)
+    for place, direction in enumerate(_directions(standard, targets)):
+        matrix[:, N_COLUMN_SLOTS + place] = direction
+    matrix *= scale[:, None]
+    return matrix.astype(np.float32), (-mean @ matrix).astype(np.float32)
+
+
+def _targets(y: np.ndarray, problem: Problem) -> np.ndarray:
+    """Return standardised targets of shape (n_rows, n_targets); of two classes, the second one alone."""
+    if problem == "regression":
+        columns = y[:, None].astype(np.float64)
+    else:
+        codes = np.unique(y)
+        columns = (y[:, None] == (codes[1:] if problem == "binary" else codes)).astype(np.float64)
+    if not columns.shape[1]:
+        return np.zeros((len(y), 1))
+    deviation = columns.std(axis=0)
+    return (columns - columns.mean(axis=0)) / np.where(deviation > _LEAST_DEVIATION, deviation, 1.0)
+
+
+def _directions(standard: np.ndarray, targets: np.ndarray) -> list[np.ndarray]:
+    """Return directions whose scores are uncorrelated and of deviation 1, by partial least squares."""
+    left = standard.copy()
+    directions: list[np.ndarray] = []
+    loadings: list[np.ndarray] = []
+    for _ in range(min(N_MIXED_SLOTS, standard.shape[1])):
+        relation = left.T @ targets
+        u, size, _ = np.linalg.svd(relation, full_matrices=False)
+        weight = u[:, 0] * (1.0 if u[:, 0] @ relation.sum(axis=1) >= 0 else -1.0)
+        score = left @ weight
+        spread = float(score.std())
+        if size[0] < 1e-9 * max(1.0, np.sqrt(relation.size)) or spread < _LEAST_DEVIATION:
+            break
+        score /= spread
+        loading = left.T @ score / len(score)
+        direction = weight / spread
+        for earlier, its_loading in zip(directions, loadings, strict=True):
+            direction = direction - earlier * (its_loading @ weight / spread)
+        left -= np.outer(score, loading)
+        directions.append(direction)
+        loadings.append(loading)
+    return directions

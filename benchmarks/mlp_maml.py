@@ -1,0 +1,210 @@
+"""Meta-learns the starts of `mlp_maml`, and compares what they are worth on tables that they have not seen.
+
+``tables``    prepares the tables once, into a folder outside the repository
+``train``     meta-trains one start and writes it beside the others; goes on where it was interrupted
+``compare``   losses after epochs on the tables left out, one row a fit; goes on where it was interrupted
+``report``    what the rows of `compare` say, with paired intervals
+
+Never trained on: every family of the tasks in ``tasks24.txt`` and ``tasks48.txt``. Judged on: ``tasks48.txt``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autometa._support.seeds import child_seed
+from autometa.policy.regret import paired_bootstrap
+from benchmarks.corpus import named_tasks
+from benchmarks.table_tasks import TableTask, prepare_all, table_task
+
+logger = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+ASIDE = (HERE / "tasks24.txt", HERE / "tasks48.txt")
+JUDGED_BY = HERE / "tasks48.txt"
+RESULTS = HERE / "results" / "mlp_maml_epochs.csv"
+LAST_EPOCH = 64
+EPOCHS = (1, 2, 4, 8, 16, 32, LAST_EPOCH)
+
+
+def training_names(corpus: Path) -> tuple[list[str], list[str]]:
+    """Return the tasks that may be trained on, and their families."""
+    tasks = pd.read_csv(corpus / "tasks.csv").set_index("task_id")
+    aside = [name for file in ASIDE for name in named_tasks(str(file))]
+    free = tasks[~tasks["family"].isin(set(tasks.loc[aside, "family"]))]
+    return list(free.index), sorted(set(free["family"]))
+
+
+def train(options: argparse.Namespace) -> None:
+    """Meta-train one start."""
+    import torch
+
+    from autometa.learners.shared_network import random_parameters
+    from autometa.learners.start_training import SharedNetworkLearner, Table, draw_task
+    from autometa.learners.starts import write_starts
+    from autometa.maml.training import OuterSettings, meta_train
+
+    torch.set_num_threads(1)
+    names, families = training_names(options.corpus)
+    names = prepare_all(options.corpus, options.cache, names)
+    tables = []
+    for name in names:
+        task = table_task(options.corpus, options.cache, name)
+        tables.append(Table(np.concatenate(list(task.X.values())), np.concatenate(list(task.y.values())), task.problem))
+    learner = SharedNetworkLearner(options.variant)
+    if options.after:
+        with np.load(options.states / f"{options.after}.trained.npz", allow_pickle=False) as arrays:
+            start = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    else:
+        start = random_parameters(torch.Generator().manual_seed(child_seed(options.seed, "start")))
+    options.states.mkdir(parents=True, exist_ok=True)
+    began_s = time.process_time()
+    trained = meta_train(
+        learner,
+        learner.initial(start),
+        lambda rng: [draw_task(tables, rng) for _ in range(options.n_tasks)],
+        OuterSettings(options.n_steps, options.rate, last_rate=0.0, most_norm=1.0),
+        seed=options.seed,
+        state=options.states / f"{options.variant}.npz",
+        max_s=options.max_s,
+        name=options.variant,
+    )
+    params = {name: value.numpy().astype(np.float32) for name, value in trained.params.items()}
+    np.savez(options.states / f"{options.variant}.trained.npz", **params)  # type: ignore[arg-type]
+    losses = trained.losses[np.isfinite(trained.losses)]
+    print(
+        options.variant, "complete" if trained.is_complete else "interrupted",
+        f"{len(losses)} of {len(trained.losses)} steps",
+        f"{time.process_time() - began_s:.0f} CPU s", "mean loss of tenths:",
+        " ".join(f"{part.mean():.3f}" for part in np.array_split(losses, 10)), flush=True,
+    )  # fmt: skip
+    starts = {}
+    for file in sorted(options.states.glob("*.trained.npz")):
+        with np.load(file, allow_pickle=False) as arrays:
+            starts[file.name.partition(".")[0]] = {name: arrays[name] for name in arrays.files}
+    how = {"command": "python -m benchmarks.mlp_maml train", "seed": options.seed, "n_tasks": len(names)}
+    write_starts(options.out, starts, {**how, "starts": sorted(starts), "tasks": names, "families": families})
+
+
+def arms(starts: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return what is compared, by name: learner and hyperparameters."""
+    ours = {start: ("mlp_maml", {"start": start}) for start in (*starts, "projected", "random")}
+    faster = {"random, rate .006": ("mlp_maml", {"start": "random", "learning_rate": 0.006})}
+    return ours | faster | {"neural_network": ("neural_network", {"n_epochs": LAST_EPOCH})}
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Fit every arm on every task left out."""
+    from autometa.learners import learner_named
+
+    done: set[tuple[str, ...]] = set()
+    if options.results.exists():
+        done = {tuple(row) for row in pd.read_csv(options.results, dtype=str)[["task", "arm", "seed"]].to_numpy()}
+    for name in named_tasks(str(JUDGED_BY)):
+        task = table_task(options.corpus, options.cache, name)
+        for arm, (learner, parameters) in arms([start for start in options.starts.split(",") if start]).items():
+            for seed in range(options.seeds):
+                if (name, arm, str(seed)) in done or (options.arms and arm not in options.arms.split(",")):
+                    continue
+                data = task.fit_data(seed)
+                began_s, began_cpu_s = time.perf_counter(), time.process_time()
+                model = learner_named(learner).fit(data, parameters)
+                row: dict[str, Any] = {
+                    "task": name,
+                    "problem": task.problem,
+                    "n_rows": len(data.X),
+                    "n_features": data.X.shape[1],
+                    "arm": arm,
+                    "seed": seed,
+                    "epochs": model.n_iterations,
+                    "wall_s": round(time.perf_counter() - began_s, 3),
+                    "cpu_s": round(time.process_time() - began_cpu_s, 3),
+                }
+                # After its best epoch, a training with early stopping would return the same at any later one.
+                stages = {n: test_loss(task, p) for n, p in model.staged_predict(task.X["test"])}
+                final = test_loss(task, model.predict(task.X["test"]))
+                row |= {f"loss_{n}": round(stages.get(n, final), 6) for n in EPOCHS}
+                frame = pd.DataFrame([row])
+                options.results.parent.mkdir(exist_ok=True)
+                frame.to_csv(options.results, mode="a", header=not options.results.exists(), index=False)
+
+
+def test_loss(task: TableTask, prediction: np.ndarray) -> float:
+    """Return log loss over that of the class frequencies, or mean squared error over the target's variance."""
+    y, y_train = task.y["test"], task.y["train"]
+    if task.problem == "regression":
+        return float(np.mean((prediction - y) ** 2) / np.mean((y_train.mean() - y) ** 2))
+    frequencies = np.bincount(y_train, minlength=task.n_classes) / len(y_train)
+    right = np.maximum(prediction[np.arange(len(y)), y], 1e-9)
+    return float(np.log(right).mean() / np.log(frequencies[y]).mean())
+
+
+def report(options: argparse.Namespace) -> None:
+    """Print what the rows of `compare` say."""
+    rows = pd.read_csv(options.results)
+    n_tasks = rows.groupby("task")["arm"].nunique()
+    complete = n_tasks[n_tasks == n_tasks.max()].index
+    rows = rows[rows["task"].isin(complete)]
+    losses = [f"loss_{n}" for n in EPOCHS]
+    of_task = rows.groupby(["arm", "task"])[[*losses, "wall_s", "cpu_s", "epochs"]].mean()
+    usual = min(("random", "random, rate .006"), key=lambda arm: of_task.loc[arm, f"loss_{LAST_EPOCH}"].median())
+    reference = of_task.loc[usual, f"loss_{LAST_EPOCH}"]
+    print(f"{len(complete)} tasks, {rows['seed'].nunique()} seeds; reference: {usual!r} after {LAST_EPOCH} epochs\n")
+    shown = (1, 4, 16, 64)
+    print("| arm | " + " | ".join(f"{n} epochs" for n in shown) + " | reached within 8 | median epochs to reach | "
+          "difference after 64, 95% interval | wins after 64 | CPU s |")  # fmt: skip
+    print("|" + "---|" * (len(shown) + 6))
+    for arm in of_task.index.get_level_values("arm").unique():
+        one = of_task.loc[arm].loc[reference.index]
+        reached = one[losses].le(reference, axis=0)
+        needed = np.where(reached.any(axis=1), np.array(EPOCHS)[reached.to_numpy().argmax(axis=1)], np.inf)
+        # Losses relative to a constant, so that differences of tasks have one unit; far worse counts as twice.
+        capped, capped_reference = one["loss_64"].clip(upper=2.0), reference.clip(upper=2.0)
+        mean, low, high = paired_bootstrap((capped - capped_reference).to_numpy())
+        medians = " | ".join(f"{one[f'loss_{n}'].median():.3f}" for n in shown)
+        print(f"| {arm} | {medians} | {(needed <= 8).mean():.0%} | {np.median(needed):.0f} | "
+              f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] | {(one['loss_64'] < reference).mean():.0%} | "
+              f"{one['cpu_s'].mean():.2f} |")  # fmt: skip
+
+
+def main() -> None:
+    """Run one of the commands."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mlp_maml", description=__doc__)
+    parser.add_argument("command", choices=["tables", "train", "compare", "report"])
+    parser.add_argument("--corpus", type=Path, default=None, help="folder of tables, see benchmarks.corpus")
+    parser.add_argument("--cache", type=Path, default=None, help="folder of prepared tables")
+    parser.add_argument("--states", type=Path, default=Path("mlp_maml_states"), help="folder of unfinished trainings")
+    parser.add_argument("--variant", default="closed_form")
+    parser.add_argument("--after", default="", help="a trained variant to begin with, instead of random parameters")
+    parser.add_argument("--n-steps", type=int, default=2500)
+    parser.add_argument("--n-tasks", type=int, default=4, help="tables of an outer step")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--max-s", type=float, default=float("inf"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, help="fits of each arm on each task")
+    parser.add_argument("--starts", default="closed_form,first_order,pooled,reptile", help="compared, besides the rest")
+    parser.add_argument("--arms", default="", help="only these of the arms, joined by commas")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=HERE.parent / "strategies" / "starts")
+    options = parser.parse_args()
+    names = [*training_names(options.corpus)[0], *named_tasks(str(JUDGED_BY))] if options.command == "tables" else []
+    commands: dict[str, Callable[[argparse.Namespace], object]] = {
+        "tables": lambda given: prepare_all(given.corpus, given.cache, names),
+        "train": train,
+        "compare": compare,
+        "report": report,
+    }
+    commands[options.command](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from autometa.learners.shared_network import closed_form_head, random_parameters, scores  # noqa: E402
+from autometa.learners.start_training import SharedNetworkLearner, Table, draw_task  # noqa: E402
+from autometa.maml.training import OuterSettings, meta_train  # noqa: E402
+
+
+def tables(n: int = 3) -> list[Table]:
+    result = []
+    for seed in range(n):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(200, 5)).astype(np.float32)
+        score = X[:, 0] + X[:, 1]
+        problem = ("binary", "multiclass", "regression")[seed % 3]
+        cuts = {"binary": [0.0], "multiclass": [-1.0, 1.0], "regression": []}[problem]
+        result.append(Table(X, np.digitize(score, cuts) if cuts else score.astype(np.float64), problem))
+    return result
+
+
+def test_tasks_drawn_with_one_seed_are_the_same():
+    first, second = (draw_task(tables(), np.random.default_rng(3)) for _ in range(2))
+    torch.testing.assert_close(first.support.inputs, second.support.inputs)
+    torch.testing.assert_close(first.query.targets, second.query.targets)
+
+
+def test_the_closed_form_head_of_numbers_is_ridge_regression():
+    params = random_parameters(torch.Generator().manual_seed(0))
+    params["closed/regression"] = torch.tensor([-30.0, -30.0])
+    slots = torch.randn(600, 40, generator=torch.Generator().manual_seed(1))
+    target = 2 * slots[:, 0] - slots[:, 3] + 0.5
+    head = closed_form_head(params, slots, target, None)
+    torch.testing.assert_close(scores({**params, **head}, slots)[:, 0], target, atol=5e-2, rtol=0)
+
+
+def test_rows_of_no_weight_do_not_move_the_head():
+    params = random_parameters(torch.Generator().manual_seed(0))
+    slots = torch.randn(90, 40, generator=torch.Generator().manual_seed(1))
+    y = torch.arange(90) % 3
+    weights = (torch.arange(90) < 60).float()
+    whole, part = closed_form_head(params, slots, y, 3, weights), closed_form_head(params, slots[:60], y[:60], 3)
+    for name in whole:
+        torch.testing.assert_close(whole[name], part[name], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("variant", ["closed_form", "pooled"])
+def test_meta_training_lowers_the_loss_on_queries(variant):
+    learner, some = SharedNetworkLearner(variant), tables()
+    params = random_parameters(torch.Generator().manual_seed(0))
+    trained = meta_train(learner, params, lambda rng: [draw_task(some, rng)], OuterSettings(12, 3e-3), seed=1)
+    tasks = [draw_task(some, np.random.default_rng(seed)) for seed in range(20)]
+
+    def loss(of):
+        with torch.no_grad():
+            judged = [t.query if variant == "closed_form" else t.support for t in tasks]
+            return np.mean([float(learner.loss(learner.inner(of, t.support), j)) for t, j in zip(tasks, judged)])  # noqa: B905
+
+    assert loss(trained.params) < loss(params)
