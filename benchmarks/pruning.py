@@ -163,7 +163,7 @@ def measure(curves: dict[str, np.ndarray], out: Path, names: list[str]) -> None:
 
 def report(found: pd.DataFrame) -> str:
     """Return the tables as text."""
-    runs = found.set_index(["pruner", "task", "seed"])
+    runs = found.set_index(["pruner", "task", "seed"]).sort_index()
     none = runs.loc["none"]
     rows = {}
     for name in found["pruner"].unique():
