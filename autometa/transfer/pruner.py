@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from optuna.pruners import BasePruner
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autometa.transfer.archive import SourceStudy, StudyArchive
 from autometa.transfer.calibration import PastCurves, Verdict, centre_and_scale, compared, features, folds_of, learn
-from autometa.transfer.curves import CurveModel, LastValue, PowerLaw, StepScale, on_grid, reach, step_scale
+from autometa.transfer.curves import GRID, CurveModel, LastValue, PowerLaw, StepScale, on_grid, reach, step_scale
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ class MetaPruner(BasePruner):
     def _forget(self) -> None:
         self._learnt_from: tuple[SourceStudy, ...] | None = None
         self._learnt: tuple[CurveModel, Verdict] | None = None
-        self._seen: dict[str, _Seen] = {}
+        # By storage and study: numbers and names of studies repeat themselves in other storages.
+        self._seen: WeakKeyDictionary[object, dict[int, _Seen]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     # Pruners travel to worker processes; what was learnt is learnt there again, and a lock cannot travel.
@@ -112,7 +114,7 @@ class MetaPruner(BasePruner):
             learnt = self._fitted()
             if learnt is None:
                 return np.nan
-            seen = self._seen.setdefault(f"{study._study_id} {study.study_name}", _Seen())
+            seen = self._seen.setdefault(study._storage, {}).setdefault(study._study_id, _Seen())
             seen.read(study)
             return _probability(seen, trial, *learnt)
 
@@ -135,7 +137,8 @@ class _Seen:
         self.curves: dict[int, dict[int, float]] = {}
         self.scale: StepScale | None = None
         self.best: FrozenTrial | None = None
-        self.values: list[np.ndarray] = []
+        self.values = np.empty((0, len(GRID)))
+        self.ends = np.empty(0, dtype=int)  # the last place that each curve reached
         self.first: list[float] = []
 
     def read(self, study: Study) -> None:
@@ -161,9 +164,12 @@ class _Seen:
         old = scale == self.scale
         added = [t.number for t in new if t.number in self.curves] if old else sorted(self.curves)
         self.scale = scale
-        values = [_as_far_as_it_went(self.curves[number], scale, self.sign) for number in added]
+        values = np.array([_as_far_as_it_went(self.curves[number], scale, self.sign) for number in added])
+        values = values.reshape(-1, len(GRID))
         first = [_first(self.curves[number], self.sign) for number in added]
-        self.values = self.values + values if old else values
+        self.values = np.concatenate([self.values, values]) if old else values
+        missing = np.isnan(self.values)
+        self.ends = (~missing).sum(axis=1) + missing.argmin(axis=1) - 1
         self.first = self.first + first if old else first
 
 
@@ -184,9 +190,8 @@ def _probability(seen: _Seen, trial: FrozenTrial, model: CurveModel, verdict: Ve
     incumbent = on_grid(seen.best.intermediate_values, seen.scale, seen.sign)
     # Of a curve that was pruned, the last value counts: had it gone on, it might have become better still,
     # so that a trial seems rather better among them than it is, and is kept.
-    others = np.array(seen.values)
-    last = np.minimum(place, (~np.isnan(others)).sum(axis=1) + np.isnan(others).argmin(axis=1) - 1)
-    theirs = np.take_along_axis(others, np.maximum(last, 0)[:, None], axis=1)
+    last = np.clip(seen.ends, 0, place)
+    theirs = np.take_along_axis(seen.values, last[:, None], axis=1)
     n_better, n_seen = compared(own[[place]], theirs)
     predicted = model.predict(own[None], np.array([[centre]]), np.array([[scale]]))[0]
     found = features(

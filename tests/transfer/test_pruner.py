@@ -253,6 +253,13 @@ def test_works_inside_optimize_on_every_storage(kind, learnt, tmp_path):
     assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
+def test_studies_of_one_name_in_different_storages_are_kept_apart(learnt):
+    curves = made_up_curves(3, 20)
+    first = play(learnt, curves, study_name="same")
+    play(learnt, curves - 100.0, study_name="same")
+    assert (play(learnt, curves, study_name="same") == first).all()
+
+
 def test_trials_in_threads_share_a_pruner(learnt):
     curves = made_up_curves(3, 16)
 
