@@ -36,7 +36,7 @@ from autometa.learners.frames import Schema
 from autometa.learners.own import own_learner
 from autometa.metadataset.experience import remember
 from autometa.metadataset.features import describe
-from autometa.policy.choice import DEFAULT_POLICY, PRIOR, make_policy
+from autometa.policy.choice import DEFAULT_POLICY, PRIOR, make_policy, strategies_without_records
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.history import SearchHistory, strategy_rows, trial_rows
 from autometa.search.plan import Plan, make_plan
@@ -131,6 +131,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
     policy = make_policy(settings.policy, available, settings.experience)
+    unknown = strategies_without_records(policy, available, task.problem)
     advice = policy.propose(description, (), settings.deadline.remaining_s())
     expected: Mapping[Configuration, Prediction] = {}
     if isinstance(policy, ExplainingPolicy):
@@ -195,7 +196,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         strategies=strategy_rows(
             [strategy.name for strategy in strategies],
             probabilities,
-            reasons,
+            reasons | dict.fromkeys(unknown, "no records of it: the policy tries it by exploration"),
             (*advice.configurations, *expected),
             expected,
         ),
@@ -209,12 +210,13 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
 
 def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Policy) -> TaskDescription:
     """Return the description of a task that the policy is given; the hand-made one looks at sizes alone."""
-    spread = float(np.std(task.y)) if task.problem == "regression" else 1.0
+    with np.errstate(over="ignore"):  # squares of the largest numbers are infinite
+        spread = float(np.std(task.y)) if task.problem == "regression" else 1.0
     unit = {"rmse": spread, "mae": spread, "median_absolute_error": spread, "mse": spread**2}.get(metric.name, 1.0)
     return replace(
         task.describe(),
         metric=metric.name,
-        loss_unit=unit if unit > 0 else 1.0,
+        loss_unit=unit if 0 < unit < math.inf else 1.0,
         features={} if policy == PRIOR else describe(task, schema),
     )
 

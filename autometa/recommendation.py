@@ -75,9 +75,10 @@ def recommend(
           interval of 80%, lower is better (1 − ROC AUC, log loss, RMSE …); missing where the
           policy does not predict it;
         - ``fit_s``: predicted seconds of one fit on one core; ``memory_mb``: its peak memory in MiB;
-        - ``beats_default``: probability that it is better than the best of the strategies'
-          defaults;
-        - ``evidence``: the past tasks that it rests on, as a dict of names and weights.
+        - ``beats_default``: probability that it is better than the default of the strategy that
+          does best by default on past tasks; equal losses count half, so that default itself has 0.5;
+        - ``evidence``: the past tasks that it rests on most, at most five, as a dict of names and
+          weights that sum to 1.
 
     Raises
     ------

@@ -68,7 +68,7 @@ def strategy_report(history: SearchHistory) -> pd.DataFrame:
     ``beats_default`` (missing where the policy does not predict),
     ``n_trials`` tried, of which ``n_ok`` on every fold, ``best_loss``, ``time_s`` spent on
     it, ``weight`` in the ensemble, ``best_configuration`` and ``note``: why it was left
-    out, or its last error when nothing of it worked.
+    out, that the policy has no records of it, its last error when nothing of it worked.
     """
     rows = []
     for strategy in history.strategies:
@@ -90,7 +90,7 @@ def strategy_report(history: SearchHistory) -> pd.DataFrame:
                 "time_s": sum(trial["time_s"] for trial in trials),
                 "weight": sum(trial["weight"] for trial in trials),
                 "best_configuration": None if best is None else best["parameters"],
-                "note": strategy["note"] or (errors[-1] if errors and not complete else ""),
+                "note": "; ".join(filter(None, [strategy["note"], *(errors[-1:] if not complete else ())])),
             }
         )
     table = pd.DataFrame(rows).astype({"probability": "float64", "best_loss": "float64"})

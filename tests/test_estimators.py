@@ -19,6 +19,7 @@ from optuna.distributions import FloatDistribution
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier, is_regressor
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss, make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -509,6 +510,14 @@ def test_a_strategy_whose_library_is_missing_is_left_out(monkeypatch: pytest.Mon
     model = AutoMetaRegressor(**{**QUICK, "strategies": ["ridge", "xgboost"]}).fit(X, make_values(X))
     note = model.report().set_index("strategy").loc["xgboost", "note"]
     assert "xgboost is not installed" in note and 'pip install "autometa[xgboost]"' in note
+
+
+def test_a_strategy_that_the_policy_has_no_records_of_is_said_to_be_explored() -> None:
+    X = make_frame()
+    strategies = ["ridge", Strategy("mine", Ridge(), {"alpha": FloatDistribution(0.1, 10.0)})]
+    model = AutoMetaRegressor(**{**QUICK, "strategies": strategies, "policy": "gaussian"}).fit(X, make_values(X))
+    notes = model.report().set_index("strategy")["note"]
+    assert notes["ridge"] == "" and "exploration" in notes["mine"]
 
 
 # ---------------------------------------------------------------- scikit-learn's tools

@@ -107,6 +107,11 @@ def test_errors_of_a_regression_are_in_units_of_its_target(table: Any) -> None:
     assert small["loss"].between(0.05 * y.std(), 2 * y.std()).all()
 
 
+def test_a_target_whose_spread_is_no_number_gets_advice(table: Any) -> None:
+    X, _ = table
+    assert np.isfinite(with_made_up_policy(X, X["a"] * 1e300, problem="regression")["loss"]).all()
+
+
 def test_losses_of_a_metric_that_was_not_recorded_are_not_predicted(table: Any) -> None:
     metric = make_scorer(fbeta_score, beta=2, pos_label="yes")
     for custom in (metric, "f1_macro"):

@@ -11,6 +11,7 @@ from typing import Any
 
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
+from autometa.core.task import Problem
 from autometa.exceptions import PolicyError
 from autometa.metadataset.experience import recall
 from autometa.policy.assessment import GAIN_SETTINGS
@@ -84,6 +85,17 @@ def make_policy(policy: str | Policy, strategies: Sequence[Strategy], experience
         return PriorPolicy(strategies)
     maker = _Maker(_shipped_weights(), strategies, experience)
     return maker.make(policy)
+
+
+def strategies_without_records(policy: Policy, strategies: Sequence[Strategy], problem: Problem) -> list[str]:
+    """Return the names of the strategies of which a trained policy has no records for a kind of problem.
+
+    They get a share of the trials by exploration. Policies that learn from no records have none.
+    """
+    parts = policy.policies.values() if isinstance(policy, MixturePolicy) else (policy,)
+    pasts = [part.past for part in parts if isinstance(part, (GainPolicy, FixedOrderPolicy, RecurrentPolicy))]
+    known = {name for past in pasts for name in past.strategies[past.is_possible(strategies) & past.has_loss(problem)]}
+    return [strategy.name for strategy in strategies if strategy.name not in known] if pasts else []
 
 
 @functools.cache

@@ -37,7 +37,7 @@ class FixedOrderPolicy:
         afterwards: Policy,
         strategies: Sequence[Strategy] | None = None,
     ) -> None:
-        self._past, self._orders, self._afterwards = past, orders, afterwards
+        self.past, self._orders, self._afterwards = past, orders, afterwards
         may = np.ones(len(past.configurations), bool) if strategies is None else past.is_possible(strategies)
         self._may = {
             configuration for configuration, possible in zip(past.configurations, may, strict=True) if possible
@@ -53,7 +53,7 @@ class FixedOrderPolicy:
         if math.isinf(remaining_s):
             budget_s = max(orders)
         tried = {evaluation.configuration for evaluation in history}
-        order = [self._past.configurations[place] for place in orders[budget_s]]
+        order = [self.past.configurations[place] for place in orders[budget_s]]
         left = tuple(c for c in order if c in self._may and c not in tried)
         rest = tuple(c for c in proposal.configurations if c not in left)
         return Proposal(proposal.probabilities, (*left, *rest), proposal.evidence)

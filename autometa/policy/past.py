@@ -119,6 +119,11 @@ class PastTasks:
         """Name of the strategy of each configuration."""
         return np.array([configuration.strategy for configuration in self.configurations])
 
+    def has_loss(self, problem: str) -> np.ndarray:
+        """Return which configurations have a loss on any task of a problem, of shape (n_configurations,)."""
+        of = np.array(self.problems) == problem
+        return np.any([np.isfinite(matrix[of]).any(axis=0) for matrix in self.losses.values()], axis=0)
+
     def is_possible(self, strategies: Sequence[Strategy]) -> np.ndarray:
         """Return which configurations a study over these strategies can try, of shape (n_configurations,).
 

@@ -17,7 +17,14 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.exceptions import PolicyError
 from autometa.policy import choice
-from autometa.policy.choice import DEFAULT_POLICY, POLICIES, PRIOR, checked_policy, make_policy
+from autometa.policy.choice import (
+    DEFAULT_POLICY,
+    POLICIES,
+    PRIOR,
+    checked_policy,
+    make_policy,
+    strategies_without_records,
+)
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.weights import read_weights
 from tests.policy.past_tasks import make_strategy
@@ -93,6 +100,17 @@ def test_trained_policies_know_no_more_than_the_records_about_strategies_of_the_
     assert make_policy(name, alone).propose(TASK, (), 10.0).probabilities == pytest.approx(
         PriorPolicy(alone).propose(TASK, (), 10.0).probabilities
     )
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_strategies_without_records_are_known_by_name(name: str, strategies: list[Strategy]) -> None:
+    given = [*strategies, *load_strategies(["ridge"]), make_strategy("my_own")]
+    # Ridge was recorded for regression alone.
+    unknown = {"binary": ["ridge", "my_own"], "regression": ["logistic_regression", "my_own"]}
+    for problem, expected in unknown.items():
+        found = strategies_without_records(make_policy(name, given), given, problem)  # type: ignore[arg-type]
+        assert found == ([] if name == PRIOR else expected)
+    assert strategies_without_records(Own(), given, "binary") == []
 
 
 def test_an_experience_that_is_not_there_yet_changes_nothing(strategies: list[Strategy], tmp_path: Path) -> None:
