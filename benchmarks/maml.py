@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.ndimage import affine_transform
 from sklearn.datasets import load_digits
 
 from autometa._support.seeds import child_seed
@@ -147,15 +146,12 @@ class Episodes:
         Of a batch; of each class in the support.
     permutes : bool
         Whether each episode has an order of pixels of its own.
-    maps : ndarray of shape (n_maps, 64, 64) or None
-        Linear maps of images, of which each class of an episode is seen through one.
     """
 
     images: list[np.ndarray]
     n_tasks: int
     n_shots: int
     permutes: bool
-    maps: np.ndarray | None = None
 
     def __call__(self, rng: np.random.Generator) -> FewShotTask:
         inputs = np.stack([self._episode(rng) for _ in range(self.n_tasks)])  # (tasks, ways, shots + queries, 64)
@@ -174,16 +170,13 @@ class Episodes:
         # The classes come in random order, so that labels say nothing.
         chosen = [self.images[k] for k in rng.permutation(len(self.images))[:WAYS]]
         rows = [images[rng.permutation(len(images))[: self.n_shots + QUERIES]] for images in chosen]
-        if self.maps is not None:
-            rows = [(images + 1) @ self.maps[rng.integers(len(self.maps))] - 1 for images in rows]
         return np.stack(rows)[:, :, rng.permutation(64) if self.permutes else np.arange(64)]
 
 
 def digit_episodes(kind: str, n_shots: int, seed: int) -> tuple[Episodes, Episodes]:
     """Return episodes to learn from and to be judged on.
 
-    ``classes``: five digits, mirrored, turned, stretched and sheared so that they make many classes, against the
-    other five as they are.
+    ``classes``: five digits, in their eight symmetries that make 40 classes, against the other five upright.
     ``pixels``: all digits, each episode with its own order of pixels; half of the images against the other half.
     """
     digits = load_digits()
@@ -195,25 +188,11 @@ def digit_episodes(kind: str, n_shots: int, seed: int) -> tuple[Episodes, Episod
         test = [images[len(images) // 2 :] for images in halves]
     else:
         order = rng.permutation(10)
-        train = [by_class[k] for k in order[:5]]
+        square = [by_class[k].reshape(-1, 8, 8) for k in order[:5]]
+        turned = [np.rot90(images, turns, (1, 2)) for images in square for turns in range(4)]
+        train = [view.reshape(-1, 64) for images in turned for view in (images, images[:, :, ::-1])]
         test = [by_class[k] for k in order[5:]]
-    permutes = kind == "pixels"
-    maps = None if permutes else affine_maps(1000, rng)
-    return Episodes(train, 16, n_shots, permutes, maps), Episodes(test, 500, n_shots, permutes)
-
-
-def affine_maps(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return n matrices that turn, mirror, stretch and shear images of 8 × 8 pixels, which are rows."""
-    pixels = np.eye(64).reshape(64, 8, 8)
-    maps = []
-    for _ in range(n):
-        turn = rng.uniform(0, 2 * np.pi)
-        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        stretch = np.array([[rng.choice([-1, 1]) * rng.uniform(0.8, 1.25), rng.uniform(-0.3, 0.3)], [0.0, 1.0]])
-        matrix = rotation @ stretch
-        offset = 3.5 - matrix @ np.full(2, 3.5)
-        maps.append([affine_transform(pixel, matrix, offset, order=1).ravel() for pixel in pixels])
-    return np.array(maps)
+    return Episodes(train, 16, n_shots, kind == "pixels"), Episodes(test, 500, n_shots, kind == "pixels")
 
 
 def measure_digits(args: argparse.Namespace) -> None:
