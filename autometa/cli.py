@@ -119,7 +119,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--n-trials", metavar="N", type=int, help="most trials to start")
     fit.add_argument("--metric", help="e.g. log_loss, balanced_accuracy, mae; default: by the kind of problem")
     fit.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
-    fit.add_argument("--policy", help="what decides what is tried; default: the one learnt from past tasks")
+    fit.add_argument("--policy", help="name of a policy, or a folder that `autometa train` wrote; default: prior")
     fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")

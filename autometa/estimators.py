@@ -78,9 +78,10 @@ class AutoMeta(BaseEstimator):
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
-    policy : {"prior", "mixture", "gaussian", "attention", "portfolio", "recurrent"} or Policy, default="prior"
+    policy : {"prior", "mixture", "gaussian", "attention", "portfolio", "recurrent"}, path or Policy, default="prior"
         What decides which configurations are tried: the hand-made ``"prior"``, one of the
-        policies learnt from past tasks, or an object with a method ``propose``.
+        policies learnt from past tasks, the folder of weights of your own that `autometa train`
+        wrote, or an object with a method ``propose``.
     experience : str, Path or None, default=None
         Folder of your own experience: every fit adds what it measured (meta-features,
         configurations, losses, seconds; never data), and learnt policies go by it as well.
@@ -148,7 +149,7 @@ class AutoMeta(BaseEstimator):
         n_trials: int | None = None,
         metric: str | Callable[..., Any] = "auto",
         strategies: Sequence[str | Path | Strategy] | None = None,
-        policy: str | Policy = DEFAULT_POLICY,
+        policy: str | Path | Policy = DEFAULT_POLICY,
         experience: str | Path | None = None,
         cv: Any = None,
         ensemble_size: int = 40,
@@ -491,7 +492,7 @@ class _KnownProblem(AutoMeta):
         n_trials: int | None = None,
         metric: str | Callable[..., Any] = "auto",
         strategies: Sequence[str | Path | Strategy] | None = None,
-        policy: str | Policy = DEFAULT_POLICY,
+        policy: str | Path | Policy = DEFAULT_POLICY,
         experience: str | Path | None = None,
         cv: Any = None,
         ensemble_size: int = 40,

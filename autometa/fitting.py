@@ -77,7 +77,7 @@ class Settings:
     callbacks: Sequence[StudyCallback]
     progress: bool | None
     seed: int
-    policy: str | Policy = DEFAULT_POLICY
+    policy: str | Path | Policy = DEFAULT_POLICY
     experience: Path | None = None
 
 
@@ -208,7 +208,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     return Fitted(predictor, history, study)
 
 
-def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Policy) -> TaskDescription:
+def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Path | Policy) -> TaskDescription:
     """Return the description of a task that the policy is given; the hand-made one looks at sizes alone."""
     with np.errstate(over="ignore"):  # squares of the largest numbers are infinite
         spread = float(np.std(task.y)) if task.problem == "regression" else 1.0

@@ -45,7 +45,7 @@ def recommend(
     problem: ProblemChoice = "auto",
     metric: str | Callable[..., Any] = "auto",
     strategies: Sequence[str | Path | Strategy] | None = None,
-    policy: str | Policy = ADVISING_POLICY,
+    policy: str | Path | Policy = ADVISING_POLICY,
     time_budget: float | None = 60.0,
 ) -> pd.DataFrame:
     """Return which strategies a policy would try on a table, and what it expects of them; nothing is fitted.
@@ -137,7 +137,7 @@ def advised_configurations(
     *,
     problem: ProblemChoice = "auto",
     metric: str | Callable[..., Any] = "auto",
-    policy: str | Policy = ADVISING_POLICY,
+    policy: str | Path | Policy = ADVISING_POLICY,
     time_budget: float | None = 60.0,
 ) -> list[Configuration]:
     """Return the configurations of one strategy that a policy would try on a table, the best first.

@@ -185,7 +185,7 @@ def test_a_count_that_is_none_is_refused(table: Any, n: Any) -> None:
     ("arguments", "error", "text"),
     [
         ({"policy": "gausian"}, ValueError, "Did you mean 'gaussian'"),
-        ({"policy": 3}, TypeError, "policy must be a name or an object"),
+        ({"policy": 3}, TypeError, "policy must be a name, a folder or an object"),
         ({"time_budget": 0}, ValueError, "time_budget must be a positive number"),
         ({"time_budget": "60"}, TypeError, "time_budget must be a number"),
         ({"metric": "rmse"}, ValueError, "rmse"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
 from autometa.core.task import Problem
@@ -22,7 +23,7 @@ from autometa.policy.past import PastTasks
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.recurrent import RecurrentPolicy
 from autometa.policy.similarity import Similarity
-from autometa.policy.weights import PolicyWeights, read_weights
+from autometa.policy.weights import CARD, PolicyWeights, read_weights
 
 PRIOR = "prior"
 DEFAULT_POLICY = PRIOR
@@ -39,34 +40,43 @@ _EXPLORATION = 0.25
 _OVERHEAD_S = 0.1
 
 
-def checked_policy(policy: Any) -> str | Policy:
-    """Return `policy` if it is a policy or the name of one.
+def checked_policy(policy: Any) -> str | Path | Policy:
+    """Return `policy` if it is a policy, the name of one, or a folder of trained weights.
 
     Raises
     ------
     ValueError
-        If it is another name.
+        If it is another name, or a folder without weights.
     TypeError
-        If it is neither.
+        If it is none of these.
     """
+    if isinstance(policy, str) and policy in POLICIES:
+        return policy
+    if isinstance(policy, Path) or (isinstance(policy, str) and Path(policy).is_dir()):
+        if (Path(policy) / CARD).is_file():
+            return Path(policy)
+        raise ValueError(
+            f"{policy} holds no weights of a policy: expected a folder with {CARD}, as `autometa train` writes it."
+        )
     if isinstance(policy, str):
-        if policy in POLICIES:
-            return policy
         near = difflib.get_close_matches(policy, POLICIES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"There is no policy {policy!r}.{hint} There are {', '.join(POLICIES)}.")
+        raise ValueError(
+            f"There is no policy {policy!r}.{hint} There are {', '.join(POLICIES)}, and folders of weights."
+        )
     if isinstance(policy, type) or not callable(getattr(policy, "propose", None)):
-        raise TypeError(f"policy must be a name or an object with a method propose, got {policy!r}.")
+        raise TypeError(f"policy must be a name, a folder or an object with a method propose, got {policy!r}.")
     return policy
 
 
-def make_policy(policy: str | Policy, strategies: Sequence[Strategy], experience: Path | None = None) -> Policy:
+def make_policy(policy: str | Path | Policy, strategies: Sequence[Strategy], experience: Path | None = None) -> Policy:
     """Return a policy that chooses among some strategies.
 
     Parameters
     ----------
-    policy : str or Policy
-        One of `POLICIES`, or a policy of the caller's, which is returned as it is.
+    policy : str, Path or Policy
+        One of `POLICIES`, a folder that `autometa train` wrote, whose mixture is taken, or a policy
+        of the caller's, which is returned as it is.
     strategies : sequence of Strategy
         Those that suit the task and can be fitted here.
     experience : Path, optional
@@ -75,10 +85,14 @@ def make_policy(policy: str | Policy, strategies: Sequence[Strategy], experience
     Raises
     ------
     PolicyError
-        If the weights that ship are damaged, or hold no such policy.
+        If the weights are damaged, hold no such policy, or do not fit the strategies.
     MetaDatasetError
         If the experience is damaged.
     """
+    if isinstance(policy, Path):
+        # Trained on strategies of the caller's, perhaps, beside those that ship or in their place.
+        known = {strategy.name: strategy for strategy in (*load_strategies(), *strategies)}
+        return _Maker(read_weights(policy, known.values()), strategies, experience).make("mixture")
     if not isinstance(policy, str):
         return policy
     if policy == PRIOR:

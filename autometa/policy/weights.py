@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 WEIGHTS_VERSION = 1
 """Goes up when files of the old layout can no longer be read as the new one."""
 
-_WEIGHTS, _CARD = "weights.npz", "card.toml"
+_WEIGHTS, CARD = "weights.npz", "card.toml"
 _ADVICE = "Train the policy again (`autometa train`), or reinstall autometa to get the weights that ship."
 _TEXTS = ("tasks", "families", "problems", "feature_names")
 _OTHERS = "arrays/"
@@ -102,7 +102,7 @@ def write_weights(weights: PolicyWeights, folder: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         # The card comes last: without the right one, new arrays are not taken for whole.
         (folder / _WEIGHTS).write_bytes(data)
-        (folder / _CARD).write_text(toml_text(card), encoding="utf-8")
+        (folder / CARD).write_text(toml_text(card), encoding="utf-8")
     except OSError as error:
         raise PolicyError(f"{folder} cannot be written: {error.strerror or error}. Choose another folder.") from error
     return folder
@@ -126,7 +126,7 @@ def read_weights(folder: str | Path | None = None, strategies: Iterable[Strategy
         not those of today, or a strategy has changed so that its configurations are impossible.
     """
     place = shipped_folder("strategies") / "policies" if folder is None else Path(folder)
-    card = _card(place / _CARD)
+    card = _card(place / CARD)
     data = _bytes(place / _WEIGHTS)
     if (found := hashlib.sha256(data).hexdigest()) != card.get("sha256"):
         raise PolicyError(
@@ -154,8 +154,9 @@ def space_hash(space: SearchSpace) -> str:
 
 
 def _card(file: Path) -> dict[str, Any]:
+    data = _bytes(file)
     try:
-        card = tomllib.loads(_bytes(file).decode())
+        card = tomllib.loads(data.decode())
     except ValueError as error:
         raise PolicyError(f"{file} cannot be read as TOML ({error}). {_ADVICE}") from error
     version = card.get("weights_version")
@@ -270,6 +271,6 @@ def _bytes(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise PolicyError(
-            f"{file} cannot be read ({error.strerror or error}); expected {_WEIGHTS} and {_CARD} in its folder. "
+            f"{file} cannot be read ({error.strerror or error}); expected {_WEIGHTS} and {CARD} in its folder. "
             f"{_ADVICE}"
         ) from error

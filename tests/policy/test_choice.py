@@ -26,8 +26,11 @@ from autometa.policy.choice import (
     strategies_without_records,
 )
 from autometa.policy.prior import PriorPolicy
+from autometa.policy.training import train
 from autometa.policy.weights import read_weights
+from tests.policy.made_up import made_up_metadataset
 from tests.policy.past_tasks import make_strategy
+from tests.policy.test_training import STRATEGIES
 
 TASK = TaskDescription("binary", 1000, 10, 2)
 TRAINED = [name for name in POLICIES if name not in (PRIOR, "recurrent")]
@@ -63,7 +66,7 @@ def test_a_misspelt_policy_is_refused_with_the_names_that_there_are() -> None:
 
 @pytest.mark.parametrize("policy", [None, 3, Own, object(), ["gaussian"]], ids=repr)
 def test_what_is_no_policy_is_refused(policy: Any) -> None:
-    with pytest.raises(TypeError, match="policy must be a name or an object with a method propose"):
+    with pytest.raises(TypeError, match="policy must be a name, a folder or an object with a method propose"):
         checked_policy(policy)
 
 
@@ -100,6 +103,24 @@ def test_trained_policies_know_no_more_than_the_records_about_strategies_of_the_
     assert make_policy(name, alone).propose(TASK, (), 10.0).probabilities == pytest.approx(
         PriorPolicy(alone).propose(TASK, (), 10.0).probabilities
     )
+
+
+def test_weights_of_the_users_are_used_and_know_strategies_of_the_users(tmp_path: Path) -> None:
+    metadataset = made_up_metadataset(n_tasks=6)
+    train(metadataset, out=tmp_path, n_replayed=0)
+    own = [*STRATEGIES[:2], make_strategy("my_own")]
+    task = replace(TASK, problem=metadataset.tasks["problem"][0])
+    for given in (tmp_path, str(tmp_path)):
+        policy = make_policy(checked_policy(given), own)
+        proposal = policy.propose(task, (), 10.0)
+        assert {c.strategy for c in proposal.configurations} == {"algorithm_0", "algorithm_1"}
+        assert strategies_without_records(policy, own, task.problem) == ["my_own"]
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    for given in (tmp_path, str(tmp_path), tmp_path / "nothing"):
+        with pytest.raises(ValueError, match=r"holds no weights .* expected a folder with card\.toml"):
+            checked_policy(given)
 
 
 @pytest.mark.parametrize("name", POLICIES)
