@@ -66,7 +66,13 @@ def export(
             features.append(_features(table, settings))
             bar.advance()
     described = pd.concat([rows, pd.DataFrame(features, columns=list(META_FEATURES))], axis=1)
-    about = {"settings": settings, "versions": _versions(), "machine": _machine(), **(manifest or {})}
+    about = {
+        "rebuild": _rebuild(settings),
+        "settings": settings,
+        "versions": _versions(),
+        "machine": _machine(),
+        **(manifest or {}),
+    }
     return MetaDataset(described, configurations, evaluations, about)
 
 
@@ -74,6 +80,15 @@ def _features(table: Table, settings: Mapping[str, Any]) -> dict[str, float]:
     # Of the whole table: a task of the user's is described as it is, too.
     loaded = load_task(table, sys.maxsize, settings["seed"])
     return describe(loaded.task, loaded.schema)
+
+
+def _rebuild(settings: Mapping[str, Any]) -> str:
+    """Return the commands that make such a meta-dataset of a folder of tables."""
+    return (
+        f"autometa collect --tasks TABLES --out COLLECTION --time-limit {settings['time_limit_s']:g} "
+        f"--memory-limit {settings['memory_limit_gb']:g} --max-rows {settings['max_train_rows']} "
+        f"--random-state {settings['seed']}; autometa export --tasks TABLES --collection COLLECTION --out OUT"
+    )
 
 
 def _versions() -> dict[str, str]:

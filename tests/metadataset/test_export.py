@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from autometa.cli import _parser
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.export import export
 from autometa.metadataset.features import META_FEATURES, describe
+from autometa.metadataset.measuring import Settings
 from autometa.metadataset.pool import configuration_id, make_pool
 from autometa.metadataset.schema import EVALUATION_COLUMNS, LOSS_COLUMNS
 from autometa.metadataset.store import Store, read_collected
@@ -48,6 +51,14 @@ def test_the_manifest_says_how_and_where_it_was_measured(exported: MetaDataset) 
     assert exported.manifest["settings"]["time_limit_s"] == 60.0
     assert {"python", "scikit-learn"} <= set(exported.manifest["versions"])
     assert exported.manifest["machine"]["cores"] >= 1
+
+
+def test_the_manifest_says_how_to_rebuild_it_with_the_same_settings(exported: MetaDataset) -> None:
+    collecting, exporting = (line.split()[1:] for line in exported.manifest["rebuild"].split("; "))
+    given = _parser().parse_args(collecting)
+    settings = Settings(given.time_limit, given.memory_limit, given.max_rows, given.random_state)
+    assert asdict(settings).items() <= exported.manifest["settings"].items()
+    assert _parser().parse_args(exporting).collection == given.out
 
 
 def test_it_can_be_written_and_read(exported: MetaDataset, tmp_path: Path) -> None:
