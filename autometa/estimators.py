@@ -296,7 +296,7 @@ class AutoMeta(BaseEstimator):
             progress=self.progress,
             seed=seed,
             policy=checked_policy(self.policy),
-            experience=None if self.experience is None else Path(self.experience),
+            experience=None if self.experience is None else _folder("experience", self.experience),
         )
 
     def _task(self, frame: pd.DataFrame, target: Target, sample_weight: Any, groups: Any) -> Task:
@@ -561,6 +561,14 @@ def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], se
         metric.name, strategies=left_out, ensemble_loss=0.0, stop_reason="y is constant", first_model_s=0.0
     )
     return Fitted(FittedPredictor([member], [NoPreparation()], 0), history, study)
+
+
+def _folder(name: str, given: str | Path) -> Path:
+    if not isinstance(given, (str, Path)):
+        raise TypeError(f"{name} must be the path of a folder or None, got {given!r}.")
+    if Path(given).exists() and not Path(given).is_dir():
+        raise NotADirectoryError(f"{name} must be the path of a folder, and {given} is a file.")
+    return Path(given)
 
 
 def _whole(name: str, value: Any) -> int:

@@ -6,6 +6,7 @@ import logging
 import pickle
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -510,6 +511,15 @@ def test_a_strategy_whose_library_is_missing_is_left_out(monkeypatch: pytest.Mon
     model = AutoMetaRegressor(**{**QUICK, "strategies": ["ridge", "xgboost"]}).fit(X, make_values(X))
     note = model.report().set_index("strategy").loc["xgboost", "note"]
     assert "xgboost is not installed" in note and 'pip install "autometa[xgboost]"' in note
+
+
+def test_an_experience_that_is_no_folder_is_refused_before_the_fit(tmp_path: Path) -> None:
+    X = make_frame()
+    with pytest.raises(TypeError, match="experience must be the path of a folder or None, got 3"):
+        AutoMetaRegressor(**LINEAR_R, experience=3).fit(X, make_values(X))
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"experience must be the path of a folder, and .*file is a file"):
+        AutoMetaRegressor(**LINEAR_R, experience=tmp_path / "file").fit(X, make_values(X))
 
 
 def test_a_strategy_that_the_policy_has_no_records_of_is_said_to_be_explored() -> None:
