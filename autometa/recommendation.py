@@ -17,7 +17,7 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.target import ProblemChoice, read_target
 from autometa.core.task import Task
-from autometa.evaluation.metrics import resolve_metric
+from autometa.evaluation.metrics import Metric, resolve_metric
 from autometa.fitting import available_strategies, describe_task
 from autometa.learners.frames import Schema
 from autometa.learners.inputs import as_frame
@@ -97,11 +97,7 @@ def recommend(
         raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
     remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
     policy = checked_policy(policy)
-    frame = as_frame(X)
-    target = read_target(y, len(frame), problem)
-    resolved = resolve_metric(metric, target.problem, target.classes)
-    schema = Schema.fit(frame)
-    task = Task(schema.clean(frame), target.values, target.problem, target.n_classes, classes=target.classes)
+    task, schema, resolved = _read(X, y, problem, metric)
     available, _ = available_strategies(load_strategies(strategies), task)
     chosen = make_policy(policy, available)
     description = describe_task(task, schema, resolved, policy)
@@ -158,16 +154,21 @@ def advised_configurations(
     """
     remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
     policy = checked_policy(policy)
-    frame = as_frame(X)
-    target = read_target(y, len(frame), problem)
-    resolved = resolve_metric(metric, target.problem, target.classes)
-    schema = Schema.fit(frame)
-    task = Task(schema.clean(frame), target.values, target.problem, target.n_classes, classes=target.classes)
+    task, schema, resolved = _read(X, y, problem, metric)
     available, _ = available_strategies(load_strategies([strategy]), task)
     description = describe_task(task, schema, resolved, policy)
     proposal = make_policy(policy, available).propose(description, (), remaining_s)
     found = (*proposal.configurations, *available[0].portfolio)
     return list(dict.fromkeys(c for c in found if c.strategy == strategy))[:n]
+
+
+def _read(X: Any, y: Any, problem: ProblemChoice, metric: Any) -> tuple[Task, Schema, Metric]:
+    """Return the task of a table and its target, as a fit reads them, with its metric."""
+    frame = as_frame(X)
+    target = read_target(y, len(frame), problem)
+    schema = Schema.fit(frame)
+    task = Task(schema.clean(frame), target.values, target.problem, target.n_classes, classes=target.classes)
+    return task, schema, resolve_metric(metric, target.problem, target.classes)
 
 
 def _columns(prediction: Prediction | None) -> dict[str, float]:
