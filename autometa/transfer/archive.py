@@ -26,7 +26,6 @@ from optuna.study import Study, StudyDirection, load_study
 from optuna.trial import FrozenTrial, TrialState
 
 from autometa.exceptions import ArchiveError
-from autometa.transfer.storages import opened_storage, reading_storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,6 +215,8 @@ class StudyArchive:
         MissingDependencyError
             If the database's driver is not installed.
         """
+        from autometa.transfer.storages import opened_storage, reading_storage  # loads SQLAlchemy
+
         opened = opened_storage(storage)
         checked = _checked_tags(tags)
         with reading_storage(storage):
@@ -350,6 +351,8 @@ def _checked_tags(tags: Mapping[str, str] | None) -> dict[str, str] | None:
 
 
 def _read(study: Study, name: str | None) -> SourceStudy:
+    from autometa.transfer.storages import reading_storage  # loads SQLAlchemy
+
     with reading_storage(f"study {study.study_name!r}"):
         trials = study.get_trials(deepcopy=False)
         directions = tuple(_direction(direction) for direction in study.directions)
