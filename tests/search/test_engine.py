@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from optuna.distributions import FloatDistribution
 
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
+from autometa.core.proposal import Proposal
+from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome, failed
@@ -58,6 +61,17 @@ class InstantEvaluator:
             return Outcome(failed(job, "failed", "told to", 0.0))
         loss = abs(float(job.configuration.parameters["x"]) - 0.3) + 0.01 * job.fold  # type: ignore[arg-type]
         return Outcome(Evaluation(job.configuration, job.anchor, job.fold, loss, 0.0, 0.0), np.zeros(10), 7)
+
+
+class OneStrategy:
+    """A policy that wants one strategy alone."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
+        tried = len({evaluation.configuration for evaluation in history})
+        return Proposal({self.name: 1.0}, (Configuration(self.name, {"x": 0.01 * (tried + 1)}),))
 
 
 def make_strategies(*names: str) -> tuple[Strategy, ...]:
@@ -155,6 +169,16 @@ def test_a_search_in_which_everything_fails_ends() -> None:
     search.run()
     assert len(search.records) < 20
     assert usable(search.records, 3) == []
+
+
+def test_as_long_as_there_is_no_model_the_cheapest_strategies_come_next() -> None:
+    strategies = tuple(replace(s, cost=cost) for s, cost in zip(make_strategies(*"abcd"), (1, 3, 2, 4), strict=True))
+    failing = InstantEvaluator(failing=["d", "a"])
+    policy = OneStrategy("d")
+    search = make_search(failing, n_trials=5, strategies=strategies, policy=policy, n_jobs=1)
+    search.run()
+    # The policy's first choice fails, so does the cheapest; from the first model on the policy chooses again.
+    assert [record.configuration.strategy for record in search.records] == ["d", "a", "c", "d", "d"]
 
 
 def test_ctrl_c_keeps_what_was_measured() -> None:
