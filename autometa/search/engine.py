@@ -336,12 +336,9 @@ class Search:
             enqueue(self.study, self._first.pop(0))
             return True
         seen = [*self.history, *(placeholder(r.record.configuration) for r in self._running)]
-        if self._lacks_model() and (cheapest := self._cheapest_untried()) is not None:
-            enqueue(self.study, cheapest)
-            return True
         proposal = self.policy.propose(self.task, seen, self.deadline.remaining_s())
         given_up = self._given_up()
-        for configuration in proposal.configurations:
+        for configuration in self._cheapest_first(proposal.configurations):
             if configuration.strategy not in given_up and self._fits_in_time(configuration):
                 enqueue(self.study, configuration)
                 return True
@@ -362,16 +359,12 @@ class Search:
         enqueue_strategy(self.study, str(self._rng.choice(list(affordable), p=weights / weights.sum())))
         return True
 
-    def _lacks_model(self) -> bool:
-        """Whether a trial ended and there is still no model."""
-        return math.isnan(self.first_model_s) and any(record.status != "running" for record in self.records)
-
-    def _cheapest_untried(self) -> Configuration | None:
-        """Return the default of the cheapest strategy that was not tried; None when all were."""
-        tried = {record.configuration.strategy for record in self.records}
-        left = [s for s in self.strategies if s.name in self.available - tried]
-        cheapest = min(left, key=lambda strategy: strategy.cost, default=None)
-        return None if cheapest is None else Configuration(cheapest.name, cheapest.space.complete({}))
+    def _cheapest_first(self, configurations: Sequence[Configuration]) -> Sequence[Configuration]:
+        """Return what a policy proposes; once a trial ended and there is still no model, by strategies' costs."""
+        if not math.isnan(self.first_model_s) or all(record.status == "running" for record in self.records):
+            return configurations
+        costs = {strategy.name: strategy.cost for strategy in self.strategies}
+        return sorted(configurations, key=lambda configuration: costs.get(configuration.strategy, math.inf))
 
     def _n_in_vain(self, strategy: str) -> int:
         """Return how many trials of a strategy ended since its best one."""

@@ -63,15 +63,15 @@ class InstantEvaluator:
         return Outcome(Evaluation(job.configuration, job.anchor, job.fold, loss, 0.0, 0.0), np.zeros(10), 7)
 
 
-class OneStrategy:
-    """A policy that wants one strategy alone."""
+class InOrder:
+    """A policy that proposes its strategies in the order of their names, backwards."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, strategies: Sequence[Strategy]) -> None:
+        self.names = sorted((strategy.name for strategy in strategies), reverse=True)
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        tried = len({evaluation.configuration for evaluation in history})
-        return Proposal({self.name: 1.0}, (Configuration(self.name, {"x": 0.01 * (tried + 1)}),))
+        x = 0.01 * (1 + len({evaluation.configuration for evaluation in history}))
+        return Proposal(dict.fromkeys(self.names, 1.0), tuple(Configuration(name, {"x": x}) for name in self.names))
 
 
 def make_strategies(*names: str) -> tuple[Strategy, ...]:
@@ -171,14 +171,13 @@ def test_a_search_in_which_everything_fails_ends() -> None:
     assert usable(search.records, 3) == []
 
 
-def test_as_long_as_there_is_no_model_the_cheapest_strategies_come_next() -> None:
+def test_after_a_trial_without_a_model_the_cheapest_proposals_come_first() -> None:
     strategies = tuple(replace(s, cost=cost) for s, cost in zip(make_strategies(*"abcd"), (1, 3, 2, 4), strict=True))
-    failing = InstantEvaluator(failing=["d", "a"])
-    policy = OneStrategy("d")
-    search = make_search(failing, n_trials=5, strategies=strategies, policy=policy, n_jobs=1)
+    evaluator = InstantEvaluator(failing=["d", "a"])
+    search = make_search(evaluator, n_trials=8, strategies=strategies, policy=InOrder(strategies), n_jobs=1)
     search.run()
-    # The policy's first choice fails, so does the cheapest; from the first model on the policy chooses again.
-    assert [record.configuration.strategy for record in search.records] == ["d", "a", "c", "d", "d"]
+    # What the policy wants fails, and so does the cheapest, until it is given up; then there is a model.
+    assert "".join(record.configuration.strategy for record in search.records) == "daaacddc"
 
 
 def test_ctrl_c_keeps_what_was_measured() -> None:
