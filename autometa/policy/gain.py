@@ -30,7 +30,7 @@ from autometa.policy.costs import CostModel, memory_model, seconds_model, share_
 from autometa.policy.history import Seen, read_history
 from autometa.policy.past import TRAIN_SHARE, PastTasks
 from autometa.policy.prior import PriorPolicy
-from autometa.policy.scenarios import LossModel, Scenarios, has_records
+from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records
 from autometa.policy.similarity import Similarity
 
 # Breaks ties once no scenario promises a gain: the best on average comes first.
@@ -212,7 +212,13 @@ class GainPolicy:
         same = np.array([problem == description.problem for problem in self.past.problems])
         log_prior = log_prior - 2.0 * ~same
         temperature = self.settings.temperature_in_time if has_time_limit else self.settings.temperature
-        return model.scenarios(log_prior, losses, correct=self.settings.corrects, temperature=temperature)
+        return model.scenarios(
+            log_prior,
+            losses,
+            correct=self.settings.corrects,
+            temperature=temperature,
+            class_information=class_information(description.n_classes, description.features),
+        )
 
     def _current(self, scenarios: Scenarios, regret: np.ndarray, seen: Seen, uses_losses: bool) -> np.ndarray:
         """Return the regret of the best that was tried, in each scenario."""

@@ -6,6 +6,8 @@ scenario       losses of all configurations, as they would be if the new task we
 weight         probability of a scenario; they sum to 1
 level          mean of a configuration over the past tasks of a problem, on the scale of
                `scales.to_scale`
+unit           loss of a task that counts as 1: for log loss, of the classes' frequencies
+               alone, as more classes lose more; 1 for all other metrics
 shift          deviation of a task from the levels, in units of the problem's spread
 ============== =======================================================================
 
@@ -17,6 +19,7 @@ tell which past tasks needed the least correction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,6 +30,9 @@ from autometa.metadataset.schema import LOSSES
 from autometa.policy.gaussian_model import GaussianModel
 from autometa.policy.past import PastTasks
 from autometa.policy.scales import from_scale, to_scale
+
+# The log loss of classes of which one in a thousand is another, and a bit more.
+_LEAST_INFORMATION = 0.01
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,8 @@ class LossModel:
         for kind in np.unique(problems):
             of = problems == kind
             own_metric = self.metric if kind == problem else _recorded_metric(past, str(kind), metric)
-            values = to_scale(past.losses[own_metric][of], own_metric)
+            units = _units(past, own_metric)[of]
+            values = to_scale(past.losses[own_metric][of], own_metric) - units[:, None]
             values[np.isinf(values)] = np.nan  # a fit that diverged tells no more than one that failed
             level, spread = _level_and_spread(values)
             shifts[of] = (values - level) / spread
@@ -99,13 +106,20 @@ class LossModel:
                 self.usable = np.isfinite(values).sum(axis=0) >= max(1, min(3, of.sum() // 4))
         self._model = GaussianModel.learn(shifts)
         self._prior = self._level + self._spread * self._model.rows
+        self._units = _units(past, self.metric)
 
     def prior(self) -> np.ndarray:
         """Return every past task's losses as they are, of shape (n_tasks, n_configurations)."""
-        return from_scale(self._prior, self.metric)
+        return from_scale(self._prior + self._units[:, None], self.metric)
 
     def scenarios(
-        self, log_prior: np.ndarray, seen: Mapping[int, float], *, correct: bool, temperature: float
+        self,
+        log_prior: np.ndarray,
+        seen: Mapping[int, float],
+        *,
+        correct: bool,
+        temperature: float,
+        class_information: float = 1.0,
     ) -> Scenarios:
         """Return the scenarios, given the losses that were seen.
 
@@ -119,18 +133,39 @@ class LossModel:
             Whether scenarios are brought to what was seen, or stay past tasks as they were.
         temperature : float
             Above 0; small ones trust the most likely scenarios alone.
+        class_information : float
+            Of the new task, by `class_information`; above 0.
         """
+        unit = math.log(class_information) if self.metric == "log_loss" else 0.0
         places = np.array([place for place in seen if self.usable[place]], dtype=np.int64)
         values, log_weights = self._prior, np.array(log_prior, dtype=np.float64)
         if len(places):
-            measured = to_scale(np.array([seen[place] for place in places]), self.metric)
+            measured = to_scale(np.array([seen[place] for place in places]), self.metric) - unit
             gaps = (measured - self._prior[:, places]) / self._spread
             precision = self._model.precision(places)
             log_weights = log_weights - 0.5 / temperature * ((gaps @ precision) * gaps).sum(axis=1)
             if correct:
                 values = values + self._spread * gaps @ self._model.weights(places)
         weights = np.exp(log_weights - log_weights.max())
-        return Scenarios(from_scale(values, self.metric), weights / weights.sum())
+        return Scenarios(from_scale(values + unit, self.metric), weights / weights.sum())
+
+
+def class_information(n_classes: int, features: Mapping[str, float]) -> float:
+    """Return the log loss of the frequencies of the classes alone, in nats; 1 where there are no classes."""
+    if n_classes < 2:
+        return 1.0
+    share = features.get("class_entropy", math.nan)
+    # Where it was not recorded, classes count as equally frequent.
+    return max(_LEAST_INFORMATION, (share if math.isfinite(share) else 1.0) * math.log(n_classes))
+
+
+def _units(past: PastTasks, metric: str) -> np.ndarray:
+    """Return the logarithm of each past task's unit."""
+    if metric != "log_loss":
+        return np.zeros(len(past.tasks))
+    n_classes = np.round(np.exp(past.sizes[:, 2])).astype(int)
+    rows = (dict(zip(past.feature_names, row, strict=True)) for row in past.features.tolist())
+    return np.log([class_information(n, row) for n, row in zip(n_classes, rows, strict=True)])
 
 
 def _recorded_metric(past: PastTasks, problem: str, metric: str) -> str:

@@ -360,8 +360,9 @@ class Search:
         return True
 
     def _cheapest_first(self, configurations: Sequence[Configuration]) -> Sequence[Configuration]:
-        """Return what a policy proposes; once a trial ended and there is still no model, by strategies' costs."""
-        if not math.isnan(self.first_model_s) or all(record.status == "running" for record in self.records):
+        """Return what a policy proposes; when time runs and a trial ended without a model, by strategies' costs."""
+        has_time = not self.budget.has_time_limit or not math.isnan(self.first_model_s)
+        if has_time or all(record.status == "running" for record in self.records):
             return configurations
         costs = {strategy.name: strategy.cost for strategy in self.strategies}
         return sorted(configurations, key=lambda configuration: costs.get(configuration.strategy, math.inf))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autometa.policy.past import PastTasks
 from autometa.policy.scales import to_scale
-from autometa.policy.scenarios import LossModel, Scenarios, has_records
+from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records
 from tests.policy.past_tasks import make_past
 
 PAST = make_past()
@@ -50,6 +50,31 @@ def test_without_losses_scenarios_are_the_past_tasks_weighed_by_the_prior() -> N
     found = model.scenarios(log_prior, {}, correct=True, temperature=0.1)
     assert found.losses == pytest.approx(model.prior())
     assert found.weights == pytest.approx(np.exp(log_prior) / np.exp(log_prior).sum())
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])
+def test_log_losses_grow_with_what_the_classes_leave_open(metric: str) -> None:
+    model = LossModel(PAST, "binary", metric)
+    few, many = (
+        model.scenarios(EVEN, {}, correct=True, temperature=0.1, class_information=information).losses
+        for information in (0.7, 2.1)
+    )
+    assert many == pytest.approx(3 * few if metric == "log_loss" else few)
+
+
+@pytest.mark.parametrize("information", [0.3, 3.0])
+def test_what_was_seen_of_a_log_loss_is_what_scenarios_agree_on(information: float) -> None:
+    model = LossModel(PAST, "binary", "log_loss")
+    found = model.scenarios(EVEN, {0: 0.4}, correct=True, temperature=0.1, class_information=information)
+    assert found.losses[:, 0] == pytest.approx(0.4, rel=0.1)
+
+
+def test_the_information_of_classes_is_the_entropy_of_their_frequencies() -> None:
+    assert class_information(4, {}) == pytest.approx(np.log(4))
+    assert class_information(4, {"class_entropy": np.nan}) == pytest.approx(np.log(4))
+    assert class_information(4, {"class_entropy": 0.5}) == pytest.approx(0.5 * np.log(4))
+    assert class_information(2, {"class_entropy": 0.0}) > 0
+    assert class_information(0, {"class_entropy": 0.5}) == 1.0
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])

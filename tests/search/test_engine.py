@@ -174,7 +174,14 @@ def test_a_search_in_which_everything_fails_ends() -> None:
 def test_after_a_trial_without_a_model_the_cheapest_proposals_come_first() -> None:
     strategies = tuple(replace(s, cost=cost) for s, cost in zip(make_strategies(*"abcd"), (1, 3, 2, 4), strict=True))
     evaluator = InstantEvaluator(failing=["d", "a"])
-    search = make_search(evaluator, n_trials=8, strategies=strategies, policy=InOrder(strategies), n_jobs=1)
+    search = make_search(
+        evaluator,
+        strategies=strategies,
+        policy=InOrder(strategies),
+        n_jobs=1,
+        budget=Budget(time_s=1e6, n_trials=8),
+        deadline=Deadline(1e6, clock=lambda: 0.0),
+    )
     search.run()
     # What the policy wants fails, and so does the cheapest, until it is given up; then there is a model.
     assert "".join(record.configuration.strategy for record in search.records) == "daaacddc"
