@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from autometa._support.seeds import child_seed
+from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
@@ -20,6 +21,7 @@ from autometa.policy.baselines import Oracle, RandomPolicy, StaticPolicy, averag
 from autometa.policy.gain import GainPolicy, GainSettings
 from autometa.policy.kept import KeptPredictions, read_kept
 from autometa.policy.past import PastTasks
+from autometa.policy.prior import PriorPolicy
 from autometa.policy.regret import paired_bootstrap
 from autometa.policy.replay import Episode, metric_of, replay
 from autometa.policy.similarity import Similarity
@@ -181,9 +183,15 @@ def named_policies(
         "average_rank": partial(StaticPolicy, order=average_rank),
         "greedy": partial(StaticPolicy, order=greedy),
         "greedy_per_second": partial(StaticPolicy, order=greedy_per_second),
+        "prior": _prior,
         **learnt,
         "oracle": lambda _: Oracle(past),
     }
+
+
+def _prior(past: PastTasks) -> PriorPolicy:
+    """Return the hand-made policy over the strategies that ship, which learns from no records."""
+    return PriorPolicy(load_strategies())
 
 
 def family_folds(past: PastTasks, n: int, seed: int) -> list[np.ndarray]:

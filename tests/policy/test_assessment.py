@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Proposal
@@ -127,6 +128,14 @@ def test_every_named_policy_can_be_assessed(name: str) -> None:
     table = assess(past, {name: named_policies(past)[name]}, budgets_s=(3.0,), counts=(2,), n_folds=2)
     assert table["regret"].between(0, 1).all()
     assert len(table) == 12
+
+
+def test_the_hand_made_policy_finds_what_was_recorded_of_its_portfolios() -> None:
+    made_up = made_up_past(n_tasks=6)
+    shipped = [configuration for strategy in load_strategies() for configuration in strategy.portfolio]
+    past = replace(made_up, configurations=tuple(shipped[: len(made_up.configurations)]))
+    table = assess(past, {"prior": named_policies(past)["prior"]}, budgets_s=(), counts=(3,), n_folds=2)
+    assert (table["regret"] < 1).all()
 
 
 def test_meta_features_that_tell_the_kind_of_task_pay_off(seed: int) -> None:
