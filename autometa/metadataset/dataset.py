@@ -18,6 +18,7 @@ from autometa.core.task import Problem
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset import files, imports, matrices, tables
 from autometa.metadataset.schema import EVALUATION_KEY, STATUSES, TASK_COLUMNS
+from autometa.metadataset.summary import summarise
 
 _FIT_KEY = ["task", "configuration", "fold", "seed"]
 
@@ -259,7 +260,7 @@ class MetaDataset:
         A fold that ran into a limit at an earlier anchor counts, as no later one was tried.
         """
         codes = self._worst_status_codes(anchor)
-        words = np.array([*STATUSES, None], dtype=object)[codes.to_numpy()]
+        words = np.array([*STATUSES, None], dtype=object)[codes.to_numpy(np.int64)]
         return pd.DataFrame(words, index=codes.index, columns=codes.columns, dtype=object)
 
     def curve(self, task: str, configuration: str, metric: str | None = None) -> pd.DataFrame:
@@ -293,22 +294,18 @@ class MetaDataset:
         return len(self.configurations)
 
     def summary(self) -> dict[str, pd.DataFrame]:
-        """Return counts by problem, by strategy and by status, a small frame each."""
-        rows = self.to_pandas()
-        rows["is_ok"] = rows["status"] == STATUSES[0]
-        measured = {"n_evaluations": ("is_ok", "size"), "share_ok": ("is_ok", "mean")}
+        """Return what there is, in numbers.
 
-        def counts(by: str, frame: pd.DataFrame, **named: tuple[str, str]) -> pd.DataFrame:
-            return frame.groupby(by).agg(**named).join(rows.groupby(by, observed=True).agg(**measured))
-
-        by_problem = counts("problem", self.tasks, n_tasks=("task", "size"), n_families=("family", "nunique"))
-        by_strategy = counts("strategy", self.configurations, n_configurations=("configuration", "size"))
-        by_status = rows["status"].value_counts(sort=False).to_frame("n_evaluations")
-        return {
-            "problem": by_problem.fillna({"n_evaluations": 0}).astype({"n_evaluations": "int64"}),
-            "strategy": by_strategy.fillna({"n_evaluations": 0}).astype({"n_evaluations": "int64"}),
-            "status": by_status.assign(share=by_status["n_evaluations"] / max(len(rows), 1)),
-        }
+        Returns
+        -------
+        dict of str to DataFrame
+            ``"problem"``: tasks, families, sizes, configurations a task and evaluations of each.
+            ``"strategy"``: configurations, evaluations by status, median CPU seconds of a full
+            fit and prediction, and `n_best`, the tasks on which a configuration of it has the
+            lowest loss. ``"status"``: evaluations. ``"coverage"``: how many configurations were
+            measured on at least so many tasks.
+        """
+        return summarise(self)
 
     def __repr__(self) -> str:
         n_strategies = self.configurations["strategy"].nunique()

@@ -301,17 +301,25 @@ def test_long_frame_tells_strategy_and_family_of_each_evaluation():
 
 
 def test_summary_counts():
-    rows = [row("a", "tree-1"), row("a", "tree-2", status="timeout"), row("b", "tree-1"), row("b", "svm-1")]
+    rows = [row("a", "tree-1", 0.2), row("a", "tree-2", status="timeout"), row("b", "tree-1"), row("b", "svm-1")]
     metadataset = metadataset_of(*rows, family={"b": "a"}).select(tasks=["a"])
     summary = metadataset.summary()
-    assert summary["problem"].loc["multiclass"].to_dict() == {
+    of_problem = summary["problem"].loc["multiclass"]
+    expected = {
         "n_tasks": 1,
         "n_families": 1,
+        "configurations_least": 2,
+        "configurations_most": 2,
         "n_evaluations": 2,
         "share_ok": 0.5,
     }
+    assert of_problem[list(expected)].to_dict() == expected
+    assert of_problem["rows_median"] == metadataset.tasks["n_rows"].iloc[0]
     assert summary["strategy"]["n_configurations"].to_dict() == {"svm": 1, "tree": 2}
     assert summary["strategy"]["n_evaluations"].to_dict() == {"svm": 0, "tree": 2}
+    assert summary["strategy"]["timeout"].to_dict() == {"svm": 0, "tree": 1}
+    assert summary["strategy"]["n_best"].to_dict() == {"svm": 0, "tree": 1}
+    assert summary["coverage"]["n_configurations"].to_dict() == {1: 2, 30: 0, 60: 0, 100: 0, 300: 0}
     assert summary["status"]["n_evaluations"].to_dict() == {"ok": 1, "timeout": 1, "memory": 0, "failed": 0}
     assert repr(metadataset) == "MetaDataset(1 tasks, 3 configurations of 2 strategies, 2 evaluations)"
 

@@ -1,0 +1,79 @@
+"""What a meta-dataset holds, in numbers: the tables of its datasheet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from autometa.metadataset.schema import STATUSES
+
+if TYPE_CHECKING:
+    from autometa.metadataset.dataset import MetaDataset
+
+_LEAST_TASKS = (1, 30, 60, 100, 300)
+
+
+def summarise(metadataset: MetaDataset) -> dict[str, pd.DataFrame]:
+    """Return counts by problem, strategy, status and number of tasks; see `MetaDataset.summary`."""
+    rows = metadataset.to_pandas()
+    losses = metadataset.matrix("loss")
+    # Failures are measured too, so losses alone do not tell what was.
+    measured = metadataset.status_matrix().notna()
+    return {
+        "problem": _by_problem(metadataset.tasks, rows, measured),
+        "strategy": _by_strategy(metadataset.configurations, rows, losses),
+        "status": _by_status(rows),
+        "coverage": _coverage(measured),
+    }
+
+
+def _by_problem(tasks: pd.DataFrame, rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    of_task = tasks.assign(n_configurations=measured.sum(axis=1).reindex(tasks["task"]).to_numpy())
+    counts = of_task.groupby("problem").agg(
+        n_tasks=("task", "size"),
+        n_families=("family", "nunique"),
+        rows_least=("n_rows", "min"),
+        rows_median=("n_rows", "median"),
+        rows_most=("n_rows", "max"),
+        columns_median=("n_columns", "median"),
+        configurations_least=("n_configurations", "min"),
+        configurations_median=("n_configurations", "median"),
+        configurations_most=("n_configurations", "max"),
+    )
+    return counts.join(_evaluations(rows, "problem")).fillna({"n_evaluations": 0}).astype({"n_evaluations": "int64"})
+
+
+def _by_strategy(configurations: pd.DataFrame, rows: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
+    counts = configurations.groupby("strategy").agg(n_configurations=("configuration", "size"))
+    counts = counts.join(_evaluations(rows, "strategy")).join(pd.crosstab(rows["strategy"], rows["status"]))
+    whole = rows[(rows["anchor"] == 1) & rows["fit_s"].notna()]
+    of_fit = (whole["fit_cpu_s"] + whole["predict_cpu_s"].fillna(0)).groupby(whole["strategy"], observed=True)
+    counts["fit_cpu_s_median"] = of_fit.median()
+    strategies = configurations.set_index("configuration")["strategy"]
+    best = losses.dropna(how="all").idxmin(axis=1).map(strategies) if losses.notna().any(axis=None) else pd.Series()
+    counts["n_best"] = best.value_counts()
+    whole_numbers = ["n_evaluations", *STATUSES, "n_best"]
+    counts = counts.reindex(columns=["n_configurations", "n_evaluations", "share_ok", *STATUSES, *counts.columns[-2:]])
+    return counts.fillna(dict.fromkeys(whole_numbers, 0)).astype(dict.fromkeys(whole_numbers, "int64"))
+
+
+def _by_status(rows: pd.DataFrame) -> pd.DataFrame:
+    counts = rows["status"].value_counts(sort=False).to_frame("n_evaluations")
+    return counts.assign(share=counts["n_evaluations"] / max(len(rows), 1))
+
+
+def _coverage(measured: pd.DataFrame) -> pd.DataFrame:
+    n_tasks = measured.sum(axis=0)
+    counts = [int((n_tasks >= least).sum()) for least in _LEAST_TASKS]
+    return pd.DataFrame({"n_configurations": counts}, index=pd.Index(_LEAST_TASKS, name="n_tasks_at_least"))
+
+
+def _evaluations(rows: pd.DataFrame, by: str) -> pd.DataFrame:
+    is_ok = np.asarray(rows["status"] == STATUSES[0])
+    return (
+        rows.assign(is_ok=is_ok)
+        .groupby(by, observed=True)
+        .agg(n_evaluations=("is_ok", "size"), share_ok=("is_ok", "mean"))
+    )
