@@ -146,6 +146,9 @@ class Learner:
         Whether a fit on some 100,000 cells takes well under a second.
     has_iterations : bool
         Whether its models are `StagedModel`: one fit shows the whole learning curve.
+    load_s : float
+        About the seconds that a process takes to load the library before its first fit, where
+        they are worth a thought.
     """
 
     name: str
@@ -156,6 +159,7 @@ class Learner:
     keeps_deadline: bool = False
     is_quick: bool = False
     has_iterations: bool = False
+    load_s: float = 0.0
 
 
 class SklearnModel:

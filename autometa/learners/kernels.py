@@ -323,4 +323,6 @@ def _torch_kernel(kernel: str, squared: Any) -> Any:
 
 
 KERNEL_SVM = Learner(name="kernel_svm", view="numeric", fit=fit_kernel_svm)
-GAUSSIAN_PROCESS = Learner(name="gaussian_process", view="numeric", fit=fit_gaussian_process, library="torch")
+GAUSSIAN_PROCESS = Learner(
+    name="gaussian_process", view="numeric", fit=fit_gaussian_process, library="torch", load_s=1.5
+)

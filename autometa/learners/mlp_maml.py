@@ -293,4 +293,5 @@ MLP_MAML = Learner(
     library="torch",
     keeps_deadline=True,
     has_iterations=True,
+    load_s=1.5,
 )

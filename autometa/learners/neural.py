@@ -415,4 +415,5 @@ NEURAL_NETWORK = Learner(
     library="torch",
     keeps_deadline=True,
     has_iterations=True,
+    load_s=1.5,
 )

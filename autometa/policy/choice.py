@@ -36,6 +36,7 @@ POLICIES = ("mixture", "gaussian", "attention", "portfolio", "recurrent", PRIOR)
 
 # Of the trials after the first dozen, one in four looks beyond the recorded configurations.
 _EXPLORATION = 0.25
+_VARIETY = 1.0
 # What a trial takes besides its fits: the study, the way to the worker and back.
 _OVERHEAD_S = 0.1
 
@@ -147,6 +148,7 @@ class _Maker:
             temperature_in_time=within,
             overhead_s=_OVERHEAD_S,
             exploration=_EXPLORATION,
+            variety=_VARIETY,
         )
         similarity = Similarity(self._past.feature_names, self._past.features, self._weights.similarity)
         return GainPolicy(self._past, self._strategies, settings, similarity)

@@ -7,7 +7,8 @@ regret           :math:`R_{sj}`, of configuration j in scenario s
 current regret   :math:`c_s`, of the best that was tried
 gain             :math:`\sum_s w_s \max(c_s - R_{sj}, 0)`, by which trying j is expected to
                  lower the regret
-score            gain, times the probability that it ends in time, per second
+score            gain, times the probability that it ends in time, per second; less the more
+                 configurations of the strategy were tried, where that is wanted
 ================ =====================================================================
 
 Trying them in the order of their gains alone is the greedy portfolio (Feurer et al. 2022).
@@ -26,6 +27,7 @@ from autometa.core.proposal import Prediction, Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
+from autometa.learners import learner_named
 from autometa.policy.costs import CostModel, memory_model, seconds_model, share_of_time, size_of
 from autometa.policy.history import Seen, read_history
 from autometa.policy.past import TRAIN_SHARE, PastTasks
@@ -66,6 +68,10 @@ class GainSettings:
     exploration : float
         Share of the trials, in [0, 1), beyond recorded configurations, once `n_first` of these
         have a loss: what is left of the strategies' portfolios, then the study's sampler.
+    variety : float
+        Power of 1 + the number of configurations of a strategy that were tried, by which the scores
+        of its others are divided. A search ends in an ensemble, which gains little from the tenth
+        model of a kind: 0 for the best single one, 1 in fits.
     n_first : int
         Recorded configurations that come before that.
     n_proposed : int
@@ -80,6 +86,7 @@ class GainSettings:
     temperature_in_time: float = 0.3
     overhead_s: float = 0.0
     exploration: float = 0.0
+    variety: float = 0.0
     n_first: int = 12
     n_proposed: int = 20
 
@@ -102,7 +109,7 @@ class Outlook:
     gain : ndarray of shape (n_configurations,)
         Expected fall of the regret; 0 for what was tried or cannot be tried.
     score : ndarray of shape (n_configurations,)
-        Gain per second in time, or gain.
+        Gain per second in time, or gain; divided for variety.
     promise : ndarray of shape (n_configurations,)
         Like the score, also of what was tried, and with a margin: what configurations near
         this one may still bring. Above 0 where a configuration is usable.
@@ -148,6 +155,8 @@ class GainPolicy:
         self._similarity = self.similarity or Similarity(self.past.feature_names, self.past.features)
         self._seconds: CostModel = seconds_model(self.past)
         self._memory: CostModel | None = None
+        load_s = {s.name: learner_named(s.learner).load_s for s in self.strategies or () if isinstance(s.learner, str)}
+        self._load_s = np.array([load_s.get(name, 0.0) for name in self.past.strategies.tolist()])
         self._models: dict[tuple[str, str], LossModel] = {}
         everything = np.ones(len(self.past.configurations), dtype=bool)
         self._may = everything if self.strategies is None else self.past.is_possible(self.strategies)
@@ -193,11 +202,24 @@ class GainPolicy:
         promise = scenarios.weights @ np.maximum(current[:, None] + _MARGIN - regret, 0.0) + _TIE
         price = np.ones_like(seconds)
         if self.settings.uses_seconds and has_time_limit:
-            of_trial = seconds * description.fits_in_turn
-            in_time = share_of_time(of_trial, deviation, remaining_s)
+            of_trial = seconds * description.fits_in_turn + self._loading_s(seen)
+            # Beside other trials, one more fit than its share passes until its last fold is done.
+            latency = of_trial + (seconds if description.fits_in_turn > 1 else 0.0)
+            in_time = share_of_time(latency, deviation, remaining_s)
             price = (of_trial + self.settings.overhead_s) / np.maximum(in_time, _TIE)
         promise = np.where(model.usable, promise / price, 0.0)
-        return Outlook(scenarios, gain, gain / price, promise, seconds, deviation)
+        score = gain / price / self._n_of_strategy(seen) ** self.settings.variety
+        return Outlook(scenarios, gain, score, promise, seconds, deviation)
+
+    def _n_of_strategy(self, seen: Seen) -> np.ndarray:
+        """Return 1 + the number of configurations of its strategy that were tried, for each configuration."""
+        own = self.past.strategies[:, None] == self.past.strategies[list(seen.tried)]
+        return 1.0 + own.sum(axis=1)
+
+    def _loading_s(self, seen: Seen) -> np.ndarray:
+        """Return the seconds that loading a library takes before a strategy's first fit."""
+        loaded = set(self.past.strategies[list(seen.seconds)].tolist())
+        return np.where(np.isin(self.past.strategies, list(loaded)), 0.0, self._load_s)
 
     def _scenarios(
         self, model: LossModel, description: TaskDescription, losses: Mapping[int, float], has_time_limit: bool

@@ -21,7 +21,8 @@ class Seen:
         only some folds were measured, as of pruned trials, what others lost there tells how
         hard these folds are.
     seconds : dict of int to float
-        Mean seconds of fit and prediction at anchor 1: of CPU where they were measured.
+        Mean seconds of fit and prediction at anchor 1: of the wall clock, by which the search
+        ends, or of CPU where there are no others.
     running : set of int
         Known configurations that are being evaluated.
     tried : set of int
@@ -57,8 +58,8 @@ def read_history(history: Sequence[Evaluation], position: Mapping[Configuration,
         if evaluation.status == "ok" and evaluation.anchor == 1 and math.isfinite(evaluation.loss):
             of_fold = losses.setdefault(configuration, {}).setdefault(evaluation.fold, [])
             of_fold.append(evaluation.loss / loss_unit)
-            cpu_s = evaluation.fit_cpu_s + evaluation.predict_cpu_s
-            taken_s = cpu_s if math.isfinite(cpu_s) else evaluation.time_s
+            wall_s = evaluation.time_s
+            taken_s = wall_s if math.isfinite(wall_s) else evaluation.fit_cpu_s + evaluation.predict_cpu_s
             if math.isfinite(taken_s):
                 seconds.setdefault(configuration, []).append(taken_s)
     means = _means({c: {fold: _mean(v) for fold, v in folds.items()} for c, folds in losses.items()})

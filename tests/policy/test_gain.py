@@ -215,11 +215,35 @@ def test_cheap_configurations_come_first_when_time_is_short() -> None:
 
 
 def test_fits_in_turn_are_paid_one_by_one() -> None:
-    # Five fits of a trial in turn, and five times the time: only what a trial takes besides weighs less.
+    # Five fits of a trial in turn, one more until the last is done, and six times the time: all is as with one.
     policy = GainPolicy(PAST, settings=GainSettings(overhead_s=0.0))
     seen = read_history((), PAST.position, 1.0)
     single = policy.outlook(TASK, seen, 20.0).score
-    assert policy.outlook(replace(TASK, fits_in_turn=5.0), seen, 100.0).score * 5 == pytest.approx(single)
+    assert policy.outlook(replace(TASK, fits_in_turn=5.0), seen, 120.0).score * 5 == pytest.approx(single)
+
+
+def test_a_library_that_takes_long_to_load_is_paid_for_once() -> None:
+    strategies = [replace(strategy, learner="neural_network") for strategy in make_strategies(PAST)]
+    slow, quick = (GainPolicy(PAST, s, GainSettings(overhead_s=0.0)) for s in (strategies, make_strategies(PAST)))
+    unseen = read_history((), PAST.position, 1.0)
+    assert (slow.outlook(TASK, unseen, 20.0).score < quick.outlook(TASK, unseen, 20.0).score).all()
+    # Once a strategy was measured, its library is there.
+    seen = read_history([measured(PAST.configurations[0], 0.2)], PAST.position, 1.0)
+    of_first = PAST.strategies == PAST.strategies[0]
+    ratio = slow.outlook(TASK, seen, 20.0).score[1:] / quick.outlook(TASK, seen, 20.0).score[1:]
+    assert ratio[of_first[1:]] == pytest.approx(1.0)
+    assert (ratio[~of_first[1:]] < 1).all()
+
+
+def test_variety_lowers_the_scores_of_strategies_that_were_tried() -> None:
+    seen = read_history(
+        [measured(PAST.configurations[0], 0.2), measured(PAST.configurations[1], 0.3)], PAST.position, 1.0
+    )
+    single, varied = (GainPolicy(PAST, settings=GainSettings(variety=v)).outlook(TASK, seen, 20.0) for v in (0.0, 1.0))
+    of_first = PAST.strategies == PAST.strategies[0]
+    assert varied.score[of_first] * 3 == pytest.approx(single.score[of_first])
+    assert np.array_equal(varied.score[~of_first], single.score[~of_first])
+    assert np.array_equal(varied.gain, single.gain)
 
 
 def test_an_order_without_losses_is_the_greedy_portfolio() -> None:

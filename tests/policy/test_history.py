@@ -95,9 +95,9 @@ def test_unknown_configurations_count_by_their_best_alone() -> None:
     assert seen.best == pytest.approx(0.2)
 
 
-def test_seconds_are_of_cpu_where_they_were_measured_and_else_of_the_wall() -> None:
-    of_wall = measured(B, 0.1, 2.0, fit_cpu_s=math.nan, predict_s=1.0)
-    of_cpu = measured(A, 0.1, 9.0, fit_cpu_s=4.0, predict_cpu_s=1.0)
+def test_seconds_are_of_the_wall_clock_where_they_were_measured_and_else_of_cpu() -> None:
+    of_wall = measured(B, 0.1, 2.0, fit_cpu_s=0.5, predict_s=1.0, predict_cpu_s=0.5)
+    of_cpu = measured(A, 0.1, math.nan, fit_cpu_s=4.0, predict_cpu_s=1.0)
     assert read_history([of_cpu, of_wall], POSITION, 1.0).seconds == {0: 5.0, 1: 3.0}
 
 
