@@ -17,7 +17,8 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from autometa._support.seeds import child_seed
 from benchmarks.results import append_row, read_results
 from benchmarks.surrogates import LAYOUTS, Surrogate, read_surrogate
-from benchmarks.transfer_past import N_TASKS, SCENARIOS, PastStudy, scenario_past, split
+from benchmarks.transfer_past import N_TASKS, SCENARIOS, scenario_past, split
 from benchmarks.transfer_report import CHECKPOINTS, KEY, N_TRIALS, course, report
 
 N_WARM = 8
@@ -112,20 +113,18 @@ def measure(
     seeds: Sequence[int],
     samplers: Sequence[str],
     scenario: str,
-    past: Callable[[], list[PastStudy]],
+    archive: Callable[[], Archive],
     done: set[tuple[str, ...]],
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each run that is not done; `past` is called when the first of them needs it."""
-    archive: Archive = None
+    """Yield a row for each run that is not done; `archive` is called where one of them needs past studies."""
     for seed in seeds:
         for task in tasks:
             for name in samplers:
                 key = (surrogate.name, task, str(seed), name, scenario)
                 if key in done:
                     continue
-                if archive is None and name in WITH_PAST:
-                    archive = make_archive(study.study(surrogate.space) for study in past())
-                study = new_study(name, archive, child_seed(seed, "run", surrogate.name, task))
+                past = archive() if name in WITH_PAST else None
+                study = new_study(name, past, child_seed(seed, "run", surrogate.name, task))
                 losses, suggest_s = run(study, surrogate, task)
                 best = np.minimum.accumulate(losses)
                 points = {str(count): f"{best[count - 1]:.6g}" for count in CHECKPOINTS}
@@ -182,26 +181,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = _read(out)
         rows[~rows["sampler"].isin(arguments.again)].to_csv(out, index=False)
     loaded = {name: read_surrogate(arguments.folder / name) for name in LAYOUTS}
-    for name in arguments.surrogates:
-        surrogate = loaded[name]
+    sides = {
+        name: split(loaded[name], measured_ranges(loaded[name], range_file), arguments.role)
+        for name in arguments.surrogates
+    }
+
+    @cache
+    def archive(name: str, scenario: str) -> Archive:
         other = next(loaded[another] for another in loaded if another != name)
-        tasks, past_tasks = split(surrogate, measured_ranges(surrogate, range_file), arguments.role)
-        cache = arguments.cache and arguments.cache / f"past_{name}_{arguments.role}"
-        for scenario in arguments.scenarios:
-            # Samplers that know no past are the same in every scenario.
-            samplers = [sampler for sampler in arguments.samplers if scenario == "past" or sampler in WITH_PAST]
-            rows = _read(out)
-            done = set(rows[list(KEY)].itertuples(index=False, name=None)) if len(rows) else set()
-            for row in measure(
-                surrogate,
-                tasks[: arguments.tasks],
-                range(arguments.seeds),
-                samplers,
-                scenario,
-                partial(scenario_past, scenario, surrogate, other, past_tasks, cache),
-                done,
-            ):
-                append_row(out, FIELDS, row)
+        file = arguments.cache and arguments.cache / f"past_{name}_{arguments.role}"
+        past = scenario_past(scenario, loaded[name], other, sides[name][1], file)
+        return make_archive(study.study(loaded[name].space) for study in past)
+
+    rows = _read(out)
+    done = set(rows[list(KEY)].itertuples(index=False, name=None)) if len(rows) else set()
+    # Seed by seed, so that a measurement that is cut off has the same seeds of all tasks.
+    for seed, scenario, name in product(range(arguments.seeds), arguments.scenarios, arguments.surrogates):
+        # Samplers that know no past are the same in every scenario.
+        samplers = [sampler for sampler in arguments.samplers if scenario == "past" or sampler in WITH_PAST]
+        tasks = sides[name][0][: arguments.tasks]
+        for row in measure(loaded[name], tasks, [seed], samplers, scenario, partial(archive, name, scenario), done):
+            append_row(out, FIELDS, row)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -1,8 +1,9 @@
 """What a suggestion costs as the past grows: ``python -m benchmarks.transfer_overhead [--studies 1 10 100 1000]``.
 
-Each past study has 100 random trials in the space of the new study, so that every one of them can be used;
-the new study has 100 trials of its own. A row holds CPU seconds: of filling the archive, of making the sampler and
-the first suggestion, where the past is read, and the median and the slowest of the suggestions after it.
+Each past study has 100 random trials; the new study has 100 trials of its own, in the ``same`` space, so that every
+past trial can be used, or in one where two ranges and a choice ``changed``, so that the past is learnt from anew. A row
+holds CPU seconds: of filling the archive, of making the sampler, which reads the past, of the first suggestion, and of
+the median and the slowest after it.
 CPU time, because what else runs on a machine is no cost of a sampler; on an idle machine, with one thread,
 it is the time that passes. Needs no data.
 """
@@ -31,7 +32,7 @@ from benchmarks.transfer import make_archive, new_study
 from benchmarks.transfer_past import PastStudy
 
 N_PAST_TRIALS, N_TRIALS = 100, 100
-FIELDS = ("sampler", "n_studies", "archive_s", "first_s", "median_s", "slowest_s")
+FIELDS = ("sampler", "n_studies", "space", "archive_s", "make_s", "first_s", "median_s", "slowest_s")
 SPACE = SearchSpace(
     {
         "learning_rate": FloatDistribution(1e-4, 1.0, log=True),
@@ -43,12 +44,23 @@ SPACE = SearchSpace(
         "kind": CategoricalDistribution(("plain", "residual", "gated")),
     }
 )
+SPACES = {
+    "same": SPACE,
+    "changed": SearchSpace(
+        {
+            **SPACE.distributions,
+            "learning_rate": FloatDistribution(1e-3, 1.0, log=True),
+            "units": IntDistribution(16, 2048, log=True),
+            "kind": CategoricalDistribution(("plain", "residual", "attention")),
+        }
+    ),
+}
 
 
-def loss(configuration: Mapping[str, Value], seed: int) -> float:
+def loss(space: SearchSpace, configuration: Mapping[str, Value], seed: int) -> float:
     """Return the squared distance, in the unit cube, from a point that is near 0.4 for every seed."""
-    best = np.clip(np.random.default_rng(seed).normal(0.4, 0.1, len(SPACE.distributions)), 0, 1)
-    return float(((to_unit(SPACE, configuration) - best) ** 2).mean())
+    best = np.clip(np.random.default_rng(seed).normal(0.4, 0.1, len(space.distributions)), 0, 1)
+    return float(((to_unit(space, configuration) - best) ** 2).mean())
 
 
 def past(n: int) -> list[optuna.Study]:
@@ -58,27 +70,30 @@ def past(n: int) -> list[optuna.Study]:
         seed = child_seed(number, "overhead")
         points = np.random.default_rng(seed).random((N_PAST_TRIALS, len(SPACE.distributions)))
         configurations = tuple(from_unit(SPACE, point) for point in points)
-        losses = np.array([loss(configuration, seed) for configuration in configurations])
+        losses = np.array([loss(SPACE, configuration, seed) for configuration in configurations])
         studies.append(PastStudy(f"past-{number}", configurations, losses).study(SPACE))
     return studies
 
 
-def measure(sampler: str, studies: Sequence[optuna.Study]) -> dict[str, Any]:
-    """Return the row of a sampler that knows these studies."""
-    new_study(sampler, make_archive([]), seed=0)  # loads the modules, which is no cost of a past
+def measure(sampler: str, studies: Sequence[optuna.Study], space: str) -> dict[str, Any]:
+    """Return the row of a sampler that knows these studies, in the space of that name."""
+    # Loads the modules, which is no cost of a past.
+    new_study(sampler, make_archive(studies[:1]), seed=0).ask(dict(SPACE.distributions))
     start = time.process_time()
     archive = make_archive(studies)
     filled = time.process_time()
     study = new_study(sampler, archive, seed=0)
+    made = time.process_time()
     seconds = []
-    for number in range(N_TRIALS):
-        begin = filled if number == 0 else time.process_time()
+    for _ in range(N_TRIALS):
+        begin = time.process_time()
         trial = study.ask()
-        configuration = SPACE.suggest(trial)
+        configuration = SPACES[space].suggest(trial)
         seconds.append(time.process_time() - begin)
-        study.tell(trial, loss(configuration, child_seed(0, "new")))
+        study.tell(trial, loss(SPACES[space], configuration, child_seed(0, "new")))
+    spent = {"archive_s": filled - start, "make_s": made - filled, "first_s": seconds[0]}
     rest = {"median_s": float(np.median(seconds[1:])), "slowest_s": max(seconds[1:])}
-    return {"sampler": sampler, "n_studies": len(studies), "archive_s": filled - start, "first_s": seconds[0], **rest}
+    return {"sampler": sampler, "n_studies": len(studies), "space": space, **spent, **rest}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -88,7 +103,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for n_studies in arguments.studies:
-        append_row(arguments.out, FIELDS, measure("meta", past(n_studies)))
+        studies = past(n_studies)
+        for space in SPACES:
+            append_row(arguments.out, FIELDS, measure("meta", studies, space))
     print(read_results(arguments.out).round(4).to_string(index=False))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,13 @@ from optuna.trial import TrialState
 
 from autometa.core.space import is_valid
 from autometa.transfer.archive import SourceStudy
-from autometa.transfer.encoding import placing, value_at
+from autometa.transfer.encoding import places_of, placing, value_at
+
+_Converter = Callable[[list[Any]], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+# What a trial has for a parameter that it was not asked for; NaN, so that a list of numbers needs no look at it.
+_ABSENT = math.nan
+_NOTHING = (math.nan, False)
 
 # Numbers a little outside the new range still tell what happens at its edge; further out they say
 # nothing about what can be tried.
@@ -95,6 +102,7 @@ def align(
     renamed = dict(names or {})
     by_new_name = {renamed.get(past, past): past for past in source.distributions}
     usable = [trial for trial in source.trials if trial.state == TrialState.COMPLETE and trial.values is not None]
+    rows = [trial.params for trial in usable]
     points = np.full((len(usable), len(distributions)), np.nan)
     known = np.zeros(len(distributions), dtype=bool)
     kept = np.ones(len(usable), dtype=bool)
@@ -110,16 +118,10 @@ def align(
             notes.append(ParameterNote(past, name, "of another type, ignored"))
             continue
         known[column] = True
-        n_mapped = n_dropped = 0
-        for row, trial in enumerate(usable):
-            if past not in trial.params:
-                continue
-            place, is_mapped = convert(trial.params[past])
-            points[row, column] = place
-            n_mapped += is_mapped
-            if not math.isfinite(place):
-                kept[row] = False
-                n_dropped += 1
+        places, is_out, is_mapped = convert([params.get(past, _ABSENT) for params in rows])
+        points[:, column] = places
+        kept &= ~is_out
+        n_mapped, n_dropped = int(is_mapped.sum()), int(is_out.sum())
         notes.append(ParameterNote(past, name, _change(past, name, before, distribution), n_mapped, n_dropped))
     notes += [
         ParameterNote(past, "", "not in the new space, ignored")
@@ -145,8 +147,37 @@ def align(
     return AlignedStudy(source.name, points[:0], losses, known, tuple(notes), reason)
 
 
-def _converting(before: BaseDistribution, after: BaseDistribution) -> Callable[[Any], tuple[float, bool]] | None:
-    """Return the function from a past value to its place now and whether it was changed; None if there is none."""
+def _converting(before: BaseDistribution, after: BaseDistribution) -> _Converter | None:
+    """Return what turns the past values of a parameter into places, or None if nothing can.
+
+    It returns, for all trials at once: places, NaN where there is none; whether a value was there that has no
+    place; whether it was changed.
+    """
+    if not isinstance(before, CategoricalDistribution) and not isinstance(after, CategoricalDistribution):
+        return partial(_numbers, after)
+    one = _converting_one(before, after)
+    return None if one is None else partial(_each, one)
+
+
+def _numbers(distribution: BaseDistribution, values: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    found = np.array(values, dtype=float)
+    places = places_of(distribution, found)
+    is_near = np.abs(places - 0.5) <= 0.5 + _MARGIN
+    places[~is_near] = np.nan
+    return places, ~is_near & ~np.isnan(found), np.zeros(len(found), dtype=bool)
+
+
+def _each(one: Callable[[Any], tuple[float, bool]], values: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # There are few different choices, but many trials; 1, 1.0 and True are different ones.
+    keys = [(type(value), str(value)) for value in values]
+    known = {key: one(value) for key, value in dict(zip(keys, values, strict=True)).items() if value is not _ABSENT}
+    found = [known.get(key, _NOTHING) for key in keys]
+    places, is_mapped = np.array(found, dtype=float).reshape(-1, 2).T
+    is_there = np.array([value is not _ABSENT for value in values], dtype=bool)
+    return places, np.isnan(places) & is_there, is_mapped > 0
+
+
+def _converting_one(before: BaseDistribution, after: BaseDistribution) -> Callable[[Any], tuple[float, bool]] | None:
     place = placing(after)
     if not isinstance(after, CategoricalDistribution):
         if isinstance(before, CategoricalDistribution) and not all(_is_number(choice) for choice in before.choices):
@@ -154,7 +185,7 @@ def _converting(before: BaseDistribution, after: BaseDistribution) -> Callable[[
 
         def number(value: Any) -> tuple[float, bool]:
             found = place(value) if _is_number(value) else math.nan
-            return (found if -_MARGIN <= found <= 1 + _MARGIN else math.nan), False
+            return (found if abs(found - 0.5) <= 0.5 + _MARGIN else math.nan), False
 
         return number
     texts = {str(choice): float(index) for index, choice in enumerate(after.choices)}
@@ -181,6 +212,8 @@ def _is_number(value: Any) -> bool:
 
 def _change(past: str, new: str, before: BaseDistribution, after: BaseDistribution) -> str:
     found = ["renamed"] if past != new else []
+    if before == after:
+        return found[0] if found else "same"
     if type(before) is not type(after):
         found.append("type changed")
     elif isinstance(before, CategoricalDistribution) and isinstance(after, CategoricalDistribution):

@@ -51,7 +51,7 @@ class Condition:
         """Return for each point whether the parameter is active, shape (n,)."""
         place = points[:, self.parent]
         if self.values is not None:
-            return np.isin(place, list(self.values))
+            return (place[:, None] == np.array(sorted(self.values))).any(axis=1)
         return (place >= self.low) & (place <= self.high)  # false for NaN
 
 
@@ -103,10 +103,12 @@ class Encoding:
         """Return the points of configurations; NaN also where a value is none of the choices."""
         found = np.full((len(configurations), len(self.names)), np.nan)
         for column, (name, distribution) in enumerate(self.distributions.items()):
-            place = placing(distribution)
-            for row, configuration in enumerate(configurations):
-                if name in configuration:
-                    found[row, column] = place(configuration[name])
+            rows = [row for row, configuration in enumerate(configurations) if name in configuration]
+            values = [configurations[row][name] for row in rows]
+            if isinstance(distribution, CategoricalDistribution):
+                found[rows, column] = list(map(placing(distribution), values))
+            else:
+                found[rows, column] = places_of(distribution, np.array(values, dtype=float))
         return found
 
     def configuration(self, point: np.ndarray) -> dict[str, Any]:
@@ -129,13 +131,17 @@ class Encoding:
             found[~self.conditions[column].holds(found), column] = np.nan
         return found
 
+    def drawn(self, unit: np.ndarray) -> np.ndarray:
+        """Return a place for each parameter, whether active or not, from rows of the unit cube."""
+        found = unit.copy()
+        for column in np.flatnonzero(self.n_choices):
+            count = self.n_choices[column]
+            found[:, column] = np.minimum(np.floor(unit[:, column] * count), count - 1)
+        return found
+
     def uniform(self, unit: np.ndarray) -> np.ndarray:
         """Return the points on the grid of rows of the unit cube, shape (n, n_parameters)."""
-        found = unit.copy()
-        for column, count in enumerate(self.n_choices):
-            if count:
-                found[:, column] = np.minimum(np.floor(unit[:, column] * count), count - 1)
-        return self.on_grid(found)
+        return self.on_grid(self.drawn(unit))
 
     def inputs(self, points: np.ndarray) -> np.ndarray:
         """Return what a kernel compares, shape (n, n_columns)."""
@@ -220,6 +226,15 @@ def _edges(distribution: FloatDistribution | IntDistribution) -> tuple[float, fl
     return (math.log(low), math.log(high)) if distribution.log else (low, high)
 
 
+def places_of(distribution: BaseDistribution, values: np.ndarray) -> np.ndarray:
+    """Return the places of numbers in the range of a float or int distribution; NaN for what has none."""
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = _edges(distribution)
+    if distribution.log:
+        values = np.log(np.where(values > 0, values, np.nan))
+    return (values - low) / ((high - low) or 1.0)
+
+
 def placing(distribution: BaseDistribution) -> Callable[[Any], float]:
     """Return the function from a value to its place; NaN for what has none."""
     if isinstance(distribution, CategoricalDistribution):
@@ -233,11 +248,7 @@ def placing(distribution: BaseDistribution) -> Callable[[Any], float]:
 
         return index if choices else (lambda value: math.nan)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = _edges(distribution)
-    width = (high - low) or 1.0
-    if distribution.log:
-        return lambda value: (math.log(value) - low) / width if value > 0 else math.nan
-    return lambda value: (float(value) - low) / width
+    return lambda value: float(places_of(distribution, np.array(float(value))))
 
 
 def value_at(distribution: BaseDistribution, place: float) -> Any:

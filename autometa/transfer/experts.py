@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -24,7 +25,7 @@ _FIRST_FIT = 8
 _N_FIT_TRIALS = 100
 _N_FIT_STEPS = 15
 _MAX_TRIALS = 300
-_LOG_PRIORS = {"past": math.log(0.6), "past mean": math.log(0.2), "no transfer": math.log(0.2)}
+_LOG_PRIORS = {"past": math.log(0.6), "alike": math.log(0.2), "no transfer": math.log(0.2)}
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,22 @@ class Expert:
     Parameters
     ----------
     name : str
-        "past", "past mean" or "no transfer".
+        "past", "alike" or "no transfer".
     kernel : Kernel
         Of the part that past studies do not describe.
     population : Population or None
         What past studies say; None for nothing.
     has_covariance : bool
         Whether the covariance of past studies counts too, or only their mean.
+    choice_cost : float
+        Logarithm of the number of beliefs among which the trials themselves have chosen this one.
     """
 
     name: str
     kernel: Kernel
     population: Population | None = None
     has_covariance: bool = False
+    choice_cost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Posterior:
         Scores per unit of the function.
     log_likelihood : float
         Of the scores.
+    features : ndarray of shape (n, n_features) or None
+        The population's features of the inputs; None for an expert without one.
     """
 
     expert: Expert
@@ -75,22 +81,33 @@ class Posterior:
     residual: np.ndarray
     scale: float
     log_likelihood: float
+    features: np.ndarray | None = None
 
-    def predict(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of the scores at inputs, both of shape (n,)."""
-        mean, cross, variance = _moments(self.expert, inputs, self.inputs)
+    def predict(self, inputs: np.ndarray, features: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of the scores at inputs, both of shape (n,).
+
+        Features of the inputs, where they are known already, save half of the time.
+        """
+        features = _features(self.expert, inputs) if features is None else features
+        mean, cross, variance = _moments(self.expert, inputs, self.inputs, features, self.features)
         if len(self.inputs):
             half = solve_triangular(self.factor, cross.T, lower=True)
             mean = mean + half.T @ self.residual
             variance = variance - (half**2).sum(0)
         return self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 1e-10))
 
+    @cached_property
+    def best(self) -> float:
+        """The lowest expected score of the trials: scores themselves are noisy."""
+        return float(self.predict(self.inputs, self.features)[0].min())
+
 
 def posterior(expert: Expert, inputs: np.ndarray, scores: np.ndarray) -> Posterior:
     """Return an expert after scores of shape (n,) were seen at inputs; n may be 0."""
+    features = _features(expert, inputs)
     if not len(inputs):
-        return Posterior(expert, inputs, np.zeros((0, 0)), np.zeros(0), 1.0, 0.0)
-    mean, covariance, _ = _moments(expert, inputs, inputs)
+        return Posterior(expert, inputs, np.zeros((0, 0)), np.zeros(0), 1.0, 0.0, features)
+    mean, covariance, _ = _moments(expert, inputs, inputs, features, features)
     covariance = covariance + expert.kernel.noise * np.eye(len(inputs))
     factor = cholesky(covariance + 1e-8 * np.eye(len(inputs)), lower=True)
     seen = solve_triangular(factor, scores, lower=True)
@@ -106,12 +123,12 @@ def posterior(expert: Expert, inputs: np.ndarray, scores: np.ndarray) -> Posteri
         - 0.5 * (float(residual @ residual) + _PRIOR_SCORES * t * t)
         - float(np.log(factor.diagonal()).sum())
     )
-    return Posterior(expert, inputs, factor, residual, 1.0 / t, log_likelihood)
+    return Posterior(expert, inputs, factor, residual, 1.0 / t, log_likelihood, features)
 
 
 def weights_of(posteriors: list[Posterior]) -> np.ndarray:
     """Return the probabilities of the experts after what they saw, shape (n_experts,), sum 1."""
-    logs = np.array([_LOG_PRIORS[p.expert.name] + p.log_likelihood for p in posteriors])
+    logs = np.array([_LOG_PRIORS[p.expert.name] - p.expert.choice_cost + p.log_likelihood for p in posteriors])
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 
@@ -122,19 +139,29 @@ def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -
     return deviation * (gap * ndtr(gap) + np.exp(-0.5 * gap**2) / math.sqrt(2 * math.pi))
 
 
-def own_kernel(inputs: np.ndarray, losses: np.ndarray, groups: np.ndarray) -> Kernel:
-    """Return the kernel of a study that knows no other, from its own trials in order.
+class OwnKernel:
+    """The kernel of a study that knows no other, from its own trials in order.
 
     It changes only when half more trials are there, so that processes that share a study and see
     slightly different numbers of trials agree, and most suggestions cost no fit.
     """
-    n_fit = _FIRST_FIT
-    if len(losses) < n_fit:
-        return default_kernel(groups)
-    while n_fit * 3 // 2 <= len(losses):
-        n_fit = n_fit * 3 // 2
-    rows = np.arange(n_fit)[-_N_FIT_TRIALS:]
-    return fitted_kernel([inputs[rows]], [own_scores(losses[rows])], groups, _N_FIT_STEPS)
+
+    def __init__(self) -> None:
+        self._latest: tuple[bytes, Kernel] | None = None
+
+    def fitted(self, inputs: np.ndarray, losses: np.ndarray, groups: np.ndarray) -> Kernel:
+        """Return the kernel for a study with these trials."""
+        n_fit = _FIRST_FIT
+        if len(losses) < n_fit:
+            return default_kernel(groups)
+        while n_fit * 3 // 2 <= len(losses):
+            n_fit = n_fit * 3 // 2
+        rows = np.arange(n_fit)[-_N_FIT_TRIALS:]
+        key = inputs[rows].tobytes() + losses[rows].tobytes()
+        if self._latest is None or self._latest[0] != key:
+            fitted = fitted_kernel([inputs[rows]], [own_scores(losses[rows])], groups, _N_FIT_STEPS)
+            self._latest = (key, fitted)
+        return self._latest[1]
 
 
 def kept_trials(losses: np.ndarray) -> np.ndarray:
@@ -146,18 +173,23 @@ def kept_trials(losses: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([best, latest]))
 
 
-def _moments(expert: Expert, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _features(expert: Expert, inputs: np.ndarray) -> np.ndarray | None:
+    return None if expert.population is None else expert.population.features(inputs)
+
+
+def _moments(
+    expert: Expert, a: np.ndarray, b: np.ndarray, features_a: np.ndarray | None, features_b: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return prior means at a, covariances of a and b, and variances at a."""
     covariance = expert.kernel(a, b) + OFFSET_VARIANCE
     variance = np.full(len(a), expert.kernel.amplitude + OFFSET_VARIANCE)
-    if expert.population is None:
+    if expert.population is None or features_a is None or features_b is None:
         return np.zeros(len(a)), covariance, variance
-    features_a = expert.population.features(a)
     mean = features_a @ expert.population.mean
     if expert.has_covariance:
         # The population's covariance takes the place of what its features describe of the kernel.
-        features_b = features_a if a is b else expert.population.features(b)
         root_a, root_b = features_a @ expert.population.root, features_b @ expert.population.root
-        covariance = covariance + root_a @ root_b.T - features_a[:, :-1] @ features_b[:, :-1].T
+        covariance += root_a @ root_b.T
+        covariance -= features_a[:, :-1] @ features_b[:, :-1].T
         variance = variance + (root_a**2).sum(1) - (features_a[:, :-1] ** 2).sum(1)
     return mean, covariance, variance

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import get_lapack_funcs
 from scipy.optimize import minimize
 from scipy.special import ndtri
 
@@ -42,10 +43,22 @@ class Kernel:
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return the covariances of functions at inputs, shape (n_a, n_b)."""
-        a, b = a * self.inverse_scales, b * self.inverse_scales
-        squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2.0 * (a @ b.T)
-        distance = np.sqrt(np.maximum(squared, 0.0))
-        return self.amplitude * (1.0 + _SQRT5 * distance + 5.0 / 3.0 * distance**2) * np.exp(-_SQRT5 * distance)
+        a, b = a * (_SQRT5 * self.inverse_scales), b * (_SQRT5 * self.inverse_scales)
+        distance = a @ b.T
+        distance *= -2.0
+        distance += (a * a).sum(1)[:, None]
+        distance += (b * b).sum(1)[None, :]
+        np.maximum(distance, 0.0, out=distance)
+        np.sqrt(distance, out=distance)
+        # amplitude (1 + d + d² / 3) exp(−d), in place: most of a suggestion's time is spent here.
+        covariance = distance / 3.0
+        covariance += 1.0
+        covariance *= distance
+        covariance += 1.0
+        covariance *= self.amplitude
+        np.negative(distance, out=distance)
+        covariance *= np.exp(distance, out=distance)
+        return covariance
 
 
 def normal_scores(losses: np.ndarray) -> np.ndarray:
@@ -122,10 +135,10 @@ def fitted_kernel(
         function = amplitude * (1.0 + _SQRT5 * distance + 5.0 / 3.0 * distance**2) * decay
         covariance = function + OFFSET_VARIANCE
         covariance[:, diagonal, diagonal] += noise + extra
-        root = np.linalg.cholesky(covariance)
-        precision = np.linalg.inv(covariance)
-        alpha = np.einsum("sij,sj->si", precision, z)
-        loss = 0.5 * (alpha * z).sum() + np.log(root[:, diagonal, diagonal]).sum()
+        whitening = whitening_of(covariance)
+        precision = whitening.transpose(0, 2, 1) @ whitening
+        alpha = (precision @ z[:, :, None])[:, :, 0]
+        loss = 0.5 * (alpha * z).sum() - np.log(whitening[:, diagonal, diagonal]).sum()
         outer = precision - alpha[:, :, None] * alpha[:, None, :]
         slope = outer * (amplitude * 5.0 / 3.0) * (1.0 + _SQRT5 * distance) * decay
         gradient = np.empty_like(theta)
@@ -139,6 +152,19 @@ def fitted_kernel(
     bounds = [(-3.0, 4.0)] * n_groups + [(-3.0, 3.0), (-7.0, 1.0)]
     theta = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": n_steps}).x
     return Kernel(np.exp(-theta[:n_groups])[groups], *np.exp(theta[n_groups:]).tolist())
+
+
+def whitening_of(covariances: np.ndarray) -> np.ndarray:
+    """Return the inverses of the lower Cholesky factors of many covariances, shape (n_studies, n, n)."""
+    factor, invert = get_lapack_funcs(("potrf", "trtri"), (covariances,))
+    found = np.empty_like(covariances)
+    # A third of the time of NumPy's inv on all at once, which takes no note of the triangle.
+    for study, covariance in enumerate(covariances):
+        root, fault = factor(covariance.T, lower=1, clean=1)
+        if fault:
+            raise np.linalg.LinAlgError(f"The covariance of study {study} is not positive definite.")
+        found[study] = invert(root, lower=1)[0]
+    return found
 
 
 def _usual_scale(groups: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Seen:
 
 def proposed(
     encoding: Encoding,
-    experts: list[Expert],
+    beliefs: list[Posterior],
     seen: Seen,
     tops: np.ndarray,
     rng: np.random.Generator,
@@ -55,8 +56,8 @@ def proposed(
     ----------
     encoding : Encoding
         The space.
-    experts : list of Expert
-        At least one.
+    beliefs : list of Posterior
+        At least one expert after what was seen.
     seen : Seen
         What was tried.
     tops : ndarray of shape (n_tops, n_parameters)
@@ -66,16 +67,19 @@ def proposed(
     fixed : mapping of int to float or None
         Columns whose place is decided already.
     """
-    inputs = encoding.inputs(seen.points)
-    beliefs, weights = weighed(encoding, experts, seen)
+    weights = weights_of(beliefs)
     if len(seen.running):
-        running = encoding.inputs(seen.running)
+        inputs, running = encoding.inputs(seen.points), encoding.inputs(seen.running)
         both = np.concatenate([inputs, running])
         beliefs = [posterior(p.expert, both, np.concatenate([seen.scores, p.predict(running)[0]])) for p in beliefs]
+    heard = [(weight, p) for weight, p in zip(weights, beliefs, strict=True) if weight > 1e-3]
+    population = next((p.expert.population for _, p in heard if p.expert.population is not None), None)
 
     def gain(points: np.ndarray) -> np.ndarray:
         rows = encoding.inputs(points)
-        return sum(weight * _gain(p, rows) for weight, p in zip(weights, beliefs, strict=True) if weight > 1e-3)
+        # All experts that know the past share its features.
+        features = None if population is None else population.features(rows)
+        return sum(weight * _gain(p, *p.predict(rows, features)) for weight, p in heard)
 
     def placed(points: np.ndarray) -> np.ndarray:
         for column, place in (fixed or {}).items():
@@ -100,11 +104,10 @@ def proposed(
     return placed(encoding.uniform(rng.random((1, len(encoding.names)))))[0]
 
 
-def weighed(encoding: Encoding, experts: list[Expert], seen: Seen) -> tuple[list[Posterior], np.ndarray]:
-    """Return the experts after what was seen, and their probabilities."""
+def beliefs_of(encoding: Encoding, experts: list[Expert], seen: Seen) -> list[Posterior]:
+    """Return the experts after what was seen."""
     inputs = encoding.inputs(seen.points)
-    beliefs = [posterior(expert, inputs, seen.scores) for expert in experts]
-    return beliefs, weights_of(beliefs)
+    return [posterior(expert, inputs, seen.scores) for expert in experts]
 
 
 def is_probe(n_tried: int) -> bool:
@@ -120,12 +123,16 @@ def is_probe(n_tried: int) -> bool:
     return place == n_tried
 
 
-def _gain(belief: Posterior, rows: np.ndarray) -> np.ndarray:
-    mean, deviation = belief.predict(rows)
+def _gain(belief: Posterior, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Return the augmented expected improvement (Huang et al., 2006); before anything is seen, minus the mean.
+
+    What is not known of a place beyond the noise of scores counts: otherwise a search with noisy
+    scores tries one good place over and over.
+    """
     if not len(belief.inputs):
         return -mean
-    # The best expected value of what was tried: scores themselves are noisy.
-    return expected_improvement(mean, deviation, float(belief.predict(belief.inputs)[0].min()))
+    noise = belief.scale * math.sqrt(belief.expert.kernel.noise)
+    return expected_improvement(mean, deviation, belief.best) * (1.0 - noise / np.hypot(deviation, noise))
 
 
 def _moved(rows: np.ndarray, n: int, encoding: Encoding, rng: np.random.Generator) -> np.ndarray:
@@ -136,7 +143,7 @@ def _moved(rows: np.ndarray, n: int, encoding: Encoding, rng: np.random.Generato
     changes[np.arange(n), rng.integers(n_parameters, size=n)] = True
     width = np.asarray(_WIDTHS)[rng.integers(len(_WIDTHS), size=n)][:, None]
     step = rng.normal(size=found.shape) * width
-    anew = encoding.uniform(rng.random(found.shape))
+    anew = encoding.drawn(rng.random(found.shape))
     is_number = (encoding.n_choices == 0)[None, :]
     value = np.where(is_number & ~np.isnan(found), found + step, anew)
     return np.where(changes, value, found)

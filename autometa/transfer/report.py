@@ -10,12 +10,14 @@ import pandas as pd
 from optuna.study import Study
 from scipy.linalg import solve
 
-from autometa.transfer.alignment import AlignedStudy, ParameterNote
+from autometa.transfer.alignment import AlignedStudy, ParameterNote, align
 from autometa.transfer.archive import StudyArchive
 from autometa.transfer.encoding import Encoding
+from autometa.transfer.experts import OwnKernel, weights_of
 from autometa.transfer.kernel import OFFSET_VARIANCE, Kernel, normal_scores
-from autometa.transfer.proposals import Seen, weighed
-from autometa.transfer.sampler import Past, checked_names, experts_of, finished_trials, observed, own_space
+from autometa.transfer.past import Past, checked_names
+from autometa.transfer.proposals import Seen, beliefs_of
+from autometa.transfer.sampler import experts_of, finished_trials, observed, own_space
 
 COLUMNS = (
     *("study", "tags", "n_trials", "used", "reason", "agreement"),
@@ -60,22 +62,26 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
     """
     if len(study.directions) != 1:
         raise ValueError(f"report is for studies with one objective, and this one has {len(study.directions)}.")
-    learnt = Past().learn(archive.sources, own_space(study), checked_names(names), finished_trials(study))
+    names = checked_names(names)
+    learnt = Past().learn(archive.sources, own_space(study), names, finished_trials(study))
     encoding = learnt.encoding
     points, losses, scores = observed(study, encoding)
-    experts = experts_of(learnt, points, losses)
-    beliefs, weights = weighed(encoding, experts, Seen(points, scores, points[:0]))
+    experts = experts_of(learnt, points, losses, OwnKernel())
+    beliefs = beliefs_of(encoding, experts, Seen(points, scores, points[:0]))
+    weights = weights_of(beliefs)
     suited = {aligned.name for aligned in learnt.usable}
     used = suited if learnt.population is not None else set()
+    looked_at = {aligned.name: aligned for aligned in learnt.studies}
     rows = []
-    for source, aligned in zip(archive.sources, learnt.studies, strict=True):
+    for source in archive.sources:
+        aligned = looked_at.get(source.name) or align(source, encoding.distributions, names)
         is_used = aligned.name in used
         row: dict[str, Any] = {
             "study": source.name,
             "tags": dict(source.tags),
             "n_trials": len(aligned.losses),
             "used": is_used,
-            "reason": aligned.reason or _reason(aligned.name in suited, is_used),
+            "reason": aligned.reason or _reason(aligned.name in looked_at, aligned.name in suited, is_used),
             "agreement": np.nan,
             "parameters": {note.past or note.new: _text(note) for note in aligned.notes},
             "n_mapped": sum(note.n_mapped for note in aligned.notes),
@@ -97,9 +103,11 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
     return found
 
 
-def _reason(is_suited: bool, is_used: bool) -> str:
+def _reason(is_looked_at: bool, is_suited: bool, is_used: bool) -> str:
     if is_used:
         return ""
+    if not is_looked_at:
+        return "others are learnt from, which share as many parameters or more"
     return "past losses follow no pattern" if is_suited else "no parameter in common"
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autometa._support.seeds import child_seed
 from autometa.core.space import is_valid
-from autometa.transfer.alignment import AlignedStudy, align
-from autometa.transfer.archive import SourceStudy, StudyArchive, merged_distributions
+from autometa.transfer.archive import StudyArchive
 from autometa.transfer.encoding import Encoding
-from autometa.transfer.experts import Expert, kept_trials, own_kernel
+from autometa.transfer.experts import Expert, OwnKernel, kept_trials, weights_of
 from autometa.transfer.kernel import own_scores
-from autometa.transfer.population import Population, encoding_of, fitted_population
-from autometa.transfer.proposals import Seen, is_probe, proposed, weighed
+from autometa.transfer.past import Learnt, Past, checked_names
+from autometa.transfer.proposals import Seen, beliefs_of, is_probe, proposed
 
 logger = logging.getLogger(__name__)
 
-_N_CACHED = 8
-_MAX_NOISE = 2.0  # times the variance of the function; studies of real problems have 0.1, shuffled losses 5
 _HEDGE = 3  # once the past is given up, every third trial is what Optuna's default suggests
 
 
@@ -56,7 +53,9 @@ class MetaSampler(BaseSampler):
     Trials that fail, are pruned or return NaN are left out; running trials count as if they had
     given what is expected of them, so that ``n_jobs`` and several processes do not repeat each other.
 
-    The archive is learnt from once per space: seconds with 1,000 studies.
+    The archive is learnt from when the sampler is made, and again when it has grown or the study
+    has other ranges or choices than the past: some tenth of a second each, for at most 64 studies,
+    those that share most parameters with the new one.
 
     Raises
     ------
@@ -91,9 +90,12 @@ class MetaSampler(BaseSampler):
         self._random = RandomSampler(seed=child_seed(self._seed, "independent"))
         self._default = TPESampler(seed=child_seed(self._seed, "default"))
         self._past = Past()
+        self._own_kernel = OwnKernel()
         self._plans: dict[int, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._is_cold_said = False
+        # Nothing is known of a space yet, and most often it will be the past's: so the first suggestion need not learn.
+        self._past.learn(archive.sources, {}, self._names, [])
 
     # Samplers travel to worker processes; a lock cannot.
     def __getstate__(self) -> dict[str, Any]:
@@ -151,8 +153,7 @@ class MetaSampler(BaseSampler):
         """Return a value for a parameter that no trial of the study has had, or had in another range."""
         if len(study.directions) > 1:
             return self._default.sample_independent(study, trial, param_name, param_distribution)
-        past = {self._names.get(name, name) for source in self._archive.sources for name in source.distributions}
-        if param_name in past:
+        if param_name in self._past.parameters(self._archive.sources, self._names):
             space = {**own_space(study), **trial.distributions, param_name: param_distribution}
             plan = self._plan(study, trial, space, given=trial.params)
             if param_name in plan and is_valid(param_distribution, plan[param_name]):
@@ -188,7 +189,7 @@ class MetaSampler(BaseSampler):
         encoding = learnt.encoding
         rows, losses, scores = observed(study, encoding)
         seen = Seen(rows, scores, _filled(encoding, encoding.points([t.params for t in running])))
-        experts = experts_of(learnt, rows, losses)
+        beliefs = beliefs_of(encoding, experts_of(learnt, rows, losses, self._own_kernel), seen)
         columns = {name: column for column, name in enumerate(encoding.names)}
         decided = {
             columns[name]: float(encoding.points([{name: value}])[0, columns[name]])
@@ -197,7 +198,7 @@ class MetaSampler(BaseSampler):
         }
         rng = np.random.default_rng(child_seed(self._seed, "plan", trial.number, len(decided)))
         n_tried = len(finished) + len(running)
-        if weighed(encoding, experts, seen)[1][-1] > 0.5 and n_tried % _HEDGE == 0 and finished:
+        if weights_of(beliefs)[-1] > 0.5 and n_tried % _HEDGE == 0 and finished:
             # The past has nothing to say: what Optuna does by default has its share.
             by_default = self._default.infer_relative_search_space(study, trial)
             return {**self._default.sample_relative(study, trial, by_default), **fixed}
@@ -208,73 +209,7 @@ class MetaSampler(BaseSampler):
                 point[:, column] = place
             return encoding.configuration(encoding.on_grid(point)[0])
         tops = learnt.population.tops if learnt.population is not None else np.zeros((0, len(columns)))
-        return encoding.configuration(proposed(encoding, experts, seen, tops, rng, decided))
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """What was learnt of the past for one space.
-
-    Parameters
-    ----------
-    encoding : Encoding
-        The space, and what past studies say may come on top of it.
-    studies : tuple of AlignedStudy
-        Each past study in it.
-    usable : tuple of AlignedStudy
-        Those that were learnt from.
-    population : Population or None
-        What they say; None if there are none.
-    """
-
-    encoding: Encoding
-    studies: tuple[AlignedStudy, ...]
-    usable: tuple[AlignedStudy, ...]
-    population: Population | None
-
-
-class Past:
-    """What was learnt from past studies, kept for the spaces that were asked for last."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Any, tuple[tuple[SourceStudy, ...], Learnt]] = {}
-
-    def learn(
-        self,
-        sources: tuple[SourceStudy, ...],
-        space: Mapping[str, BaseDistribution],
-        names: Mapping[str, str],
-        finished: Sequence[FrozenTrial],
-    ) -> Learnt:
-        """Return what the sources say about a space and about the parameters that may come on top of it."""
-        key = (tuple(sorted((name, repr(d)) for name, d in space.items())), bool(finished))
-        kept = self._kept.get(key)
-        if kept is not None and kept[0] is sources:
-            return kept[1]
-        wide = _wide_space(sources, space, names, is_begun=bool(finished))
-        studies = [align(source, wide, names) for source in sources]
-        usable = [study for study in studies if not study.reason and _shares(study, wide, space)]
-        own = Encoding(wide, {}).points([trial.params for trial in finished])
-        encoding = encoding_of(wide, usable, own)
-        population = fitted_population(usable, encoding) if usable else None
-        if population is not None and population.kernel.noise > _MAX_NOISE * population.kernel.amplitude:
-            # It would explain whatever is seen as noise, and search at random.
-            logger.info("What past studies tried says nothing about what is good: they are not used.")
-            population = None
-        learnt = Learnt(encoding, tuple(studies), tuple(usable), population)
-        while len(self._kept) >= _N_CACHED:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[key] = (sources, learnt)
-        return learnt
-
-
-def checked_names(names: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a copy of a renaming, or say what is wrong with it."""
-    if names is None:
-        return {}
-    if not isinstance(names, Mapping) or not all(isinstance(text, str) for item in names.items() for text in item):
-        raise TypeError(f"names must map past names to new ones, such as {{'learning_rate': 'lr'}}, got {names!r}.")
-    return dict(names)
+        return encoding.configuration(proposed(encoding, beliefs, seen, tops, rng, decided))
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
@@ -293,16 +228,18 @@ def observed(study: Study, encoding: Encoding) -> tuple[np.ndarray, np.ndarray, 
     return points, losses[kept], own_scores(losses[kept])
 
 
-def experts_of(learnt: Learnt, points: np.ndarray, losses: np.ndarray) -> list[Expert]:
+def experts_of(learnt: Learnt, points: np.ndarray, losses: np.ndarray, own_kernel: OwnKernel) -> list[Expert]:
     """Return the experts for a study with these trials; the last one knows no past."""
-    own = own_kernel(learnt.encoding.inputs(points), losses, learnt.encoding.groups)
+    inputs = learnt.encoding.inputs(points)
+    own = own_kernel.fitted(inputs, losses, learnt.encoding.groups)
     cold = Expert("no transfer", own)
     if learnt.population is None:
         return [cold]
     population = learnt.population
+    alike = population.alike(population.features(inputs), losses)
     return [
         Expert("past", population.kernel, population, has_covariance=True),
-        Expert("past mean", own, population),
+        Expert("alike", own, alike, choice_cost=0.0 if alike is population else math.log(population.n_studies)),
         cold,
     ]
 
@@ -313,28 +250,6 @@ def own_space(study: Study) -> dict[str, BaseDistribution]:
     for other in study._get_trials(deepcopy=False, use_cache=True):
         found.update(other.distributions)
     return found
-
-
-def _wide_space(
-    sources: tuple[SourceStudy, ...], space: Mapping[str, BaseDistribution], names: Mapping[str, str], is_begun: bool
-) -> dict[str, BaseDistribution]:
-    """Return a space and, of the past, what the study may still ask for.
-
-    All of it before the first trial is done; later only what past studies had in some of their
-    trials, because what is always there would have come.
-    """
-    past: list[dict[str, BaseDistribution]] = []
-    for source in sources:
-        found = source.distributions
-        if is_begun:
-            found = {name: d for name, d in found.items() if not all(name in t.params for t in source.trials)}
-        past.append({names.get(name, name): d for name, d in found.items()})
-    return {**dict(sorted(space.items())), **{n: d for n, d in merged_distributions(past).items() if n not in space}}
-
-
-def _shares(study: AlignedStudy, wide: Mapping[str, BaseDistribution], space: Mapping[str, BaseDistribution]) -> bool:
-    """Whether a past study knows a parameter that the new one is known to have; of a new one nothing is known."""
-    return not space or any(is_known and name in space for name, is_known in zip(wide, study.known, strict=True))
 
 
 def _filled(encoding: Encoding, points: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ from optuna.study import Study
 from autometa._support.seeds import child_seed
 from autometa.transfer.alignment import value_in
 from autometa.transfer.archive import StudyArchive
+from autometa.transfer.past import Past, checked_names
 from autometa.transfer.portfolio import complementary_points
-from autometa.transfer.sampler import Past, checked_names, finished_trials, own_space
+from autometa.transfer.sampler import finished_trials, own_space
 
 logger = logging.getLogger(__name__)
 

@@ -197,7 +197,7 @@ def test_a_stopped_measurement_goes_on_where_it_stopped() -> None:
         "seeds": range(2),
         "samplers": ["random"],
         "scenario": "past",
-        "past": lambda: pytest.fail("random search knows no past"),
+        "archive": lambda: pytest.fail("random search knows no past"),
     }
     rows = list(transfer.measure(**options, done=set()))
     assert [(row["task"], row["seed"]) for row in rows] == [("3", "0"), ("4", "0"), ("3", "1"), ("4", "1")]

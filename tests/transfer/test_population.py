@@ -9,10 +9,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from autometa.transfer.alignment import AlignedStudy
 from autometa.transfer.encoding import Encoding
 from autometa.transfer.experts import Expert, expected_improvement, posterior, weights_of
-from autometa.transfer.kernel import default_kernel, fitted_kernel, normal_scores, own_scores
-from autometa.transfer.population import Population, fitted_population
+from autometa.transfer.kernel import default_kernel, fitted_kernel, normal_scores, own_scores, whitening_of
+from autometa.transfer.population import Population, _expectation_maximisation, fitted_population
 from autometa.transfer.portfolio import complementary_points
-from autometa.transfer.proposals import is_probe
+from autometa.transfer.proposals import Seen, _gain, beliefs_of, is_probe
 
 SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1), "c": CategoricalDistribution(["a", "b"])}
 ENCODING = Encoding(SPACE, {})
@@ -124,6 +124,31 @@ def test_expected_improvement_is_not_negative_and_grows_with_the_uncertainty(mea
     assert 0 <= small <= large + 1e-12
 
 
+@pytest.mark.parametrize("centre", [0.1, 0.9])
+def test_population_alike_is_around_the_studies_that_rank_the_trials_best(centre):
+    population = fitted_population(past(12, centres=(0.1, 0.9)), ENCODING)
+    points = ENCODING.uniform(np.random.default_rng(3).random((40, 3)))
+    features, losses = population.features(ENCODING.inputs(points)), function(points, centre)
+
+    def agreement(found: Population) -> float:
+        return float(np.corrcoef(normal_scores(features @ found.mean), normal_scores(losses))[0, 1])
+
+    assert agreement(population.alike(features[:10], losses[:10])) > agreement(population) + 0.1
+    assert population.alike(features[:3], losses[:3]) is population
+
+
+def test_gain_counts_only_what_noise_leaves_to_be_learnt():
+    points = ENCODING.uniform(np.random.default_rng(4).random((15, 3)))
+    seen = Seen(points, own_scores(function(points)), points[:0])
+    (belief,) = beliefs_of(ENCODING, [Expert("no transfer", default_kernel(ENCODING.groups))], seen)
+    mean, deviation = belief.predict(ENCODING.inputs(points))
+    plain = expected_improvement(mean, deviation, belief.best)
+    gain = _gain(belief, mean, deviation)
+    assert (gain <= plain).all() and (gain >= 0).all()
+    order = np.argsort(deviation)
+    assert (np.diff((gain / plain)[order]) >= -1e-12).all()
+
+
 def test_portfolio_covers_kinds_of_studies():
     population = fitted_population(past(8, centres=(0.1, 0.9)), ENCODING)
     points = complementary_points(population, 3, np.random.default_rng(0))
@@ -139,3 +164,28 @@ def test_probes_become_rarer():
 def test_past_of_one_tiny_study_is_enough(n_trials):
     population = fitted_population(past(1, n_trials), ENCODING)
     assert np.isfinite(population.mean).all() and np.isfinite(population.root).all()
+
+
+def test_whitening_is_the_inverse_of_the_cholesky_factor():
+    rows = np.random.default_rng(0).normal(size=(3, 6, 6))
+    covariances = rows @ rows.transpose(0, 2, 1) + np.eye(6)
+    assert np.allclose(whitening_of(covariances) @ np.linalg.cholesky(covariances), np.eye(6))
+
+
+def test_step_over_all_studies_at_once_is_that_of_each_alone():
+    rng = np.random.default_rng(1)
+    kernel = default_kernel(np.arange(2))
+    rows = [np.column_stack([rng.normal(size=(n, 4)) * 0.3, np.ones(n)]) for n in (3, 7)]
+    scores = [rng.normal(size=len(found)) for found in rows]
+    mean, root, weights = _expectation_maximisation(rows, scores, kernel, n_steps=1)
+    prior, expected = np.eye(5), []
+    total = 5.0 * prior
+    for found, values in zip(rows, scores, strict=True):
+        noise = kernel.noise + np.maximum(kernel.amplitude - (found[:, :-1] ** 2).sum(1), 0.0)
+        gain = prior @ found.T @ np.linalg.inv(found @ prior @ found.T + np.diag(noise))
+        expected.append(gain @ values)
+        total += prior - gain @ found @ prior
+    away = np.array(expected) - np.sum(expected, axis=0) / 3
+    assert np.allclose(weights, expected, atol=1e-5)
+    assert np.allclose(mean, np.sum(expected, axis=0) / 3, atol=1e-5)
+    assert np.allclose(root @ root.T, (total + away.T @ away) / 7, atol=1e-5)

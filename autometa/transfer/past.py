@@ -1,0 +1,163 @@
+"""What past studies say about one space: which are looked at, how they fit in, and what they have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from autometa._support.seeds import child_seed
+from autometa.transfer.alignment import AlignedStudy, align
+from autometa.transfer.archive import SourceStudy, merged_distributions
+from autometa.transfer.encoding import Encoding
+from autometa.transfer.population import Population, encoding_of, fitted_population
+
+logger = logging.getLogger(__name__)
+
+_N_CACHED = 8
+_MAX_STUDIES = 64  # more take longer, and add little to mean and covariance
+_MAX_NOISE = 2.0  # times the variance of the function; studies of real problems have 0.1, shuffled losses 5
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What was learnt of the past for one space.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        The space, and what past studies say may come on top of it.
+    sources : tuple of SourceStudy
+        The past studies that were looked at, see `chosen_sources`.
+    studies : tuple of AlignedStudy
+        Each of them in the space.
+    usable : tuple of AlignedStudy
+        Those that were learnt from.
+    population : Population or None
+        What they say; None if there are none.
+    """
+
+    encoding: Encoding
+    sources: tuple[SourceStudy, ...]
+    studies: tuple[AlignedStudy, ...]
+    usable: tuple[AlignedStudy, ...]
+    population: Population | None
+
+
+class Past:
+    """What was learnt from past studies, kept for the spaces that were asked for last."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, tuple[tuple[SourceStudy, ...], Learnt]] = {}
+        self._latest: Learnt | None = None
+        self._named: tuple[tuple[SourceStudy, ...], frozenset[str]] = ((), frozenset())
+
+    def parameters(self, sources: tuple[SourceStudy, ...], names: Mapping[str, str]) -> frozenset[str]:
+        """Return the new names of all parameters of past studies."""
+        if self._named[0] is not sources:
+            self._named = (sources, frozenset(names.get(name, name) for s in sources for name in s.distributions))
+        return self._named[1]
+
+    def learn(
+        self,
+        sources: tuple[SourceStudy, ...],
+        space: Mapping[str, BaseDistribution],
+        names: Mapping[str, str],
+        finished: Sequence[FrozenTrial],
+    ) -> Learnt:
+        """Return what the sources say about a space and about the parameters that may come on top of it."""
+        key = (tuple(sorted((name, repr(d)) for name, d in space.items())), bool(finished))
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] is sources:
+            return kept[1]
+        self._latest = learnt = _learnt(sources, space, names, finished, self._latest)
+        while len(self._kept) >= _N_CACHED:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[key] = (sources, learnt)
+        return learnt
+
+
+def chosen_sources(
+    sources: Sequence[SourceStudy], space: Mapping[str, BaseDistribution], names: Mapping[str, str]
+) -> tuple[SourceStudy, ...]:
+    """Return the past studies that are looked at for a space, at most 64, in the order of the archive.
+
+    What can be told without a look at the trials decides: those that share most of the space's
+    parameters, and among these a random draw, which is the same each time.
+    """
+    candidates = [
+        s for s in sources if len(s.directions) == 1 and any(t.state == TrialState.COMPLETE for t in s.trials)
+    ]
+    if len(candidates) <= _MAX_STUDIES:
+        return tuple(candidates)
+    n_shared = np.array([sum(names.get(name, name) in space for name in s.distributions) for s in candidates])
+    drawn = np.random.default_rng(child_seed(0, "sources", len(candidates))).permutation(len(candidates))
+    chosen = drawn[np.argsort(-n_shared[drawn], kind="stable")[:_MAX_STUDIES]]
+    return tuple(candidates[place] for place in np.sort(chosen))
+
+
+def checked_names(names: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a copy of a renaming, or say what is wrong with it."""
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping) or not all(isinstance(text, str) for item in names.items() for text in item):
+        raise TypeError(f"names must map past names to new ones, such as {{'learning_rate': 'lr'}}, got {names!r}.")
+    return dict(names)
+
+
+def _learnt(
+    sources: tuple[SourceStudy, ...],
+    space: Mapping[str, BaseDistribution],
+    names: Mapping[str, str],
+    finished: Sequence[FrozenTrial],
+    before: Learnt | None,
+) -> Learnt:
+    """Return what is learnt; what was learnt before is taken where it comes to the same."""
+    chosen = chosen_sources(sources, space, names)
+    wide = _wide_space(chosen, space, names, is_begun=bool(finished))
+    if before is None or before.sources != chosen or before.encoding.distributions != wide:
+        before = None
+    studies = before.studies if before else tuple(align(source, wide, names) for source in chosen)
+    usable = tuple(study for study in studies if not study.reason and _shares(study, wide, space))
+    own = Encoding(wide, {}).points([trial.params for trial in finished])
+    encoding = encoding_of(wide, usable, own)
+    # After the first trial the space is known, and is most often the one that the past made expect.
+    if before and before.encoding.conditions == encoding.conditions and _names(before.usable) == _names(usable):
+        return before
+    population = fitted_population(usable, encoding) if usable else None
+    if population is not None and population.kernel.noise > _MAX_NOISE * population.kernel.amplitude:
+        # It would explain whatever is seen as noise, and search at random.
+        logger.info("What past studies tried says nothing about what is good: they are not used.")
+        population = None
+    return Learnt(encoding, chosen, studies, usable, population)
+
+
+def _names(studies: Sequence[AlignedStudy]) -> list[str]:
+    return [study.name for study in studies]
+
+
+def _wide_space(
+    sources: Sequence[SourceStudy], space: Mapping[str, BaseDistribution], names: Mapping[str, str], is_begun: bool
+) -> dict[str, BaseDistribution]:
+    """Return a space and, of the past, what the study may still ask for; by name.
+
+    All of it before the first trial is done; later only what past studies had in some of their
+    trials, because what is always there would have come.
+    """
+    past: list[dict[str, BaseDistribution]] = []
+    for source in sources:
+        found = {name: d for name, d in source.distributions.items() if names.get(name, name) not in space}
+        if is_begun:
+            found = {name: d for name, d in found.items() if not all(name in t.params for t in source.trials)}
+        past.append({names.get(name, name): d for name, d in found.items()})
+    return dict(sorted({**merged_distributions(past), **space}.items()))
+
+
+def _shares(study: AlignedStudy, wide: Mapping[str, BaseDistribution], space: Mapping[str, BaseDistribution]) -> bool:
+    """Whether a past study knows a parameter that the new one is known to have; of a new one nothing is known."""
+    return not space or any(is_known and name in space for name, is_known in zip(wide, study.known, strict=True))
