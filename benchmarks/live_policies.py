@@ -27,7 +27,7 @@ N_PER_PROBLEM = 7
 USED = ("datasets/tasks.txt", "benchmarks/tasks24.txt")
 
 
-def fit_row(folder: Path, task: str, policy: str, budget_s: float, seed: int) -> dict[str, object]:
+def fit_row(folder: Path, task: str, policy: str, budget_s: float, seed: int, n_jobs: int) -> dict[str, object]:
     """Return what one fit gives: the loss on the rows kept aside, by the metric that was optimised."""
     from autometa import AutoMeta
 
@@ -35,7 +35,7 @@ def fit_row(folder: Path, task: str, policy: str, budget_s: float, seed: int) ->
     stratify = None if problem == "regression" else y
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=stratify)
     start_s = time.monotonic()
-    model = AutoMeta(problem=problem, time_budget=budget_s, policy=policy, random_state=seed, n_jobs=2)
+    model = AutoMeta(problem=problem, time_budget=budget_s, policy=policy, random_state=seed, n_jobs=n_jobs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X_train, y_train)
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--policies", nargs="+", default=["mixture", "prior"])
     parser.add_argument("--budgets", nargs="+", type=float, default=[10.0, 60.0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--jobs", type=int, default=2, help="cores of a fit")
     parser.add_argument("--tasks", help="names joined by commas, or a file; default: chosen by the rule")
     parser.add_argument("--report", action="store_true", help="only print what is there")
     options = parser.parse_args()
@@ -103,7 +104,7 @@ def main() -> None:
                         # Policies of one table follow each other, so that a busy machine is busy for all of them.
                         for policy in options.policies:
                             if (task, policy, budget_s, seed) not in done:
-                                writer.writerow(fit_row(options.folder, task, policy, budget_s, seed))
+                                writer.writerow(fit_row(options.folder, task, policy, budget_s, seed, options.jobs))
                                 file.flush()
     print(report(pd.read_csv(options.out)).round(4).to_string(index=False))
 
