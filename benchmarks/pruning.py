@@ -29,10 +29,11 @@ from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
 from autometa.policy.regret import paired_bootstrap
-from autometa.transfer.archive import SourceStudy, SourceTrial, StudyArchive
+from autometa.transfer.archive import StudyArchive
 from autometa.transfer.calibration import centre_and_scale
 from autometa.transfer.curves import StepScale, on_grid
 from autometa.transfer.pruner import MetaPruner, _model, _past_curves
+from autometa.transfer.sources import SourceStudy, SourceTrial
 from benchmarks.results import append_row, read_results
 
 N_PAST, N_TRIALS, N_SEEDS = 1000, 150, 10

@@ -13,8 +13,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 
 from autometa.core.space import is_valid
-from autometa.transfer.archive import SourceStudy
 from autometa.transfer.encoding import places_of, placing, value_at
+from autometa.transfer.sources import SourceStudy
 
 _Converter = Callable[[list[Any]], tuple[np.ndarray, np.ndarray, np.ndarray]]
 

@@ -1,105 +1,25 @@
-"""Past Optuna studies: their spaces, trials and learning curves, in memory or in a file that grows."""
+"""Past Optuna studies to learn from, in memory or in a file that grows."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-    json_to_distribution,
-)
 from optuna.storages import BaseStorage
-from optuna.study import Study, StudyDirection, load_study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import Study, load_study
 
-from autometa.exceptions import ArchiveError
+from autometa.transfer.archive_file import begin_file, connected, forget_source, read_sources, write_source
+from autometa.transfer.sources import SourceStudy, source_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
-
-Direction = Literal["minimize", "maximize"]
-
-_LAYOUT = 1
-_APPLICATION = 0x6D657461  # "meta": tells an archive from other SQLite files
-_LOCK_WAIT_S = 10.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS studies
-    (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, begun TEXT, tags TEXT, directions TEXT, distributions TEXT);
-CREATE TABLE IF NOT EXISTS trials
-    (study INTEGER, number INTEGER, state TEXT, params TEXT, objectives TEXT, intermediate TEXT, feasible INTEGER,
-     PRIMARY KEY (study, number)) WITHOUT ROWID;
-"""
-
-
-@dataclass(frozen=True)
-class SourceTrial:
-    """A finished trial of a past study.
-
-    Parameters
-    ----------
-    number : int
-        Its number in its study.
-    state : optuna.trial.TrialState
-        ``COMPLETE``, ``PRUNED`` or ``FAIL``.
-    params : mapping of str to value
-        As the objective saw them; a conditional parameter that was not asked for is absent.
-    values : tuple of float or None
-        One per objective, in the study's directions; None unless complete.
-    intermediate : mapping of int to float
-        Learning curve: reported values by step, in the order of the steps; may hold NaN or infinity.
-    feasible : bool
-        Whether all constraints that were set hold.
-    """
-
-    number: int
-    state: TrialState
-    params: Mapping[str, Any]
-    values: tuple[float, ...] | None
-    intermediate: Mapping[int, float] = field(default_factory=dict)
-    feasible: bool = True
-
-
-@dataclass(frozen=True)
-class SourceStudy:
-    """A past study.
-
-    Parameters
-    ----------
-    name : str
-        Unique in its archive.
-    tags : mapping of str to str
-        What the user said of it.
-    directions : tuple of "minimize" or "maximize"
-        One per objective.
-    distributions : mapping of str to optuna.distributions.BaseDistribution
-        Every parameter of any of its trials; where a range changed, the widest.
-    trials : tuple of SourceTrial
-        Its finished trials, by number.
-    begun : str
-        When its first trial started (ISO 8601), "" if unknown: tells studies of one name apart.
-    """
-
-    name: str
-    tags: Mapping[str, str]
-    directions: tuple[Direction, ...]
-    distributions: Mapping[str, BaseDistribution]
-    trials: tuple[SourceTrial, ...]
-    begun: str = ""
 
 
 class StudyArchive:
@@ -143,7 +63,7 @@ class StudyArchive:
         self._lock = threading.Lock()
         self.sources: tuple[SourceStudy, ...] = ()
         if self.path is not None:
-            self._begin(self.path)
+            begin_file(self.path)
             self.reload()
 
     def __len__(self) -> int:
@@ -186,7 +106,7 @@ class StudyArchive:
         """
         if not isinstance(study, Study):
             raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
-        self._keep([(_checked_name(name), _read(study, name), _checked_tags(tags))])
+        self._keep([(_checked_name(name), source_of(study, name), _checked_tags(tags))])
 
     def add_storage(
         self, storage: str | BaseStorage, pattern: str = "*", tags: Mapping[str, str] | None = None
@@ -223,7 +143,7 @@ class StudyArchive:
             names = [found.study_name for found in opened.get_all_studies()]
             chosen = [name for name in names if fnmatchcase(name, pattern)]
             studies = [load_study(study_name=name, storage=opened) for name in chosen]
-        self._keep([(None, _read(study, None), checked) for study in studies])
+        self._keep([(None, source_of(study), checked) for study in studies])
         if not chosen:
             logger.warning("No study matches %r; the storage holds %s.", pattern, names[:20] or "none")
         return tuple(chosen)
@@ -240,8 +160,8 @@ class StudyArchive:
             if name not in {source.name for source in self.sources}:
                 raise KeyError(f"The archive has no study {name!r}; it has {[s.name for s in self.sources][:20]}.")
             if self.path is not None:
-                with _connected(self.path) as connection, connection:
-                    _forget(connection, name)
+                with connected(self.path) as connection, connection:
+                    forget_source(connection, name)
             self.sources = tuple(source for source in self.sources if source.name != name)
 
     def select(self, pattern: str = "*", tags: Mapping[str, str] | None = None) -> StudyArchive:
@@ -267,8 +187,8 @@ class StudyArchive:
         """Read the file again: what other processes have added is seen from here on."""
         if self.path is None:
             return
-        with self._lock, _connected(self.path) as connection:
-            self.sources = tuple(_sources(connection))
+        with self._lock, connected(self.path) as connection:
+            self.sources = tuple(read_sources(connection))
 
     def report(self, study: Study, names: Mapping[str, str] | None = None) -> pd.DataFrame:
         """Return which past studies match a study, how parameters were aligned, and what is predicted.
@@ -279,26 +199,6 @@ class StudyArchive:
 
         return report(self, study, names)
 
-    def _begin(self, path: Path) -> None:
-        if not path.parent.is_dir():
-            raise ArchiveError(f"The archive {path} cannot be made: there is no folder {path.parent}. Make it first.")
-        if path.is_dir():
-            raise ArchiveError(f"The archive {path} is a folder; give the name of a file in it, such as 'studies.db'.")
-        with _connected(path, check=False) as connection:
-            if connection.execute("PRAGMA application_id").fetchone() == (_APPLICATION,):
-                return
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if tables:
-                hint = f" It looks like a storage of Optuna: add_storage('sqlite:///{path}') reads it."
-                raise ArchiveError(
-                    f"{path} is an SQLite file, but no archive of studies; it was left as it is."
-                    f"{hint if 'alembic_version' in tables else ''} Give the archive a file of its own."
-                )
-            with connection:
-                connection.executescript(
-                    f"BEGIN; {_SCHEMA} PRAGMA user_version = {_LAYOUT}; PRAGMA application_id = {_APPLICATION}; COMMIT"
-                )
-
     def _keep(self, read: Sequence[tuple[str | None, SourceStudy, dict[str, str] | None]]) -> None:
         with self._lock:
             if self.path is None:
@@ -308,16 +208,16 @@ class StudyArchive:
                     known[kept.name] = kept
                 self.sources = tuple(known.values())
                 return
-            with _connected(self.path) as connection:
+            with connected(self.path) as connection:
                 with connection:
                     # The lock for writing is taken before reading, so that two writers cannot take one name.
                     connection.execute("BEGIN IMMEDIATE")
-                    known = {source.name: source for source in _sources(connection, with_trials=False)}
+                    known = {source.name: source for source in read_sources(connection, with_trials=False)}
                     for _, source, tags in read:
                         kept = _placed(source, tags, known)
                         known[kept.name] = kept
-                        _write(connection, kept)
-                self.sources = tuple(_sources(connection))
+                        write_source(connection, kept)
+                self.sources = tuple(read_sources(connection))
 
 
 def _placed(source: SourceStudy, tags: dict[str, str] | None, known: Mapping[str, SourceStudy]) -> SourceStudy:
@@ -345,200 +245,3 @@ def _checked_tags(tags: Mapping[str, str] | None) -> dict[str, str] | None:
     if not isinstance(tags, Mapping) or not all(isinstance(t, str) for item in tags.items() for t in item):
         raise TypeError(f"tags must map texts to texts, such as {{'model': 'lgbm'}}, got {tags!r}.")
     return dict(tags)
-
-
-# ---- from Optuna ------------------------------------------------------------------------------------------------
-
-
-def _read(study: Study, name: str | None) -> SourceStudy:
-    from autometa.transfer.storages import reading_storage  # loads SQLAlchemy
-
-    with reading_storage(f"study {study.study_name!r}"):
-        trials = study.get_trials(deepcopy=False)
-        directions = tuple(_direction(direction) for direction in study.directions)
-    finished = [trial for trial in trials if trial.state.is_finished()]
-    begun = next((trial.datetime_start.isoformat() for trial in trials if trial.datetime_start is not None), "")
-    return SourceStudy(
-        name or study.study_name,
-        {},
-        directions,
-        merged_distributions(trial.distributions for trial in finished),
-        tuple(_source_trial(trial) for trial in finished),
-        begun,
-    )
-
-
-def _direction(direction: StudyDirection) -> Direction:
-    return "maximize" if direction == StudyDirection.MAXIMIZE else "minimize"
-
-
-def _source_trial(trial: FrozenTrial) -> SourceTrial:
-    is_complete = trial.state == TrialState.COMPLETE
-    return SourceTrial(
-        trial.number,
-        trial.state,
-        dict(trial.params),
-        tuple(float(value) for value in trial.values) if is_complete and trial.values is not None else None,
-        {int(step): float(value) for step, value in sorted(trial.intermediate_values.items())},
-        all(value <= 0 for value in trial.constraints.values()),
-    )
-
-
-def merged_distributions(found: Iterable[Mapping[str, BaseDistribution]]) -> dict[str, BaseDistribution]:
-    """Return one distribution for each parameter: the widest range and all choices of those that are alike.
-
-    Where the kind or the scale of a parameter changed, the latest counts.
-    """
-    merged: dict[str, BaseDistribution] = {}
-    for distributions in found:
-        for name, distribution in distributions.items():
-            before = merged.get(name)
-            if before is None or before != distribution:
-                merged[name] = _wider(before, distribution)
-    return merged
-
-
-def _wider(before: BaseDistribution | None, latest: BaseDistribution) -> BaseDistribution:
-    match before, latest:
-        case CategoricalDistribution(), CategoricalDistribution():
-            choices = [*before.choices, *(choice for choice in latest.choices if choice not in before.choices)]
-            return CategoricalDistribution(choices)
-        case FloatDistribution(), FloatDistribution() if before.log == latest.log:
-            step = latest.step if before.step == latest.step else None
-            low, high = min(before.low, latest.low), max(before.high, latest.high)
-            return FloatDistribution(low, high, log=latest.log, step=step)
-        case IntDistribution(), IntDistribution() if before.log == latest.log:
-            step = latest.step if before.step == latest.step else 1
-            low, high = min(before.low, latest.low), max(before.high, latest.high)
-            return IntDistribution(low, high, log=latest.log, step=step)
-        # Rebuilt, so that the deprecated classes of old studies (UniformDistribution, …) end here.
-        case _, FloatDistribution():
-            return FloatDistribution(latest.low, latest.high, log=latest.log, step=latest.step)
-        case _, IntDistribution():
-            return IntDistribution(latest.low, latest.high, log=latest.log, step=latest.step)
-    return latest
-
-
-# ---- the file ---------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _connected(path: Path, check: bool = True) -> Iterator[sqlite3.Connection]:
-    """Give a connection to an archive's file; a connection per use, because threads must not share one."""
-    try:
-        # Transactions are begun by hand.
-        with contextlib.closing(sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None)) as connection:
-            if check:
-                _check(path, connection)
-            yield connection
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "busy" in str(error):
-            raise ArchiveError(
-                f"The archive {path} is locked: another process has been writing to it for {_LOCK_WAIT_S:g} s. "
-                "Try again when it is done. Nothing was changed."
-            ) from error
-        raise ArchiveError(f"The archive {path} cannot be read or written ({error}). Nothing was changed.") from error
-    except sqlite3.DatabaseError as error:
-        raise ArchiveError(
-            f"The archive {path} is damaged, or no archive ({error}). It was left as it is: put a copy back, or "
-            "begin another file."
-        ) from error
-
-
-def _check(path: Path, connection: sqlite3.Connection) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (layout,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != _APPLICATION:
-        raise ArchiveError(f"{path} is no archive of studies any more: it was replaced or emptied. Open it anew.")
-    if layout > _LAYOUT:
-        raise ArchiveError(
-            f"The archive {path} has layout {layout}, and this autometa knows layouts up to {_LAYOUT}. Upgrade "
-            "autometa, or begin another file."
-        )
-
-
-def _sources(connection: sqlite3.Connection, with_trials: bool = True) -> Iterator[SourceStudy]:
-    trials: dict[int, list[SourceTrial]] = {}
-    studies = connection.execute(
-        "SELECT id, name, begun, tags, directions, distributions FROM studies ORDER BY id"
-    ).fetchall()
-    try:
-        if with_trials:
-            query = (
-                "SELECT study, number, state, params, objectives, intermediate, feasible FROM trials "
-                "ORDER BY study, number"
-            )
-            for study, number, state, params, objectives, intermediate, feasible in connection.execute(query):
-                values = json.loads(objectives)
-                trials.setdefault(study, []).append(
-                    SourceTrial(
-                        number,
-                        TrialState[state],
-                        {name: _hashable(value) for name, value in json.loads(params).items()},
-                        None if values is None else tuple(values),
-                        {int(step): value for step, value in json.loads(intermediate).items()},
-                        bool(feasible),
-                    )
-                )
-        for identity, name, begun, tags, directions, distributions in studies:
-            yield SourceStudy(
-                name,
-                json.loads(tags),
-                tuple(json.loads(directions)),
-                {key: _distribution(text) for key, text in json.loads(distributions).items()},
-                tuple(trials.get(identity, ())),
-                begun,
-            )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise sqlite3.DatabaseError(f"a row cannot be read: {error}") from error
-
-
-def _write(connection: sqlite3.Connection, source: SourceStudy) -> None:
-    try:
-        distributions = json.dumps({name: distribution_to_json(d) for name, d in source.distributions.items()})
-        rows = [
-            (
-                trial.number,
-                trial.state.name,
-                json.dumps(dict(trial.params)),
-                json.dumps(trial.values),
-                json.dumps(dict(trial.intermediate)),
-                int(trial.feasible),
-            )
-            for trial in source.trials
-        ]
-    except TypeError as error:
-        raise ArchiveError(
-            f"Study {source.name!r} has a categorical choice that cannot be written to a file ({error}). Use None, "
-            "bool, int, float or str as choices, or keep the archive in memory: StudyArchive()."
-        ) from error
-    about = (source.begun, json.dumps(dict(source.tags)), json.dumps(source.directions), distributions)
-    # The place among the studies stays that of the first time, so that an update changes no order.
-    known = connection.execute("SELECT id FROM studies WHERE name = ?", (source.name,)).fetchone()
-    if known is None:
-        query = "INSERT INTO studies (begun, tags, directions, distributions, name) VALUES (?, ?, ?, ?, ?)"
-        identity = connection.execute(query, (*about, source.name)).lastrowid
-    else:
-        (identity,) = known
-        query = "UPDATE studies SET begun = ?, tags = ?, directions = ?, distributions = ? WHERE id = ?"
-        connection.execute(query, (*about, identity))
-        connection.execute("DELETE FROM trials WHERE study = ?", (identity,))
-    connection.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)", [(identity, *row) for row in rows])
-
-
-def _forget(connection: sqlite3.Connection, name: str) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM trials WHERE study IN (SELECT id FROM studies WHERE name = ?)", (name,))
-    connection.execute("DELETE FROM studies WHERE name = ?", (name,))
-
-
-def _distribution(text: str) -> BaseDistribution:
-    found = json_to_distribution(text)
-    if isinstance(found, CategoricalDistribution):
-        return CategoricalDistribution([_hashable(choice) for choice in found.choices])
-    return found
-
-
-def _hashable(value: Any) -> Any:
-    # JSON knows no tuples; a choice that was one comes back as what it was.
-    return tuple(_hashable(item) for item in value) if isinstance(value, list) else value

@@ -13,9 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autometa._support.seeds import child_seed
 from autometa.transfer.alignment import AlignedStudy, align
-from autometa.transfer.archive import SourceStudy, merged_distributions
 from autometa.transfer.encoding import Encoding
 from autometa.transfer.population import Population, encoding_of, fitted_population
+from autometa.transfer.sources import SourceStudy, merged_distributions
 
 logger = logging.getLogger(__name__)
 

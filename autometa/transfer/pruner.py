@@ -12,9 +12,10 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from autometa.transfer.archive import SourceStudy, StudyArchive
+from autometa.transfer.archive import StudyArchive
 from autometa.transfer.calibration import PastCurves, Verdict, centre_and_scale, compared, features, folds_of, learn
 from autometa.transfer.curves import GRID, CurveModel, LastValue, PowerLaw, StepScale, on_grid, reach, step_scale
+from autometa.transfer.sources import SourceStudy
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from autometa.transfer.alignment import align, value_in
-from autometa.transfer.archive import SourceStudy, SourceTrial
 from autometa.transfer.encoding import Encoding, learnt_conditions
+from autometa.transfer.sources import SourceStudy, SourceTrial
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -14,7 +14,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from autometa.exceptions import ArchiveError
-from autometa.transfer.archive import StudyArchive, merged_distributions
+from autometa.transfer.archive import StudyArchive
+from autometa.transfer.sources import merged_distributions
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -252,7 +253,7 @@ def test_missing_folder_is_named(tmp_path):
 
 
 def test_locked_archive_is_said_and_unchanged(tmp_path, monkeypatch):
-    monkeypatch.setattr("autometa.transfer.archive._LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr("autometa.transfer.archive_file._LOCK_WAIT_S", 0.05)
     archive = StudyArchive(tmp_path / "studies.db")
     archive.add(make_study("a"))
     other = sqlite3.connect(tmp_path / "studies.db", isolation_level=None)

@@ -6,8 +6,9 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from autometa.transfer.archive import SourceStudy, SourceTrial, StudyArchive
+from autometa.transfer.archive import StudyArchive
 from autometa.transfer.past import Past, chosen_sources
+from autometa.transfer.sources import SourceStudy, SourceTrial
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -10,7 +10,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from autometa import MetaPruner, StudyArchive
-from autometa.transfer.archive import SourceStudy, SourceTrial
+from autometa.transfer.sources import SourceStudy, SourceTrial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
