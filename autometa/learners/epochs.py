@@ -1,19 +1,127 @@
-"""What trainings by epochs share: their progress, batches, dropout, losses of rows, and the loss on validation rows."""
+"""What trainings by epochs share: the loop, its progress, batches, dropout, losses of rows and of validation rows."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from autometa.learners.base import FitData
+from autometa.learners.base import FitData, stages_before
 from autometa.learners.numeric import TargetScale, bounded
 
 CHUNK_ROWS = 2048
 """Rows that pass a network at once where no gradient is needed."""
+
+
+class StagedModel(Protocol):
+    """A model that may keep what it was after fewer epochs."""
+
+    _stages: Any
+
+
+Model = TypeVar("Model", bound=StagedModel)
+ModelOut = TypeVar("ModelOut", bound=StagedModel, covariant=True)
+
+
+class Trainable(Protocol[ModelOut]):
+    """A network in training."""
+
+    def step(self, rows: Any, share: float) -> None:
+        """Make one step on the rows of these places, at a share of the training."""
+        ...
+
+    def forward(self, X: Any) -> Any:
+        """Return the scores of rows, as they would be predicted now."""
+        ...
+
+    def snapshot(self) -> Any:
+        """Return copies of the arrays behind `forward`; an iterable of arrays."""
+        ...
+
+    def to_model(self, snapshot: Any, n_epochs: int) -> ModelOut:
+        """Return the model of a snapshot."""
+        ...
+
+
+Stop = Callable[[int, float, int, float], bool]
+"""Epochs done, share of the training done, best epoch, its share → whether to end before all epochs are done."""
+
+
+def train_by_epochs(
+    network: Trainable[Model],
+    data: FitData,
+    scale: TargetScale | None,
+    n_epochs: int,
+    generator: Any,
+    stop: Stop,
+    *,
+    is_fitted: bool = False,
+) -> Model:
+    """Return the model of a network's training; with validation rows the one of its best epoch.
+
+    Parameters
+    ----------
+    network : Trainable
+        Is trained.
+    data : FitData
+        Rows, deadline, validation rows, and whether stages are kept.
+    scale : TargetScale or None
+        How a regression target was standardised.
+    n_epochs : int
+        Passes over the rows, unless the deadline, 95% of it, comes first.
+    generator : torch.Generator
+        Orders the rows.
+    stop : callable
+        See `Stop`; asked after each epoch if there are validation rows.
+    is_fitted : bool
+        Whether the network has been fitted to the rows already: that counts as its first epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        If the training diverged.
+    """
+    import torch
+
+    n_batch = batch_size(len(data.X))
+    progress = Progress(
+        max(1, (n_epochs - is_fitted) * math.ceil(len(data.X) / n_batch)), 0.95 * data.deadline.remaining_s()
+    )
+    monitor = Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
+    best, best_loss, best_epoch, best_share = network.snapshot(), math.inf, 1, 0.0
+    stages: dict[int, Model] = {}
+    epoch = 0
+    while epoch < n_epochs and not (epoch and progress.share() >= 1.0):
+        epoch += 1
+        if epoch > 1 or not is_fitted:
+            order = torch.randperm(len(data.X), generator=generator)
+            for start in range(0, len(order), n_batch):
+                network.step(order[start : start + n_batch], progress.share())
+                progress.step()
+                if progress.finished():
+                    break
+        if monitor is not None:
+            with torch.no_grad():
+                loss = monitor.loss(network.forward)
+            # On a tie the later epoch, which has seen more of the schedule, is kept.
+            if loss <= best_loss:
+                best, best_loss, best_epoch, best_share = network.snapshot(), loss, epoch, progress.share()
+        if data.keep_stages and epoch.bit_count() == 1:
+            snapshot, n_trained = (network.snapshot(), epoch) if monitor is None else (best, best_epoch)
+            stages[epoch] = network.to_model(snapshot, n_trained)
+        if monitor is not None and stop(epoch, progress.share(), best_epoch, best_share):
+            break
+    if monitor is None:
+        best, best_epoch = network.snapshot(), max(epoch, 1)
+    if not all(np.isfinite(array).all() for array in best):
+        raise FloatingPointError("The training diverged; learning_rate is too large here.")
+    model = network.to_model(best, best_epoch)
+    if data.keep_stages:
+        model._stages = {n: stages[n] for n in stages_before(best_epoch)}
+    return model
 
 
 class Progress:

@@ -29,17 +29,8 @@ from typing import Any
 import numpy as np
 
 from autometa.core.space import Value
-from autometa.learners.base import FitData, Learner, stages_before
-from autometa.learners.epochs import (
-    CHUNK_ROWS,
-    Dropout,
-    Monitor,
-    Progress,
-    as_tensor,
-    batch_size,
-    flat_cos,
-    row_losses,
-)
+from autometa.learners.base import FitData, Learner
+from autometa.learners.epochs import CHUNK_ROWS, Dropout, as_tensor, flat_cos, row_losses, train_by_epochs
 from autometa.learners.numeric import TargetScale, bounded, outputs, torch_threads
 
 MOST_OPERATIONS = 2.0e11
@@ -183,12 +174,17 @@ _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"selu": _selu, "m
 
 
 class _Network:
-    """The parameters in training, as torch tensors grouped by their learning rates."""
+    """The network in training: parameters as torch tensors, grouped by their learning rates, and their optimiser."""
 
-    def __init__(self, X: Any, n_outputs: int, settings: _Settings, generator: Any) -> None:
+    def __init__(self, data: FitData, scale: TargetScale | None, settings: _Settings, generator: Any) -> None:
         import torch
 
-        self.settings = settings
+        self.settings, self.scale = settings, scale
+        self.X = X = as_tensor(data.X)
+        self.y = torch.from_numpy(scale.standardise(data.y).astype(np.float32)) if scale else torch.tensor(data.y)
+        weight = data.sample_weight
+        self.weight = None if weight is None else torch.from_numpy(weight.astype(np.float32))
+        n_outputs = 1 if scale else max(2, data.n_classes)
         n_features = X.shape[1]
         self.embedded, self.plain = _embedded_columns(X.numpy(), settings.embeddings)
         n_inputs = n_features
@@ -206,8 +202,15 @@ class _Network:
         self.biases = [torch.zeros(b) for b in sizes[1:]]
         self.plain_index, self.embedded_index = torch.from_numpy(self.plain), torch.from_numpy(self.embedded)
         self._fit_start(X, generator)
+        if scale is None:
+            frequencies = np.bincount(data.y, weights=data.sample_weight, minlength=data.n_classes) + 1e-3
+            self.biases[-1].copy_(torch.from_numpy(np.log(frequencies / frequencies.sum())))
         for tensor in self.tensors():
             tensor.requires_grad_(True)
+        groups = [group for group in self.parameter_groups() if group["params"]]
+        self.optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
+        self.learning_rate = settings.learning_rate * (_REGRESSION_FACTOR if scale else 1.0)
+        self.dropout = Dropout(generator) if settings.dropout > 0 else None
 
     def tensors(self) -> list[Any]:
         """Return all parameters."""
@@ -277,8 +280,23 @@ class _Network:
         """Return floating-point operations of training on one row: forward and twice that backward."""
         return 6.0 * (sum(w.numel() for w in self.weights) + 4 * sum(e.numel() for e in self.embedding))
 
-    def to_model(self, arrays: list[np.ndarray], scale: TargetScale | None, n_epochs: int) -> NeuralNetworkModel:
+    def step(self, rows: Any, share: float) -> None:
+        """Make one step of the optimiser on some rows."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate * group["factor"] * coslog4(share)
+            group["weight_decay"] = self.settings.weight_decay * flat_cos(share)
+        if self.dropout is not None:
+            self.dropout.rate = self.settings.dropout * flat_cos(share)
+        scores = self.forward(self.X[rows], self.dropout)
+        losses = row_losses(scores, self.y[rows], self.settings.label_smoothing)
+        loss = losses.mean() if self.weight is None else (losses * self.weight[rows]).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+
+    def to_model(self, snapshot: list[np.ndarray], n_epochs: int) -> NeuralNetworkModel:
         """Return the model of a snapshot of `tensors()`, factors folded into the weights."""
+        arrays = snapshot
         n_embedding, n_layers = len(self.embedding), len(self.weights)
         weights = arrays[n_embedding + 1 : n_embedding + 1 + n_layers]
         weights = [w / np.float32(len(w) ** 0.5) for w in weights]
@@ -290,7 +308,7 @@ class _Network:
             embedded=self.embedded,
             plain=self.plain,
             embedding=arrays[:n_embedding],
-            scale=scale,
+            scale=self.scale,
             n_iterations=n_epochs,
         )
 
@@ -327,75 +345,23 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
     import torch
 
     generator = torch.Generator().manual_seed(data.seed)
-    is_regression = data.problem == "regression"
-    scale = TargetScale(data.y, data.sample_weight) if is_regression else None
-    X = as_tensor(data.X)
-    y = torch.from_numpy(scale.standardise(data.y).astype(np.float32)) if scale else torch.tensor(data.y)
-    weight = None if data.sample_weight is None else torch.from_numpy(data.sample_weight.astype(np.float32))
-    network = _Network(X, 1 if is_regression else max(2, data.n_classes), settings, generator)
-    optimiser = torch.optim.AdamW(
-        [group for group in network.parameter_groups() if group["params"]], lr=0.0, betas=(0.9, 0.95), fused=True
-    )
-    if not is_regression:
-        frequencies = np.bincount(data.y, weights=data.sample_weight, minlength=data.n_classes) + 1e-3
-        with torch.no_grad():
-            network.biases[-1].copy_(torch.from_numpy(np.log(frequencies / frequencies.sum())))
+    scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
+    network = _Network(data, scale, settings, generator)
+    n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(data.X), settings.n_epochs)
+    return train_by_epochs(network, data, scale, n_epochs, generator, _CycleWithoutGain())
 
-    n_batch = batch_size(len(X))
-    steps_per_epoch = math.ceil(len(X) / n_batch)
-    n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(X), settings.n_epochs)
-    n_steps = n_epochs * steps_per_epoch
-    progress = Progress(n_steps, 0.95 * data.deadline.remaining_s())
-    learning_rate = settings.learning_rate * (_REGRESSION_FACTOR if is_regression else 1.0)
-    dropout = Dropout(generator) if settings.dropout > 0 else None
-    monitor = Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
-    best = network.snapshot()
-    stages: dict[int, NeuralNetworkModel] = {}
-    best_loss, best_epoch, best_share, epoch = math.inf, 1, 0.0, 0
-    checkpoints = list(pairwise(_CYCLE_ENDS))
-    while not progress.finished():
-        epoch += 1
-        order = torch.randperm(len(X), generator=generator)
-        for start in range(0, len(X), n_batch):
-            t = progress.share()
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate * group["factor"] * coslog4(t)
-                group["weight_decay"] = settings.weight_decay * flat_cos(t)
-            rows = order[start : start + n_batch]
-            if dropout is not None:
-                dropout.rate = settings.dropout * flat_cos(t)
-            scores = network.forward(X[rows], dropout)
-            losses = row_losses(scores, y[rows], settings.label_smoothing)
-            loss = losses.mean() if weight is None else (losses * weight[rows]).mean()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            progress.step()
-            if progress.finished():
-                break
-        if monitor is not None:
-            with torch.no_grad():
-                val_loss = monitor.loss(network.forward)
-            # On a tie the later epoch, which has seen more of the schedule, is kept.
-            if val_loss <= best_loss:
-                best_loss, best_epoch, best_share = val_loss, epoch, progress.share()
-                best = network.snapshot()
-            if checkpoints and progress.share() >= checkpoints[0][1]:
-                before, _ = checkpoints.pop(0)
-                # A whole cycle of the learning rate brought nothing: the longer ones that follow only overfit more.
-                if best_share <= before:
-                    break
-        if data.keep_stages and epoch.bit_count() == 1:
-            arrays, n_trained = (network.snapshot(), epoch) if monitor is None else (best, best_epoch)
-            stages[epoch] = network.to_model(arrays, scale, n_trained)
-    if monitor is None:
-        best, best_epoch = network.snapshot(), max(epoch, 1)
-    if not all(np.isfinite(array).all() for array in best):
-        raise FloatingPointError(f"The training diverged; learning_rate={settings.learning_rate} is too large here.")
-    model = network.to_model(best, scale, best_epoch)
-    if data.keep_stages:
-        model._stages = {n: stages[n] for n in stages_before(best_epoch)}
-    return model
+
+class _CycleWithoutGain:
+    """Ends the training when a whole cycle of the learning rate brought nothing: the longer ones only overfit more."""
+
+    def __init__(self) -> None:
+        self._cycles = list(pairwise(_CYCLE_ENDS))
+
+    def __call__(self, epoch: int, share: float, best_epoch: int, best_share: float) -> bool:
+        if not self._cycles or share < self._cycles[0][1]:
+            return False
+        start, _ = self._cycles.pop(0)
+        return best_share <= start
 
 
 def coslog4(t: float) -> float:

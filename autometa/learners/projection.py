@@ -16,6 +16,9 @@ N_COLUMN_SLOTS = 32
 N_MIXED_SLOTS = 8
 N_SLOTS = N_COLUMN_SLOTS + N_MIXED_SLOTS
 
+LARGEST_SLOT = 3.0
+"""The network bounds slots smoothly at ±this, as in RealMLP (Holzmüller et al. 2024): no row is far from all others."""
+
 _MOST_ROWS = 4000
 """The projection is learnt on no more rows, which bounds its memory and its time."""
 _LEAST_DEVIATION = 1e-6

@@ -1,14 +1,9 @@
 """Meta-learning the start of the shared network: few-shot tasks from tables, and the meta-learners of its variants.
 
-=============== ==========================================================================================
-`pooled`        the head is fitted to the very rows that the loss is taken on: pre-training on all tables
-`closed_form`   the head is fitted to a support in closed form, the loss is taken on a query
-`first_order`   after the closed form, gradient steps on the support; their gradients count as constants
-`reptile`       after the closed form, gradient steps; the shared parameters follow to where they led
-=============== ==========================================================================================
-
-The last two diverge on many tables: the closed form leaves directions too steep for plain gradient steps. The outer
-loop skips what is not finite; no start of theirs ships (benchmarks/mlp_maml.md).
+============= ==============================================================================================
+`pooled`      the head is fitted to the very rows that the loss is taken on: pre-training on all tables
+`fitted_head` the head is fitted to a support, the loss is taken on a query (Bertinetto et al. 2019)
+============= ==============================================================================================
 """
 
 from __future__ import annotations
@@ -24,17 +19,15 @@ from torch import Tensor
 from autometa.core.task import Problem
 from autometa.learners.epochs import row_losses
 from autometa.learners.projection import fit_projection
-from autometa.learners.shared_network import closed_form_head, scores
-from autometa.maml.inner import checked_adapt, descend, differentiated
-from autometa.maml.protocol import Examples, FewShotTask, Inputs, Params, n_tasks
+from autometa.learners.shared_network import fitted_head, scores
+from autometa.maml.inner import checked_adapt, differentiated
+from autometa.maml.protocol import Examples, FewShotTask, Inputs, Params
 
-Variant = Literal["pooled", "closed_form", "first_order", "reptile"]
-VARIANTS: tuple[Variant, ...] = ("closed_form", "pooled", "first_order", "reptile")
+Variant = Literal["fitted_head", "pooled"]
 
 SUPPORT_ROWS = (48, 128, 320)
 QUERY_ROWS = 192
 MOST_CLASSES = 10
-_INNER_STEPS, _INNER_RATE = 5, 0.002
 
 
 @dataclass(frozen=True)
@@ -115,13 +108,16 @@ def _task(X: np.ndarray, y: np.ndarray, problem: Problem, n_support: int) -> Few
 class SharedNetworkLearner:
     """The meta-learner of the shared network; a `MetaLearner`.
 
+    Its inner loop is the fit of the head, so that `n_steps` counts nothing: gradient steps on a support are what the
+    training of `mlp_maml` makes.
+
     Parameters
     ----------
-    variant : str
-        One of `VARIANTS`.
+    variant : {"fitted_head", "pooled"}
+        See the module.
     """
 
-    variant: Variant = "closed_form"
+    variant: Variant = "fitted_head"
 
     def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
         """Return the shared parameters; there are no others."""
@@ -132,15 +128,8 @@ class SharedNetworkLearner:
         return checked_adapt(self, params, support, n_steps)
 
     def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return the parameters with a fitted head and after the inner loop, unchecked."""
-        head = closed_form_head(params, support.inputs, support.targets, support.n_classes, support.weights)
-        steps = (_INNER_STEPS if self.variant in ("first_order", "reptile") else 0) if n_steps is None else n_steps
-        closed = {name: value for name, value in params.items() if name.startswith("closed/")}
-        moved = {name: value for name, value in params.items() if name not in closed} | head
-        adapted = descend(
-            lambda some: self.loss({**closed, **some}, support), moved, _INNER_RATE, steps, first_order=True
-        )
-        return {**closed, **adapted}
+        """Return the parameters with a fitted head, unchecked."""
+        return {**params, **fitted_head(params, support.inputs, support.targets, support.n_classes, support.weights)}
 
     def predict(self, params: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
         """Return outputs for slots of rows."""
@@ -151,31 +140,9 @@ class SharedNetworkLearner:
         return examples.mean(row_losses(self.predict(params, examples.inputs), examples.targets, 0.0))
 
     def meta_gradient(self, params: Mapping[str, Tensor], tasks: FewShotTask) -> tuple[Params, Tensor]:
-        """Return the direction that the outer step descends, and the query losses of the (stacked) tasks."""
-        if self.variant == "pooled":
-            return differentiated(
-                lambda some, support, query: self.loss(self.inner(some, support), support), params, tasks
-            )
-        gradient, losses = differentiated(
-            lambda some, support, query: self.loss(self.inner(some, support), query), params, tasks
-        )
-        if self.variant != "reptile":
-            return gradient, losses
-        # What a closed form shrinks by has no path of its own; it follows the gradient, as in the other variants.
-        moves = [self._moved(params, tasks, i) for i in range(n_tasks(tasks))]
-        return {
-            name: gradient[name]
-            if name.startswith("closed/")
-            else torch.stack([move[name] for move in moves]).mean(dim=0)
-            for name in params
-        }, losses
+        """Return the direction that the outer step descends, and the losses of the (stacked) tasks."""
 
-    def _moved(self, params: Mapping[str, Tensor], tasks: FewShotTask, i: int) -> Params:
-        """Return how far the inner loop on all rows of one task leads, per unit of its rate, backwards."""
-        support, query = tasks.support, tasks.query
-        every = support.with_parts(
-            [torch.cat([a[i], b[i]]) for a, b in zip(support.parts(), query.parts(), strict=True)]
-        )
-        with torch.no_grad():
-            after = self.inner(params, every)
-        return {name: (value - after[name]) / (_INNER_RATE * _INNER_STEPS) for name, value in params.items()}
+        def loss(some: Mapping[str, Tensor], support: Examples, query: Examples) -> Tensor:
+            return self.loss(self.inner(some, support), support if self.variant == "pooled" else query)
+
+        return differentiated(loss, params, tasks)

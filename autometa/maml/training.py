@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ def meta_train(
     settings = OuterSettings() if settings is None else settings
     begun_s = saved_s = time.monotonic()
     path = None if state is None else Path(state)
-    told = json.dumps({"seed": seed, **asdict(settings)}, sort_keys=True)
+    told = json.dumps({"seed": seed, "learner": _described(learner), **asdict(settings)}, sort_keys=True)
     now = _start(params, device)
     if path is not None and path.exists():
         now = _read(path, told, now)
@@ -190,6 +190,15 @@ def meta_train(
         np.array(losses),
         len(losses) == settings.n_steps,
     )
+
+
+def _described(learner: MetaLearner) -> str:
+    """Return what a meta-learner is and its options, alike in every process."""
+    names: list[str] = [option.name for option in fields(learner)] if is_dataclass(learner) else []
+    values = {name: getattr(learner, name) for name in names}
+    # A function's representation has its place in memory.
+    said = (f"{name}={getattr(value, '__qualname__', None) or repr(value)}" for name, value in values.items())
+    return f"{type(learner).__qualname__}({', '.join(said)})"
 
 
 def _direction(

@@ -7,11 +7,8 @@ where it comes from, how well it does, and the checksum of the arrays.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
-import tomllib
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from autometa._support.array_folder import ArrayFolder
 from autometa._support.files import shipped_folder
-from autometa._support.toml_text import toml_text
 from autometa.catalogue import load_strategies
 from autometa.core.space import Configuration, SearchSpace
 from autometa.core.strategy import Strategy
@@ -35,6 +32,7 @@ WEIGHTS_VERSION = 1
 
 _WEIGHTS, CARD = "weights.npz", "card.toml"
 _ADVICE = "Train the policy again (`autometa train`), or reinstall autometa to get the weights that ship."
+_FILES = ArrayFolder(_WEIGHTS, CARD, "weights_version", WEIGHTS_VERSION, PolicyError, "policy weights", _ADVICE)
 _TEXTS = ("tasks", "families", "problems", "feature_names")
 _OTHERS = "arrays/"
 
@@ -93,18 +91,7 @@ def write_weights(weights: PolicyWeights, folder: str | Path) -> Path:
     arrays |= {name: values.astype(np.float32) for name, values in numbers.items()}
     arrays |= {"failed": past.failed, "similarity": np.asarray(weights.similarity, dtype=np.float32)}
     arrays |= {_OTHERS + name: values for name, values in weights.arrays.items()}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    data = buffer.getvalue()
-    first = {"weights_version": WEIGHTS_VERSION, "sha256": hashlib.sha256(data).hexdigest()}
-    card = {**first, **{name: value for name, value in weights.card.items() if name not in first}}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # The card comes last: without the right one, new arrays are not taken for whole.
-        (folder / _WEIGHTS).write_bytes(data)
-        (folder / CARD).write_text(toml_text(card), encoding="utf-8")
-    except OSError as error:
-        raise PolicyError(f"{folder} cannot be written: {error.strerror or error}. Choose another folder.") from error
+    _FILES.write(folder, arrays, weights.card)
     return folder
 
 
@@ -126,15 +113,9 @@ def read_weights(folder: str | Path | None = None, strategies: Iterable[Strategy
         not those of today, or a strategy has changed so that its configurations are impossible.
     """
     place = shipped_folder("strategies") / "policies" if folder is None else Path(folder)
-    card = _card(place / CARD)
-    data = _bytes(place / _WEIGHTS)
-    if (found := hashlib.sha256(data).hexdigest()) != card.get("sha256"):
-        raise PolicyError(
-            f"{place / _WEIGHTS} does not belong to its card or was cut off: expected sha256 {card.get('sha256')}, "
-            f"got {found} ({len(data):,} bytes). {_ADVICE}"
-        )
+    arrays, card = _FILES.read(place)
     try:
-        weights = _weights(data, card)
+        weights = _weights(arrays, card)
     except Exception as error:  # a forged file can fail anywhere
         raise PolicyError(
             f"{place / _WEIGHTS} does not hold policy weights ({type(error).__name__}: {error}). {_ADVICE}"
@@ -153,29 +134,7 @@ def space_hash(space: SearchSpace) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _card(file: Path) -> dict[str, Any]:
-    data = _bytes(file)
-    try:
-        card = tomllib.loads(data.decode())
-    except ValueError as error:
-        raise PolicyError(f"{file} cannot be read as TOML ({error}). {_ADVICE}") from error
-    version = card.get("weights_version")
-    if not isinstance(version, int) or not 1 <= version:
-        raise PolicyError(f"{file}: weights_version must be a whole number from 1, got {version!r}. {_ADVICE}")
-    if version > WEIGHTS_VERSION:
-        raise PolicyError(
-            f"{file} has layout {version}; this autometa reads layouts up to {WEIGHTS_VERSION}. Update autometa."
-        )
-    return card
-
-
-def _weights(data: bytes, card: Mapping[str, Any]) -> PolicyWeights:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        arrays = {
-            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-            for name in archive.namelist()
-        }
-
+def _weights(arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> PolicyWeights:
     def text(name: str) -> Any:
         return json.loads(str(arrays[name]))
 
@@ -264,13 +223,3 @@ def _is_possible(configuration: Configuration, space: SearchSpace) -> bool:
     except ValueError:
         return False
     return space.complete(configuration.parameters) == dict(configuration.parameters)
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise PolicyError(
-            f"{file} cannot be read ({error.strerror or error}); expected {_WEIGHTS} and {CARD} in its folder. "
-            f"{_ADVICE}"
-        ) from error

@@ -13,7 +13,7 @@ from autometa.learners.starts import write_starts
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("error")
 
-STARTS = ("closed_form", "projected", "random")
+STARTS = ("fitted_head", "projected", "random")
 
 
 def rows(n_rows: int = 300, n_features: int = 4, validate: bool = True, problem: str = "binary") -> FitData:
@@ -36,7 +36,7 @@ def test_a_given_number_of_epochs_is_trained_exactly(start, n_iterations):
     assert fit_mlp_maml(data, {"start": start}).n_iterations == n_iterations
 
 
-def test_the_first_epoch_is_the_closed_form_whatever_the_learning_rate():
+def test_the_first_epoch_is_the_fitted_head_whatever_the_learning_rate():
     data = replace(rows(validate=False), n_iterations=1)
     first, second = (fit_mlp_maml(data, {"learning_rate": rate}).predict(data.X) for rate in (0.001, 0.02))
     np.testing.assert_array_equal(first, second)
@@ -89,13 +89,13 @@ def test_few_rows_of_one_or_many_columns_give_probabilities(n_rows, n_features):
 
 
 def test_an_unknown_start_is_named_with_those_that_there_are():
-    with pytest.raises(ValueError, match=r"closed_form.*got 'noise'"):
+    with pytest.raises(ValueError, match=r"fitted_head.*got 'noise'"):
         fit_mlp_maml(rows(), {"start": "noise"})
 
 
 def test_damaged_weights_are_reported_and_random_starts_do_without(tmp_path, monkeypatch):
     monkeypatch.setattr(mlp_maml, "shipped_starts_folder", lambda: tmp_path)
-    write_starts(tmp_path, {"closed_form": {"layer0/bias": np.zeros(3, dtype=np.float32)}}, {})
+    write_starts(tmp_path, {"fitted_head": {"layer0/bias": np.zeros(3, dtype=np.float32)}}, {})
     with pytest.raises(MetaWeightsError, match="does not fit the network"):
         fit_mlp_maml(rows(), {})
     assert fit_mlp_maml(rows(), {"start": "random", "n_epochs": 2}).n_iterations

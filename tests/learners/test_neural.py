@@ -49,12 +49,14 @@ def test_the_kept_arrays_compute_what_torch_computed(activation, embeddings):
     X = rng.normal(size=(50, 6)).astype(np.float32)
     X[:, 3:5] = X[:, 3:5] > 0
     settings = neural._Settings(width=32, activation=activation, embeddings=embeddings)
-    network = neural._Network(torch.from_numpy(X), 3, settings, torch.Generator().manual_seed(0))
+    none = np.zeros(6, dtype=np.int64)
+    data = FitData(X, np.arange(50) % 3, "multiclass", 3, none.astype(bool), none)
+    network = neural._Network(data, None, settings, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for tensor in network.tensors():
             tensor.add_(0.1 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1)))
         expected = network.forward(torch.from_numpy(X)).numpy()
-    model = network.to_model([t.detach().numpy() for t in network.tensors()], None, 1)
+    model = network.to_model([t.detach().numpy() for t in network.tensors()], 1)
     np.testing.assert_allclose(model._forward(X), expected, atol=1e-4)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,8 @@ def test_a_state_of_other_settings_other_parameters_or_no_state_is_refused(tmp_p
     meta_train(MAML, start(), sinusoids, OuterSettings(2), state=state)
     with pytest.raises(MetaWeightsError, match="this one has"):
         meta_train(MAML, start(), sinusoids, OuterSettings(3), state=state)
+    with pytest.raises(MetaWeightsError, match=f"rate={MAML.rate}.*this one has.*rate=0.5"):
+        meta_train(replace(MAML, rate=0.5), start(), sinusoids, OuterSettings(2), state=state)
     with pytest.raises(MetaWeightsError, match="layer0.weight differ|differ"):
         meta_train(MAML, mlp_params((1, 3, 1)), sinusoids, OuterSettings(2), state=state)
     state.write_bytes(b"no archive")

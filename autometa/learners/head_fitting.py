@@ -1,0 +1,130 @@
+"""What one table needs to begin with in the shared network: a projection into its slots and a fitted head.
+
+How strong the penalty of the head is says cross-validation, which fits the projection anew in every fold: directions
+found with the help of the target look better on the rows that they were found on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autometa.core.budget import Deadline
+from autometa.core.task import Problem
+from autometa.learners.epochs import row_losses
+from autometa.learners.projection import fit_projection
+from autometa.learners.shared_network import features, fitted_heads
+
+STRENGTHS = tuple(float(strength) for strength in np.exp([5.0, 3.5, 2.0, 0.5, -1.0, -2.5, -4.0, -5.5]))
+"""Factors of the learnt penalty that are tried, the largest first."""
+
+_N_FOLDS = 4
+_LEAST_ROWS, _MOST_CELLS = 400, 12_000
+"""Cross-validation takes so many rows times classes, which bounds its time, and no fewer rows."""
+_MOST_ROWS = 10_000
+"""The head takes no more rows, which bounds its memory."""
+_MOST_SHARE = 0.1
+"""Of the time until the deadline, after which no further fold is begun."""
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of one table to fit to.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features), float32
+        Bounded.
+    y : ndarray of shape (n_rows,)
+        Codes of classes, or standardised numbers as float32.
+    problem : {"binary", "multiclass", "regression"}
+        Kind of the target.
+    n_classes : int or None
+        None for regression.
+    weight : ndarray of shape (n_rows,), float32, or None
+        Positive weights.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    problem: Problem
+    n_classes: int | None
+    weight: np.ndarray | None = None
+
+    def at(self, places: np.ndarray) -> TableRows:
+        """Return some of the rows."""
+        weight = None if self.weight is None else self.weight[places]
+        return TableRows(self.X[places], self.y[places], self.problem, self.n_classes, weight)
+
+    def weights(self) -> Tensor | None:
+        """Return the weights as a tensor."""
+        return None if self.weight is None else torch.from_numpy(self.weight)
+
+
+def fit_slots_and_head(
+    shared: Mapping[str, Tensor], rows: TableRows, seed: int, deadline: Deadline
+) -> tuple[dict[str, Tensor], float]:
+    """Return ``slots/weight``, ``slots/bias``, ``head/weight`` and ``head/bias``, and the penalty of the head.
+
+    Parameters
+    ----------
+    shared : mapping of str to Tensor
+        What tables share.
+    rows : TableRows
+        To fit to.
+    seed : int
+        Of the folds, and of the rows where there are too many.
+    deadline : Deadline
+        The first fold is always made.
+    """
+    with torch.no_grad():
+        place = choose_strength(shared, rows, seed, deadline)
+        matrix, offset = fit_projection(rows.X, rows.y, rows.problem, seed)
+        if len(rows.y) > _MOST_ROWS:
+            rows = rows.at(np.random.default_rng(seed).permutation(len(rows.y))[:_MOST_ROWS])
+        seen = features(shared, torch.from_numpy(rows.X @ matrix + offset))
+        heads = fitted_heads(
+            shared, seen, torch.from_numpy(rows.y), rows.n_classes, rows.weights(), STRENGTHS[: place + 1]
+        )
+    slots = {"slots/weight": torch.from_numpy(matrix), "slots/bias": torch.from_numpy(offset)}
+    return {**slots, **heads[-1].params}, float(heads[-1].penalty)
+
+
+def choose_strength(shared: Mapping[str, Tensor], rows: TableRows, seed: int, deadline: Deadline) -> int:
+    """Return the place in `STRENGTHS` of the lowest loss on rows that head and projection have not seen."""
+    n = max(_LEAST_ROWS, _MOST_CELLS // (rows.n_classes or 1))
+    places = np.random.default_rng(seed).permutation(len(rows.y))[:n]
+    if rows.n_classes is not None:
+        # Every fold has its share of each class.
+        places = places[np.argsort(rows.y[places], kind="stable")]
+    fold = np.arange(len(places)) % _N_FOLDS
+    losses = np.zeros(len(STRENGTHS))
+    at_first_s = deadline.remaining_s()
+    for number in range(_N_FOLDS):
+        if number and deadline.remaining_s() <= (1 - _MOST_SHARE) * at_first_s:
+            break
+        inside, outside = rows.at(places[fold != number]), rows.at(places[fold == number])
+        if len(outside.y):
+            losses += _losses(shared, inside, outside, seed)
+    return int(np.argmin(losses))
+
+
+def _losses(shared: Mapping[str, Tensor], inside: TableRows, outside: TableRows, seed: int) -> np.ndarray:
+    """Return for each strength the summed loss on the rows outside of what was fitted inside."""
+    matrix, offset = fit_projection(inside.X, inside.y, inside.problem, seed)
+    seen, judged = (features(shared, torch.from_numpy(part.X @ matrix + offset)) for part in (inside, outside))
+    heads = fitted_heads(shared, seen, torch.from_numpy(inside.y), inside.n_classes, inside.weights(), STRENGTHS)
+    weight = outside.weights()
+    losses = []
+    for head in heads:
+        scores = judged @ head.params["head/weight"] + head.params["head/bias"]
+        if inside.n_classes is None:
+            # As predictions are.
+            scores = scores.clip(float(inside.y.min()), float(inside.y.max()))
+        of_rows = row_losses(scores, torch.from_numpy(outside.y), 0.0)
+        losses.append(float(of_rows.sum() if weight is None else (of_rows * weight).sum()))
+    return np.array(losses)
