@@ -9,7 +9,6 @@ arrays, and predicting needs no torch.
 start        what the network starts from
 ============ =====================================================================================================
 fitted_head  meta-learned so that a fitted head does well on new rows; the default
-pooled       trained on all tables together, without meta-learning
 projected    random trunk, fitted projection and head
 random       random weights everywhere
 ============ =====================================================================================================
