@@ -27,8 +27,8 @@ from autometa.policy.weights import CARD, PolicyWeights, read_weights
 
 PRIOR = "prior"
 DEFAULT_POLICY = PRIOR
-"""In fits. The records hold too few configurations yet for a learnt policy to be better there: on 21
-tables left out, 10 s each, the mixture is better on 11 and worse on 9."""
+"""In fits. No learnt policy is better there yet: on 21 tables left out the mixture has the lower loss on
+13 and the higher on 8 after 10 s, and on 7 and 14 after 60 s (`benchmarks.live_policies`)."""
 
 ADVISING_POLICY = "mixture"
 """In recommendations, where the hand-made policy has nothing to predict."""
