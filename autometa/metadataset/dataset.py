@@ -301,9 +301,10 @@ class MetaDataset:
         dict of str to DataFrame
             ``"problem"``: tasks, families, sizes, configurations a task and evaluations of each.
             ``"strategy"``: configurations, evaluations by status, median CPU seconds of a full
-            fit and prediction, and `n_best`, the tasks on which a configuration of it has the
-            lowest loss. ``"status"``: evaluations. ``"coverage"``: how many configurations were
-            measured on at least so many tasks.
+            fit and prediction, CPU hours in all, and `n_best`, the tasks on which a configuration
+            of it has the lowest loss. ``"status"``: evaluations. ``"coverage"``: how many
+            configurations were measured on at least so many tasks, and how many tasks have at
+            least so many configurations.
         """
         return summarise(self)
 

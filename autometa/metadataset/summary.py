@@ -12,7 +12,7 @@ from autometa.metadataset.schema import STATUSES
 if TYPE_CHECKING:
     from autometa.metadataset.dataset import MetaDataset
 
-_LEAST_TASKS = (1, 30, 60, 100, 300)
+_AT_LEAST = (1, 30, 60, 100, 120, 300)
 
 
 def summarise(metadataset: MetaDataset) -> dict[str, pd.DataFrame]:
@@ -48,14 +48,14 @@ def _by_problem(tasks: pd.DataFrame, rows: pd.DataFrame, measured: pd.DataFrame)
 def _by_strategy(configurations: pd.DataFrame, rows: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
     counts = configurations.groupby("strategy").agg(n_configurations=("configuration", "size"))
     counts = counts.join(_evaluations(rows, "strategy")).join(pd.crosstab(rows["strategy"], rows["status"]))
-    whole = rows[(rows["anchor"] == 1) & rows["fit_s"].notna()]
-    of_fit = (whole["fit_cpu_s"] + whole["predict_cpu_s"].fillna(0)).groupby(whole["strategy"], observed=True)
-    counts["fit_cpu_s_median"] = of_fit.median()
+    whole = rows[(rows["anchor"] == 1) & rows["fit_cpu_s"].notna()]
+    counts["fit_cpu_s_median"] = _cpu_s(whole).groupby(whole["strategy"], observed=True).median()
+    counts["cpu_h"] = _cpu_s(rows).groupby(rows["strategy"], observed=True).sum() / 3600
     strategies = configurations.set_index("configuration")["strategy"]
     best = losses.dropna(how="all").idxmin(axis=1).map(strategies) if losses.notna().any(axis=None) else pd.Series()
     counts["n_best"] = best.value_counts()
     whole_numbers = ["n_evaluations", *STATUSES, "n_best"]
-    counts = counts.reindex(columns=["n_configurations", "n_evaluations", "share_ok", *STATUSES, *counts.columns[-2:]])
+    counts = counts.reindex(columns=["n_configurations", "n_evaluations", "share_ok", *STATUSES, *counts.columns[-3:]])
     return counts.fillna(dict.fromkeys(whole_numbers, 0)).astype(dict.fromkeys(whole_numbers, "int64"))
 
 
@@ -65,9 +65,16 @@ def _by_status(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _coverage(measured: pd.DataFrame) -> pd.DataFrame:
-    n_tasks = measured.sum(axis=0)
-    counts = [int((n_tasks >= least).sum()) for least in _LEAST_TASKS]
-    return pd.DataFrame({"n_configurations": counts}, index=pd.Index(_LEAST_TASKS, name="n_tasks_at_least"))
+    of_configuration, of_task = measured.sum(axis=0), measured.sum(axis=1)
+    counts = {
+        "n_configurations": [int((of_configuration >= least).sum()) for least in _AT_LEAST],
+        "n_tasks": [int((of_task >= least).sum()) for least in _AT_LEAST],
+    }
+    return pd.DataFrame(counts, index=pd.Index(_AT_LEAST, name="at_least"))
+
+
+def _cpu_s(rows: pd.DataFrame) -> pd.Series:
+    return rows["fit_cpu_s"].fillna(0) + rows["predict_cpu_s"].fillna(0)
 
 
 def _evaluations(rows: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -319,7 +319,8 @@ def test_summary_counts():
     assert summary["strategy"]["n_evaluations"].to_dict() == {"svm": 0, "tree": 2}
     assert summary["strategy"]["timeout"].to_dict() == {"svm": 0, "tree": 1}
     assert summary["strategy"]["n_best"].to_dict() == {"svm": 0, "tree": 1}
-    assert summary["coverage"]["n_configurations"].to_dict() == {1: 2, 30: 0, 60: 0, 100: 0, 300: 0}
+    assert summary["coverage"]["n_configurations"].to_dict() == {1: 2, 30: 0, 60: 0, 100: 0, 120: 0, 300: 0}
+    assert summary["coverage"]["n_tasks"].to_dict() == {1: 1, 30: 0, 60: 0, 100: 0, 120: 0, 300: 0}
     assert summary["status"]["n_evaluations"].to_dict() == {"ok": 1, "timeout": 1, "memory": 0, "failed": 0}
     assert repr(metadataset) == "MetaDataset(1 tasks, 3 configurations of 2 strategies, 2 evaluations)"
 
