@@ -4,26 +4,63 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from autometa.learners.base import FitData, stages_before
-from autometa.learners.numeric import TargetScale, bounded
+from autometa.learners.numeric import TargetScale, bounded, outputs
 
 CHUNK_ROWS = 2048
 """Rows that pass a network at once where no gradient is needed."""
 
 
-class StagedModel(Protocol):
-    """A model that may keep what it was after fewer epochs."""
+class NetworkModel:
+    """A trained network that predicts without torch, and may keep what it was after fewer epochs."""
 
-    _stages: Any
+    scale: TargetScale | None
+    # Not in __init__: a model that was pickled, and so lost its stages, finds this None.
+    _stages: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_stages"}
+
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Return (n_rows, n_classes) probabilities, or (n_rows,) values within the range seen in training."""
+        scores = np.empty((len(X), self._n_outputs()))
+        for i in range(0, len(X), CHUNK_ROWS):
+            scores[i : i + CHUNK_ROWS] = self._forward(bounded(X[i : i + CHUNK_ROWS]))
+        return outputs(scores, None) if self.scale is None else self.scale.restore(scores[:, 0], margin=0.0)
+
+    def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (n, what the training would have returned had it been stopped after n epochs) for n = 1, 2, 4, ….
+
+        Its schedules are those of the whole training: a fit of n epochs would have gone through all of them.
+
+        Raises
+        ------
+        ValueError
+            If the model kept no stages: fitted without ``keep_stages``, or pickled since.
+        """
+        if self._stages is None:
+            raise ValueError(
+                "The network has no stages: they are kept by a fit with FitData.keep_stages=True, "
+                "until the model is pickled. Fit it again, and predict with it before it is sent or saved."
+            )
+        for n_epochs, stage in self._stages.items():
+            yield n_epochs, stage.predict(X, n_threads)
+
+    def _n_outputs(self) -> int:
+        raise NotImplementedError
+
+    def _forward(self, X: np.ndarray) -> np.ndarray:
+        """Return the scores of bounded rows, (n_rows, n_outputs)."""
+        raise NotImplementedError
 
 
-Model = TypeVar("Model", bound=StagedModel)
-ModelOut = TypeVar("ModelOut", bound=StagedModel, covariant=True)
+Model = TypeVar("Model", bound=NetworkModel)
+ModelOut = TypeVar("ModelOut", bound=NetworkModel, covariant=True)
 
 
 class Trainable(Protocol[ModelOut]):

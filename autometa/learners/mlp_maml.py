@@ -19,7 +19,7 @@ The first epoch of every start but the last is the fit of projection and head.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,8 @@ import numpy as np
 
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
-from autometa.learners.epochs import CHUNK_ROWS, Dropout, as_tensor, batch_size, flat_cos, row_losses, train_by_epochs
-from autometa.learners.numeric import TargetScale, bounded, outputs, torch_threads
+from autometa.learners.epochs import Dropout, NetworkModel, as_tensor, batch_size, flat_cos, row_losses, train_by_epochs
+from autometa.learners.numeric import TargetScale, torch_threads
 from autometa.learners.projection import LARGEST_SLOT, N_SLOTS
 from autometa.learners.starts import read_starts, shipped_starts_folder
 
@@ -56,7 +56,7 @@ class _Settings:
     dropout: float = 0.0
 
 
-class SharedNetworkModel:
+class SharedNetworkModel(NetworkModel):
     """The arrays of a trained network.
 
     Parameters
@@ -69,39 +69,13 @@ class SharedNetworkModel:
         Epochs trained until these arrays.
     """
 
-    # Not in __init__: a model that was pickled, and so lost its stages, finds this None.
-    _stages: dict[int, SharedNetworkModel] | None = None
-
     def __init__(self, arrays: dict[str, np.ndarray], scale: TargetScale | None, n_iterations: int) -> None:
         self.arrays = arrays
         self.scale = scale
         self.n_iterations: int = n_iterations
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_stages"}
-
-    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
-        """Return (n_rows, n_classes) probabilities, or (n_rows,) values within the range seen in training."""
-        scores = np.empty((len(X), len(self.arrays["head/bias"])))
-        for i in range(0, len(X), CHUNK_ROWS):
-            scores[i : i + CHUNK_ROWS] = self._forward(bounded(X[i : i + CHUNK_ROWS]))
-        return outputs(scores, None) if self.scale is None else self.scale.restore(scores[:, 0], margin=0.0)
-
-    def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (n, what the training would have returned had it been stopped after n epochs) for n = 1, 2, 4, ….
-
-        Raises
-        ------
-        ValueError
-            If the model kept no stages: fitted without ``keep_stages``, or pickled since.
-        """
-        if self._stages is None:
-            raise ValueError(
-                "The network has no stages: they are kept by a fit with FitData.keep_stages=True, "
-                "until the model is pickled. Fit it again, and predict with it before it is sent or saved."
-            )
-        for n_epochs, stage in self._stages.items():
-            yield n_epochs, stage.predict(X, n_threads)
+    def _n_outputs(self) -> int:
+        return len(self.arrays["head/bias"])
 
     def _forward(self, X: np.ndarray) -> np.ndarray:
         a = self.arrays

@@ -21,7 +21,7 @@ deadline. What is kept of a fit is numpy arrays, and predicting needs no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -30,8 +30,8 @@ import numpy as np
 
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
-from autometa.learners.epochs import CHUNK_ROWS, Dropout, as_tensor, flat_cos, row_losses, train_by_epochs
-from autometa.learners.numeric import TargetScale, bounded, outputs, torch_threads
+from autometa.learners.epochs import Dropout, NetworkModel, as_tensor, flat_cos, row_losses, train_by_epochs
+from autometa.learners.numeric import TargetScale, torch_threads
 
 MOST_OPERATIONS = 2.0e11
 """Floating-point operations of a training without a deadline: about five seconds of one core."""
@@ -65,7 +65,7 @@ class _Settings:
     n_epochs: int = 256
 
 
-class NeuralNetworkModel:
+class NeuralNetworkModel(NetworkModel):
     """The arrays of a trained network.
 
     Parameters
@@ -84,9 +84,6 @@ class NeuralNetworkModel:
     n_iterations : int
         Epochs trained until these arrays.
     """
-
-    # Not in __init__: a model that was pickled, and so lost its stages, finds this None.
-    _stages: dict[int, NeuralNetworkModel] | None = None
 
     def __init__(
         self,
@@ -108,34 +105,8 @@ class NeuralNetworkModel:
         self.scale = scale
         self.n_iterations: int = n_iterations
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_stages"}
-
-    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
-        """Return (n_rows, n_classes) probabilities, or (n_rows,) values within the range seen in training."""
-        X = bounded(X)
-        scores = np.empty((len(X), len(self.biases[-1])))
-        for i in range(0, len(X), CHUNK_ROWS):
-            scores[i : i + CHUNK_ROWS] = self._forward(X[i : i + CHUNK_ROWS])
-        return outputs(scores, None) if self.scale is None else self.scale.restore(scores[:, 0], margin=0.0)
-
-    def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (n, what the training would have returned had it been stopped after n epochs) for n = 1, 2, 4, ….
-
-        Its schedules are those of the whole training: a fit of n epochs would have gone through all of them.
-
-        Raises
-        ------
-        ValueError
-            If the model kept no stages: fitted without ``keep_stages``, or pickled since.
-        """
-        if self._stages is None:
-            raise ValueError(
-                "The network has no stages: they are kept by a fit with FitData.keep_stages=True, "
-                "until the model is pickled. Fit it again, and predict with it before it is sent or saved."
-            )
-        for n_epochs, stage in self._stages.items():
-            yield n_epochs, stage.predict(X, n_threads)
+    def _n_outputs(self) -> int:
+        return len(self.biases[-1])
 
     def _forward(self, X: np.ndarray) -> np.ndarray:
         hidden = np.asarray(X, dtype=np.float32)
