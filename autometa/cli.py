@@ -257,6 +257,13 @@ def _add_assess(commands: Any) -> None:
     assess.add_argument(
         "--predictions", metavar="FOLDER", type=Path, help="the collection, for the regret of ensembles"
     )
+    assess.add_argument(
+        "--recurrent",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="train the recurrent policy, at most this long for each part of the families; default: 0, leave it out",
+    )
     assess.add_argument("--jobs", metavar="N", type=int, default=1, help="processes; default: 1")
     assess.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: 0")
     assess.add_argument("--out", metavar="CSV", type=Path, help="a row per policy, task and limit")
@@ -421,11 +428,20 @@ def _assess(arguments: argparse.Namespace) -> None:
     from autometa.metadataset.dataset import MetaDataset
     from autometa.policy.assessment import assess, compare, named_policies
     from autometa.policy.metric_learning import learnt_weights
+    from autometa.policy.mixture import Stage
     from autometa.policy.past import PastTasks
     from autometa.policy.prediction_errors import prediction_errors
+    from autometa.policy.weights import read_weights
 
     past = PastTasks.from_metadataset(MetaDataset.load(arguments.records))
-    every = named_policies(past, similarity=learnt_weights, seed=arguments.random_state)
+    every = named_policies(
+        past,
+        similarity=learnt_weights,
+        seed=arguments.random_state,
+        stages=[Stage(**stage) for stage in read_weights().card["stages"]],
+        predictions=arguments.predictions,
+        recurrent_s=arguments.recurrent,
+    )
     names = arguments.policies or list(every)
     baseline = arguments.baseline
     for name in (*names, baseline):

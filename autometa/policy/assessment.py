@@ -18,10 +18,14 @@ from autometa.core.budget import Budget
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
 from autometa.policy.baselines import Oracle, RandomPolicy, StaticPolicy, average_rank, greedy, greedy_per_second
+from autometa.policy.fixed_order import FixedOrderPolicy
 from autometa.policy.gain import GainPolicy, GainSettings
 from autometa.policy.kept import KeptPredictions, read_kept
+from autometa.policy.mixture import MixturePolicy, Stage
 from autometa.policy.past import PastTasks
+from autometa.policy.portfolio import learn_portfolios
 from autometa.policy.prior import PriorPolicy
+from autometa.policy.recurrent import RecurrentPolicy
 from autometa.policy.regret import paired_bootstrap
 from autometa.policy.replay import Episode, metric_of, replay
 from autometa.policy.similarity import Similarity
@@ -163,7 +167,13 @@ def _gain_policy_of(
 
 
 def named_policies(
-    past: PastTasks, similarity: Callable[[PastTasks], np.ndarray] | None = None, seed: int = 0
+    past: PastTasks,
+    similarity: Callable[[PastTasks], np.ndarray] | None = None,
+    seed: int = 0,
+    *,
+    stages: Sequence[Stage] = (Stage("gaussian"),),
+    predictions: str | Path | None = None,
+    recurrent_s: float = 0.0,
 ) -> dict[str, Factory]:
     """Return all policies that can be assessed by name: baselines, learnt ones, ablations.
 
@@ -175,9 +185,22 @@ def named_policies(
         Makes weights of the meta-features, of shape (n_features,), of the tasks that a policy may
         know; equal ones by default.
     seed : int
-        Seed of the random order.
+        Seed of the random order and of the recurrent policy's training.
+    stages : sequence of Stage
+        Of the mixture; its policies are some of `GAIN_SETTINGS`.
+    predictions : str or Path, optional
+        Folder of the collection that kept predictions, by which portfolios are then chosen.
+    recurrent_s : float
+        Most seconds for training the recurrent policy, each time it is made; 0 leaves it out, and
+        needs no torch.
     """
-    learnt = {name: partial(_gain_policy_of, settings, similarity) for name, settings in GAIN_SETTINGS.items()}
+    learnt: dict[str, Factory] = {
+        name: partial(_gain_policy_of, settings, similarity) for name, settings in GAIN_SETTINGS.items()
+    }
+    learnt["portfolio"] = partial(_portfolio, None if predictions is None else Path(predictions))
+    learnt["mixture"] = partial(_mixture, learnt, tuple(stages))
+    if recurrent_s > 0:
+        learnt["recurrent"] = partial(_recurrent, recurrent_s, seed)
     return {
         "random": partial(RandomPolicy, seed=seed),
         "average_rank": partial(StaticPolicy, order=average_rank),
@@ -192,6 +215,23 @@ def named_policies(
 def _prior(past: PastTasks) -> PriorPolicy:
     """Return the hand-made policy over the strategies that ship, which learns from no records."""
     return PriorPolicy(load_strategies())
+
+
+def _portfolio(predictions: Path | None, past: PastTasks) -> FixedOrderPolicy:
+    orders, _ = learn_portfolios(past, predictions)
+    return FixedOrderPolicy(past, orders, gain_policy(GAIN_SETTINGS["portfolio"], None, past))
+
+
+def _mixture(makers: Mapping[str, Factory], stages: Sequence[Stage], past: PastTasks) -> MixturePolicy:
+    return MixturePolicy({name: makers[name](past) for name in {stage.policy for stage in stages}}, stages)
+
+
+def _recurrent(most_s: float, seed: int, past: PastTasks) -> RecurrentPolicy:
+    # torch takes seconds to load, and the other policies need none.
+    from autometa.policy.recurrent_training import TrainingSettings
+    from autometa.policy.recurrent_tuning import train_recurrent
+
+    return RecurrentPolicy(past, train_recurrent(past, TrainingSettings(), seed=seed, max_s=most_s).arrays)
 
 
 def family_folds(past: PastTasks, n: int, seed: int) -> list[np.ndarray]:

@@ -14,15 +14,20 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from autometa.policy.kept import KeptPredictions
+from autometa.policy.kept import KeptPredictions, read_kept
 from autometa.policy.past import PastTasks
 from autometa.policy.regret import normalised_regret
 from autometa.policy.replay import metric_of
 
+PORTFOLIO_BUDGETS_S = (10.0, 60.0, 600.0)
+_N_PORTFOLIO = 32
+# Share of a task's measured configurations whose predictions must be there for its ensembles to count.
+_LEAST_KEPT = 0.9
 # Shares of a newcomer in the ensemble that stands for a selection anew with it.
 _SHARES = (0.5, 0.2)
 
@@ -95,6 +100,49 @@ class EnsembleGains:
                 self._members[number] = [member for member, weight in weights.items() if weight > 0]
                 self._ensembles[number] = ensemble = task.mix(weights)
                 self._values[number] = task.regret(ensemble)
+
+
+def learn_portfolios(
+    past: PastTasks, predictions: Path | None = None
+) -> tuple[dict[str, dict[float, tuple[int, ...]]], str]:
+    """Return a portfolio for each kind of problem and each of `PORTFOLIO_BUDGETS_S`, and what judged them.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Past tasks, each with a loss.
+    predictions : Path, optional
+        Folder of the collection that kept predictions.
+
+    Returns
+    -------
+    portfolios : dict of str to dict of float to tuple of int
+        Places of configurations in the order in which they are to be tried, by problem and seconds.
+    judged_by : str
+        "ensembles", on the tasks that have predictions of nearly all configurations; where none has, the
+        best single ones, "incumbents".
+    """
+    found: dict[str, dict[float, tuple[int, ...]]] = {}
+    judges = set()
+    for problem in dict.fromkeys(past.problems):
+        rows = [row for row, kind in enumerate(past.problems) if kind == problem]
+        kept = {row: read_kept(predictions, past, row) for row in rows} if predictions is not None else {}
+        tasks = {row: task for row, task in kept.items() if task is not None and _is_whole(task, past, row)}
+        judges.add("ensembles" if tasks else "incumbents")
+        of_problem = past.select(list(tasks) or rows)
+        regret = regrets(of_problem)
+        found[problem] = {}
+        for budget_s in PORTFOLIO_BUDGETS_S:
+            gains: Gains = EnsembleGains(list(tasks.values())) if tasks else IncumbentGains(regret)
+            order = greedy_order(gains, of_problem.seconds, budget_s=budget_s, n=_N_PORTFOLIO)
+            found[problem][budget_s] = tuple(order)
+    return found, " and ".join(sorted(judges))
+
+
+def _is_whole(kept: KeptPredictions, past: PastTasks, task: int) -> bool:
+    """Whether predictions are there of nearly all that was measured: what has none could never be chosen."""
+    n_measured = int(np.isfinite(past.losses[metric_of(past, task)][task]).sum())
+    return len(kept.predictions) >= _LEAST_KEPT * n_measured
 
 
 def greedy_order(

@@ -19,27 +19,21 @@ from autometa.catalogue import load_strategies
 from autometa.metadataset.dataset import MetaDataset
 from autometa.policy.assessment import GAIN_SETTINGS, assess, gain_policy
 from autometa.policy.gain import GainPolicy, GainSettings
-from autometa.policy.kept import KeptPredictions, read_kept
 from autometa.policy.metric_learning import learn_similarity, similarity_weights
 from autometa.policy.past import PastTasks
-from autometa.policy.portfolio import EnsembleGains, Gains, IncumbentGains, greedy_order, regrets
+from autometa.policy.portfolio import PORTFOLIO_BUDGETS_S, learn_portfolios
 from autometa.policy.regret import surely_best
-from autometa.policy.replay import metric_of
 from autometa.policy.stage_learning import learn_stages
 from autometa.policy.weights import PolicyWeights, space_hash, write_weights
 
 logger = logging.getLogger(__name__)
 
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0)
-PORTFOLIO_BUDGETS_S = (10.0, 60.0, 600.0)
-_N_PORTFOLIO = 32
 _TUNED = ("gaussian", "attention")
 # Where temperatures are compared: mean regret after these many results, and at these many seconds.
 _COUNTS = (1, 3, 5, 10, 16)
 _BUDGETS_S = (3.0, 10.0, 30.0)
 _N_FOLDS = 5
-# Share of a task's measured configurations whose predictions must be there for its ensembles to count.
-_LEAST_KEPT = 0.9
 
 
 def train(
@@ -77,7 +71,7 @@ def train(
     """
     past = _with_results(PastTasks.from_metadataset(metadataset))
     # First, as a folder without predictions is then found out at once.
-    portfolios, judged_by = _portfolios(past, None if predictions is None else Path(predictions))
+    portfolios, judged_by = learn_portfolios(past, None if predictions is None else Path(predictions))
     choice = learn_similarity(past, seed=seed)
     logger.info("similarity of tasks: %s; errors on families left out: %s", choice.name, choice.errors)
     tasks = _replayed(past, n_replayed, seed)
@@ -212,31 +206,6 @@ class _SimilarityOfParts:
 
 def _tempered(settings: GainSettings, weights_of: _SimilarityOfParts, past: PastTasks) -> GainPolicy:
     return gain_policy(settings, weights_of(past), past)
-
-
-def _portfolios(past: PastTasks, predictions: Path | None) -> tuple[dict[str, dict[float, tuple[int, ...]]], str]:
-    """Return portfolios by problem and budget, and whether ensembles or incumbents judged them."""
-    found: dict[str, dict[float, tuple[int, ...]]] = {}
-    judges = set()
-    for problem in dict.fromkeys(past.problems):
-        rows = [row for row, kind in enumerate(past.problems) if kind == problem]
-        kept = {row: read_kept(predictions, past, row) for row in rows} if predictions is not None else {}
-        tasks = {row: task for row, task in kept.items() if task is not None and _is_whole(task, past, row)}
-        judges.add("ensembles" if tasks else "incumbents")
-        of_problem = past.select(list(tasks) or rows)
-        regret = regrets(of_problem)
-        found[problem] = {}
-        for budget_s in PORTFOLIO_BUDGETS_S:
-            gains: Gains = EnsembleGains(list(tasks.values())) if tasks else IncumbentGains(regret)
-            order = greedy_order(gains, of_problem.seconds, budget_s=budget_s, n=_N_PORTFOLIO)
-            found[problem][budget_s] = tuple(order)
-    return found, " and ".join(sorted(judges))
-
-
-def _is_whole(kept: KeptPredictions, past: PastTasks, task: int) -> bool:
-    """Whether predictions are there of nearly all that was measured: what has none could never be chosen."""
-    n_measured = int(np.isfinite(past.losses[metric_of(past, task)][task]).sum())
-    return len(kept.predictions) >= _LEAST_KEPT * n_measured
 
 
 def _hashes(past: PastTasks) -> Mapping[str, str]:

@@ -18,9 +18,11 @@ from autometa.core.proposal import Proposal
 from autometa.core.task import TaskDescription
 from autometa.policy.assessment import GAIN_SETTINGS, assess, compare, family_folds, gain_policy, named_policies
 from autometa.policy.baselines import RandomPolicy, StaticPolicy, average_rank
+from autometa.policy.mixture import MixturePolicy, Stage
 from autometa.policy.past import PastTasks
+from autometa.policy.portfolio import learn_portfolios
 from autometa.policy.prediction_errors import prediction_errors
-from autometa.policy.replay import replay
+from autometa.policy.replay import describe_past, metric_of, replay
 from tests.policy.made_up import made_up_metadataset, made_up_past
 
 FEW = {"budgets_s": (2.0,), "counts": (1, 3), "n_folds": 3}
@@ -122,12 +124,40 @@ def test_tasks_without_seconds_are_judged_by_counts_alone() -> None:
     assert set(assess(past, {"random": RandomPolicy}, **FEW)["limit"]) == {"trials"}
 
 
-@pytest.mark.parametrize("name", [*GAIN_SETTINGS, "random", "average_rank", "greedy", "greedy_per_second", "oracle"])
+@pytest.mark.parametrize(
+    "name", [*GAIN_SETTINGS, "mixture", "random", "average_rank", "greedy", "greedy_per_second", "oracle"]
+)
 def test_every_named_policy_can_be_assessed(name: str) -> None:
     past = made_up_past(missing=0.2, n_tasks=6)
     table = assess(past, {name: named_policies(past)[name]}, budgets_s=(3.0,), counts=(2,), n_folds=2)
     assert table["regret"].between(0, 1).all()
     assert len(table) == 12
+
+
+def test_the_mixture_has_the_stages_that_it_is_given() -> None:
+    past = made_up_past(n_tasks=6)
+    stages = (Stage("portfolio"), Stage("gaussian", from_trial=2))
+    mixture = named_policies(past, stages=stages)["mixture"](past)
+    assert isinstance(mixture, MixturePolicy)
+    assert mixture.stages == stages and set(mixture.policies) == {"portfolio", "gaussian"}
+
+
+def test_the_portfolio_is_that_of_the_past_that_it_may_know() -> None:
+    past = made_up_past(n_tasks=6)
+    known = past.select(np.arange(4))
+    orders, _ = learn_portfolios(known)
+    description = describe_past(past, 5, metric_of(past, 5))
+    first = named_policies(past)["portfolio"](known).propose(description, [], 600.0).configurations[0]
+    assert first == past.configurations[orders[description.problem][600.0][0]]
+
+
+@pytest.mark.slow
+def test_the_recurrent_policy_is_trained_on_the_past_that_it_may_know() -> None:
+    past = made_up_past(n_tasks=6)
+    policies = named_policies(past, recurrent_s=1.0)
+    table = assess(past, {"recurrent": policies["recurrent"]}, budgets_s=(3.0,), counts=(2,), n_folds=2)
+    assert table["regret"].between(0, 1).all() and len(table) == 12
+    assert "recurrent" not in named_policies(past)
 
 
 def test_the_hand_made_policy_finds_what_was_recorded_of_its_portfolios() -> None:

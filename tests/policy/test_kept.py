@@ -62,7 +62,7 @@ def test_a_task_that_kept_predictions_of_some_configurations_only_says_nothing_o
         assert kept is not None
         return replace(kept, predictions=dict(list(kept.predictions.items())[::2]))
 
-    monkeypatch.setattr("autometa.policy.training.read_kept", half)
+    monkeypatch.setattr("autometa.policy.portfolio.read_kept", half)
     weights = train(export(collected.tasks, collected.out), predictions=collected.out, n_replayed=0)
     assert weights.card["portfolios"]["judged_by"] == "incumbents"
 
