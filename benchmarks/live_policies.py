@@ -27,13 +27,29 @@ N_PER_PROBLEM = 7
 USED = ("datasets/tasks.txt", "benchmarks/tasks24.txt")
 
 
+def split(folder: Path, task: str, seed: int) -> tuple[list[pd.DataFrame], list[pd.Series], str]:
+    """Return the features and the target of the rows to learn from and of the quarter kept aside, and the problem."""
+    X, y, problem = load_table(folder, task)
+    stratify = None if problem == "regression" else y
+    *features, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=stratify)
+    return features, [y_train, y_test], problem
+
+
+def constant_loss(folder: Path, task: str, seed: int) -> float:
+    """Return the loss on the rows kept aside of what knows no features: frequencies of classes, or the mean."""
+    _, (y_train, y_test), problem = split(folder, task, seed)
+    if problem == "binary":
+        return 0.5
+    if problem == "regression":
+        return float(np.sqrt(np.mean((y_test.to_numpy(np.float64) - y_train.astype(np.float64).mean()) ** 2)))
+    return float(-np.log(y_test.map(y_train.value_counts(normalize=True)).astype(np.float64)).mean())
+
+
 def fit_row(folder: Path, task: str, policy: str, budget_s: float, seed: int, n_jobs: int) -> dict[str, object]:
     """Return what one fit gives: the loss on the rows kept aside, by the metric that was optimised."""
     from autometa import AutoMeta
 
-    X, y, problem = load_table(folder, task)
-    stratify = None if problem == "regression" else y
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=stratify)
+    (X_train, X_test), (y_train, y_test), problem = split(folder, task, seed)
     start_s = time.monotonic()
     model = AutoMeta(problem=problem, time_budget=budget_s, policy=policy, random_state=seed, n_jobs=n_jobs)
     with warnings.catch_warnings():
@@ -56,24 +72,39 @@ def fit_row(folder: Path, task: str, policy: str, budget_s: float, seed: int, n_
     }
 
 
-def report(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, by budget and policy against the last policy: wins, ties, losses and the mean log ratio of the losses.
+def report(table: pd.DataFrame, constant: pd.Series) -> pd.DataFrame:
+    """Return how each policy does against the last one, by budget.
 
-    The interval is a paired bootstrap over tables.
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of the CSV.
+    constant : Series
+        Loss of a constant, by table and seed.
+
+    Returns
+    -------
+    DataFrame
+        A row per budget and policy: tables on which the mean loss over seeds is lower, equal and higher; the
+        difference of the losses normalised by those of a constant, and the logarithm of their ratio, both as means
+        over tables with paired 95% bootstrap intervals.
     """
     from autometa.policy.regret import paired_bootstrap
 
     rows = []
     baseline = table["policy"].iloc[-1] if "prior" not in set(table["policy"]) else "prior"
     for budget_s, part in table.groupby("budget_s"):
-        losses = part.groupby(["task", "policy"])["loss"].mean().unstack().dropna()
+        losses = part.set_index(["task", "seed", "policy"])["loss"].unstack().dropna()
+        normalised = losses.div(constant.reindex(losses.index), axis=0).groupby("task").mean()
+        logs = np.log(losses.clip(lower=1e-6)).groupby("task").mean()
         for policy in losses.columns.drop(baseline):
-            ratio = np.log(np.maximum(losses[policy], 1e-6) / np.maximum(losses[baseline], 1e-6))
-            mean, low, high = paired_bootstrap(ratio.to_numpy())
-            better, worse = int((ratio < -1e-9).sum()), int((ratio > 1e-9).sum())
-            rows.append((budget_s, policy, len(ratio), better, len(ratio) - better - worse, worse, mean, low, high))
-    names = ["budget_s", "policy", "tables", "better", "equal", "worse", "mean_log_ratio", "low", "high"]
-    return pd.DataFrame(rows, columns=names)
+            difference = normalised[policy] - normalised[baseline]
+            better, worse = int((difference < -1e-9).sum()), int((difference > 1e-9).sum())
+            about = (budget_s, policy, len(difference), len(losses), better, len(difference) - better - worse, worse)
+            values = paired_bootstrap(difference), paired_bootstrap(logs[policy] - logs[baseline])
+            rows.append((*about, *values[0], *values[1]))
+    names = ["budget_s", "policy", "tables", "fits", "better", "equal", "worse"]
+    return pd.DataFrame(rows, columns=names + ["normalised", "low", "high", "log_ratio", "log_low", "log_high"])
 
 
 def main() -> None:
@@ -106,7 +137,10 @@ def main() -> None:
                             if (task, policy, budget_s, seed) not in done:
                                 writer.writerow(fit_row(options.folder, task, policy, budget_s, seed, options.jobs))
                                 file.flush()
-    print(report(pd.read_csv(options.out)).round(4).to_string(index=False))
+    table = pd.read_csv(options.out)
+    fits = table[["task", "seed"]].drop_duplicates().itertuples(index=False, name=None)
+    constant = pd.Series({(task, seed): constant_loss(options.folder, task, seed) for task, seed in fits})
+    print(report(table, constant).round(4).to_string(index=False))
 
 
 def _chosen(folder: Path) -> list[str]:
