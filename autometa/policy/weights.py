@@ -120,7 +120,7 @@ def read_weights(folder: str | Path | None = None, strategies: Iterable[Strategy
         raise PolicyError(
             f"{place / _WEIGHTS} does not hold policy weights ({type(error).__name__}: {error}). {_ADVICE}"
         ) from error
-    _check_features(place, weights.past.feature_names)
+    _check_features(place, weights.past.feature_names, card)
     return _for_strategies(place, weights, load_strategies() if strategies is None else strategies)
 
 
@@ -164,7 +164,12 @@ def _weights(arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> Polic
     )
 
 
-def _check_features(place: Path, names: tuple[str, ...]) -> None:
+def _check_features(place: Path, names: tuple[str, ...], card: Mapping[str, Any]) -> None:
+    if (told := tuple(card.get("feature_order", names))) != names:
+        raise PolicyError(
+            f"{place / CARD} is the card of other weights: it tells the meta-features {told}, {_WEIGHTS} holds "
+            f"{names}. {_ADVICE}"
+        )
     expected = tuple(name for name in META_FEATURES if name in names)
     if names != expected:
         unknown = [name for name in names if name not in META_FEATURES]

@@ -119,6 +119,14 @@ def test_other_meta_features_are_refused(tmp_path: Path, change: str) -> None:
         read_weights(tmp_path, strategies())
 
 
+def test_the_card_of_other_weights_is_refused(tmp_path: Path) -> None:
+    weights = made_up_weights()
+    first, second, *rest = weights.past.feature_names
+    write_weights(replace(weights, card={**weights.card, "feature_order": [second, first, *rest]}), tmp_path)
+    with pytest.raises(PolicyError, match="is the card of other weights"):
+        read_weights(tmp_path, strategies())
+
+
 def test_strategies_that_changed_are_named(tmp_path: Path) -> None:
     write_weights(made_up_weights(), tmp_path)
     # Of the places up to 7, algorithm_1 has the last: 1, 4, 7.
