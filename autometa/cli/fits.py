@@ -1,0 +1,183 @@
+"""The commands `fit`, `predict` and `report`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import autometa
+from autometa.cli.tables import check_destination, column_of, read_table
+from autometa.cli.text import aligned, show
+
+if TYPE_CHECKING:
+    from autometa import AutoMeta
+
+_N_LEADERBOARD_ROWS = 10
+
+_ESTIMATOR_OPTIONS = (
+    "problem",
+    "time_budget",
+    "n_trials",
+    "metric",
+    "strategies",
+    "policy",
+    "experience",
+    "cv",
+    "ensemble_size",
+    "n_jobs",
+    "memory_limit",
+    "storage",
+    "study_name",
+    "random_state",
+    "progress",
+    "verbose",
+)
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser."""
+    _add_fit(commands)
+    _add_predict(commands)
+    _add_report(commands)
+
+
+def _add_fit(commands: Any) -> None:
+    # Options left out are not passed on: the estimator's own defaults hold.
+    fit = commands.add_parser(
+        "fit",
+        help="fit a table and save the model",
+        description="Fit a table from a CSV, TSV (both also compressed) or Parquet file.",
+        argument_default=argparse.SUPPRESS,
+    )
+    fit.set_defaults(run=_fit)
+    fit.add_argument("train", metavar="TRAIN", type=Path, help="the table with the target")
+    fit.add_argument("--target", metavar="COL", required=True, help="column to predict")
+    fit.add_argument("--problem", choices=["auto", "classification", "binary", "multiclass", "regression"])
+    fit.add_argument("--time-budget", metavar="SECONDS", type=float, help="default: 60, or no limit with --n-trials")
+    fit.add_argument("--n-trials", metavar="N", type=int, help="most trials to start")
+    fit.add_argument("--metric", help="e.g. log_loss, balanced_accuracy, mae; default: by the kind of problem")
+    fit.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
+    fit.add_argument("--policy", help="name of a policy, or a folder that `autometa train` wrote; default: prior")
+    fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
+    fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
+    fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
+    fit.add_argument("--n-jobs", metavar="N", type=int, help="evaluations at a time; -1: one per core (default)")
+    fit.add_argument("--memory-limit", metavar="GIB", type=float, help="GiB for all worker processes together")
+    fit.add_argument("--storage", metavar="URL", help="where to keep the Optuna study, e.g. sqlite:///study.db")
+    fit.add_argument("--study-name", metavar="NAME", help="name of the study; one that is there is gone on with")
+    fit.add_argument("--weight", metavar="COL", help="column with the weight of each row")
+    fit.add_argument("--groups", metavar="COL", help="column whose equal values stay on one side of every split")
+    fit.add_argument("--drop", metavar="COL", nargs="+", help="columns not to learn from")
+    fit.add_argument("--random-state", metavar="N", type=int, help="seed")
+    fit.add_argument("--save", metavar="FILE", type=Path, help="where to write the model, e.g. model.autometa")
+    fit.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
+    fit.add_argument("-v", "--verbose", action="count", help="log new trials and show tracebacks; -vv: everything")
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser("predict", help="predict a table with a saved model")
+    predict.set_defaults(run=_predict)
+    predict.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
+    predict.add_argument("new", metavar="NEW", type=Path, help="table with the columns of the training table")
+    predict.add_argument("--out", metavar="FILE", type=Path, help="CSV to write; default: standard output")
+    predict.add_argument("--proba", action="store_true", help="a column of probabilities per class")
+    predict.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser("report", help="show what a saved model is made of")
+    report.set_defaults(run=_report)
+    report.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
+    report.add_argument("--leaderboard", action="store_true", help="every trial instead of every strategy")
+    report.add_argument("--csv", action="store_true", help="all columns as CSV")
+    report.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    given = vars(arguments)
+    destination: Path | None = given.get("save")
+    if destination is not None:
+        check_destination(destination)
+    table = read_table(arguments.train)
+    target = column_of(table, arguments.target, "--target")
+    weight = column_of(table, given["weight"], "--weight") if "weight" in given else None
+    groups = column_of(table, given["groups"], "--groups") if "groups" in given else None
+    for name in given.get("drop", ()):
+        column_of(table, name, "--drop")
+    unused = {given.get("weight"), given.get("groups"), arguments.target, *given.get("drop", ())}
+    X = table.drop(columns=[name for name in table.columns if name in unused])
+
+    from autometa import AutoMeta
+
+    model = AutoMeta(**{name: given[name] for name in _ESTIMATOR_OPTIONS if name in given})
+    model.fit(X, target, sample_weight=weight, groups=groups)
+    # Saved before anything is shown: a reader that closes the pipe must not cost the model.
+    end = "The model was not saved; pass --save FILE to keep it."
+    if destination is not None:
+        end = f"Saved {model.save(destination)}"
+    show(
+        f"{_summary(model)}\n\n"
+        f"Leaderboard ({_N_LEADERBOARD_ROWS} best trials)\n{_leaderboard_text(model, _N_LEADERBOARD_ROWS)}\n\n"
+        f"Report\n{_report_text(model)}\n\n"
+        f"{end}"
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    import pandas as pd
+
+    if arguments.out is not None:
+        check_destination(arguments.out)
+    table = read_table(arguments.new)
+    model = autometa.load(arguments.model)
+    if not arguments.proba:
+        result = pd.DataFrame({"prediction": model.predict(table)})
+    elif model.problem_ == "regression":
+        raise ValueError("--proba is for classification; this model predicts amounts.")
+    else:
+        result = pd.DataFrame(model.predict_proba(table), columns=[str(label) for label in model.classes_])
+    result.to_csv(sys.stdout if arguments.out is None else arguments.out, index=False)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    model = autometa.load(arguments.model)
+    if arguments.csv:
+        table = model.leaderboard() if arguments.leaderboard else model.report()
+        for name in ("configuration", "recommended", "best_configuration"):
+            if name in table:
+                table[name] = table[name].map(json.dumps)
+        table.to_csv(sys.stdout, index=False)
+        return
+    show(f"{_summary(model)}\n\n{_leaderboard_text(model) if arguments.leaderboard else _report_text(model)}")
+
+
+def _summary(model: AutoMeta) -> str:
+    history = model.history_
+    complete = [trial for trial in history.trials if trial["status"] == "ok"]
+    used = [trial for trial in history.trials if trial["weight"] > 0]
+    lines = [
+        f"{model.problem_}, {len(history.trials)} trials in {history.total_s:.1f} s ({history.stop_reason}), "
+        f"{len(complete)} measured on every fold, {len(used)} in the ensemble"
+    ]
+    if complete:
+        loss = min(trial["loss"] for trial in complete)
+        lines.append(f"best trial: {history.metric} {model._metric.score(loss):.5g} (mean over the folds)")
+        score = model._metric.score(history.ensemble_loss)
+        lines.append(f"ensemble:   {history.metric} {score:.5g} (out of fold, on the rows that chose it)")
+    return "\n".join(lines)
+
+
+def _leaderboard_text(model: AutoMeta, n_rows: int | None = None) -> str:
+    table = model.leaderboard()
+    if table.empty:
+        return "no trials"
+    chosen = table[["trial", "strategy", "loss", "weight", "time_s", "status", "configuration"]].head(n_rows)
+    return aligned(chosen.rename(columns={"time_s": "seconds"}), "configuration")
+
+
+def _report_text(model: AutoMeta) -> str:
+    columns = ["strategy", "probability", "n_trials", "n_ok", "best_loss", "time_s", "weight", "note"]
+    return aligned(model.report()[columns].rename(columns={"time_s": "seconds"}), "note")

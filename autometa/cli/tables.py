@@ -1,0 +1,97 @@
+"""Tables and places that the command line names."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autometa._support.imports import import_optional
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """Return the table in a file.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is not there, is of another kind, or cannot be read.
+    """
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    kind = next((suffix for suffix in reversed(suffixes) if suffix not in _COMPRESSED), "")
+    if kind not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
+        raise ValueError(
+            f"{file} is not a kind of table that can be read: expected .csv, .tsv (also compressed, e.g. .csv.gz) "
+            "or .parquet."
+        )
+    if not file.is_file():
+        near = difflib.get_close_matches(file.name, os.listdir(file.parent) if file.parent.is_dir() else [], n=3)
+        raise FileNotFoundError(f"There is no file {file}.{did_you_mean(near)}")
+    import pandas as pd
+
+    if kind in (".parquet", ".pq"):
+        import_optional("pyarrow", extra="meta")
+        try:
+            return pd.read_parquet(file)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
+    try:
+        names = list(pd.read_csv(file, sep="\x1f", nrows=0, encoding="utf-8-sig"))
+        separator = _separator("".join(names), kind)
+        return pd.read_csv(file, sep=separator, encoding="utf-8-sig", low_memory=False)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{file} cannot be read as a table: {error}") from error
+
+
+def _separator(header: str, kind: str) -> str:
+    """Return the separator of a table, from its first line: a CSV may use semicolons or tabs."""
+    if kind == ".tsv":
+        return "\t"
+    return max((",", ";", "\t"), key=header.count)
+
+
+def column_of(table: pd.DataFrame, name: str, option: str) -> pd.Series:
+    """Return the column that an option names.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such column.
+    """
+    if name not in table.columns:
+        near = difflib.get_close_matches(name, map(str, table.columns), n=3)
+        shown = ", ".join(map(str, table.columns[:10])) + (", …" if table.shape[1] > 10 else "")
+        hint = did_you_mean(near) or f" It has: {shown}."
+        raise ValueError(f"{option} {name!r} is not a column of the table.{hint}")
+    return table[name]
+
+
+def names_in(file: Path) -> list[str]:
+    """Return the names in a text file, one per line; # begins a comment."""
+    lines = (line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+def did_you_mean(near: Sequence[str]) -> str:
+    """Return a hint with names that are much like what was said; nothing where there are none."""
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def check_destination(file: Path) -> None:
+    """Refuse a place that cannot be written to before any work is done."""
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder; name a file.")
+    folder = file.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder} to write {file.name} to.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"The folder {folder} cannot be written to.")
