@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 from autometa.policy.regret import paired_bootstrap
 from autometa.transfer.archive import StudyArchive
 from autometa.transfer.calibration import centre_and_scale
-from autometa.transfer.curves import StepScale, on_grid
+from autometa.transfer.curves import StepScale, on_grid, reach
 from autometa.transfer.pruner import MetaPruner, _model, _past_curves
 from autometa.transfer.sources import SourceStudy, SourceTrial
 from benchmarks.results import append_row, read_results
@@ -204,9 +204,9 @@ def correlations(curves: dict[str, np.ndarray]) -> pd.DataFrame:
         finals = np.array([final(curve) for curve in own])
         for name in ("last", "power_law", "lstm"):
             model = _model(name, past, 0)
-            for step in (3, 10, 25):
+            for step in (3, 9, 25):  # each is the first of its place of the grid
                 part = np.array([on_grid(dict(enumerate(curve[: step + 1])), scale) for curve in own])
-                place = int(np.searchsorted(on_grid_steps(scale), step))
+                place = reach(step, scale)
                 part[:, place + 1 :] = np.nan
                 centre, spread = centre_and_scale(finals.min(), own[:, 0])
                 foretold = model.predict(part, np.array([[centre]]), np.array([[spread]]))[:, place]
@@ -215,13 +215,6 @@ def correlations(curves: dict[str, np.ndarray]) -> pd.DataFrame:
                 rows.append((name, step, task, rho))
     table = pd.DataFrame(rows, columns=["model", "step", "task", "rho"])
     return table.pivot_table(index="model", columns="step", values="rho")
-
-
-def on_grid_steps(scale: StepScale) -> np.ndarray:
-    """Return the step of each place of the grid."""
-    from autometa.transfer.curves import GRID
-
-    return GRID * (scale.end - scale.origin) + scale.origin
 
 
 def main() -> None:

@@ -1,13 +1,19 @@
-"""How surely a part of a curve beats the incumbent: learnt and calibrated on replays of past studies.
+"""How surely a trial will be its study's best, by a part of its curve: learnt on replays of past studies.
 
 Past studies are replayed in random orders. At each place of the grid, a logistic regression learns from what
-could be seen whether a trial went on to beat the incumbent. The threshold is then set so that,
-in replays of studies that it was not learnt from, at most the stated share of eventual bests fell below it anywhere
+could be seen whether a trial ended as the best of its run. Whether it beats the incumbent would be the wrong question:
+most early trials do for a while, and are beaten by later ones.
+
+To go on to the next place costs steps in proportion to the place, because the grid is geometric. So thresholds are
+in proportion to it too: a look early on is cheap, and the winners that have to be lost are lost where most is
+saved (the rule of a sequential test, Wald 1947). Their level is set so that,
+in replays of studies that nothing was learnt from, at most the stated share of eventual bests fell below it anywhere
 on their way (a conformal choice in the manner of Vovk et al. 2005, with studies as folds).
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,15 +62,15 @@ class Verdict:
     ----------
     weights : ndarray of shape (K, n_features + 1)
         Of the logistic regressions, the intercept last; NaN where there was too little to learn from.
-    threshold : float
-        Probability of beating the incumbent below which a trial is given up; 0 gives up none.
+    thresholds : ndarray of shape (K,)
+        Probability of being the best below which a trial is given up at each place; 0 gives up none.
     """
 
     weights: np.ndarray
-    threshold: float
+    thresholds: np.ndarray
 
     def probability(self, features: np.ndarray, place: int) -> float:
-        """Return the probability of beating the incumbent, NaN where nothing was learnt."""
+        """Return the probability of being the best of the study, NaN where nothing was learnt."""
         return float(_sigmoid(features @ self.weights[place, :-1] + self.weights[place, -1]))
 
 
@@ -114,7 +120,7 @@ def features(
 
 
 def learn(past: Sequence[PastCurves], model_of_fold: Sequence[CurveModel], rate: float, seed: int) -> Verdict:
-    """Return regressions learnt from all past studies, and a threshold from studies left out.
+    """Return regressions learnt from all past studies, and thresholds from studies left out.
 
     Parameters
     ----------
@@ -145,11 +151,11 @@ def learn(past: Sequence[PastCurves], model_of_fold: Sequence[CurveModel], rate:
         weights = _regressions([(x, y) for number, x, y in parts if folds[number] != fold])
         for place, (owner, won) in enumerate(zip(owners, winners, strict=True)):
             if folds[owner] == fold and won is not None:
-                found = _sigmoid((won * weights[:, :-1]).sum(axis=1) + weights[:, -1])
+                found = _sigmoid((won * weights[:, :-1]).sum(axis=1) + weights[:, -1]) / GRID
                 lowest[place] = np.inf if np.isnan(found).all() else np.nanmin(found)
-    threshold = _low_quantile(lowest, _n_effective(won_by), rate)
+    level = _low_quantile(lowest, _n_effective(won_by), rate)
     # What the regressions say is no better than a guess at best: a trial more likely than not to win goes on.
-    return Verdict(_regressions([(x, y) for _, x, y in parts]), min(threshold, 0.5))
+    return Verdict(_regressions([(x, y) for _, x, y in parts]), np.minimum(level * GRID, 0.5))
 
 
 def _n_effective(won_by: Sequence[tuple[int, int]]) -> float:
@@ -159,7 +165,7 @@ def _n_effective(won_by: Sequence[tuple[int, int]]) -> float:
 
 
 def _low_quantile(lowest: np.ndarray, n_effective: float, rate: float) -> float:
-    """Return what a winner's lowest probability falls below at no more than a rate, given so many winners."""
+    """Return what the lowest of a winner falls below at no more than a rate, given so many winners."""
     # Of n winners seen, the k-th lowest is undercut by the next one with probability k / (n + 1).
     level = rate * (n_effective + 1)
     # Below one winner, the quantile is not known from what was seen; probabilities say how it goes on towards 0.
@@ -180,8 +186,7 @@ def _replayed(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, int]:
     """Return features (n, K, n_features) and labels (n,) of trials of a random run; those of its winner, its place."""
     n = min(len(study.finals), _LONGEST_RUN)
-    # Long runs are the hard ones: their winner has a strong incumbent to beat, and by little. Calibrated on
-    # runs of half the length, twice the stated share was lost.
+    # About as long as the past study was.
     length = int(rng.integers(max(2, n // 2), n + 1))
     order = rng.permutation(len(study.finals))[:length]
     values, first, finals = study.values[order], study.first[order], study.finals[order]
@@ -200,8 +205,21 @@ def _replayed(
         features(values[row], predicted[i], values[bests[i]], *compared(values[row], values[:row]), *scales[i])
         for i, row in enumerate(rows)
     ]
-    labels = np.array([finals[row] < finals[:row].min() for row in chosen], dtype=float)
+    labels = np.array([_chance_to_win(finals[: row + 1], length, study.finals) for row in chosen])
     return np.array(found[: len(chosen)]), labels, found[-1] if at_risk else None, int(order[winner])
+
+
+def _chance_to_win(so_far: np.ndarray, length: int, all_finals: np.ndarray) -> float:
+    """Return how probably the latest trial is the best of a run: by the run so far, and all orders of what follows.
+
+    Its expectation says more than who did win in the one order that was drawn.
+    """
+    if not so_far[-1] < so_far[:-1].min():
+        return 0.0
+    n_better = int((all_finals < so_far[-1]).sum())
+    n_left, n_to_come = len(all_finals) - len(so_far), length - len(so_far)
+    # None of the better ones is among those to come (hypergeometric).
+    return math.comb(n_left - n_better, n_to_come) / math.comb(n_left, n_to_come)
 
 
 def compared(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

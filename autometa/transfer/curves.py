@@ -4,8 +4,9 @@
 symbol                meaning
 ====================  ==============================================================================
 ``GRID``              relative steps (0, 1) at which curves are looked at, of shape (K,)
-``values``            curves on the grid, lower is better, of shape (n, K): what was reported last
-                      up to each relative step; NaN before the first report, infinite where diverged
+``values``            curves on the grid, lower is better, of shape (n, K): what was reported first from
+                      each relative step on, before the next one; where nothing was, what was reported
+                      last; NaN before the first report, infinite where diverged
 ``centre, scale``     of a study: the incumbent's final value; how far it lies below where curves begin
 ====================  ==============================================================================
 """
@@ -57,7 +58,7 @@ def step_scale(curves: Sequence[Mapping[int, float]]) -> StepScale | None:
 
 
 def on_grid(curve: Mapping[int, float], scale: StepScale, sign: float = 1.0) -> np.ndarray:
-    """Return the values reported last up to each relative step, of shape (K,), lower is better.
+    """Return the values at each relative step, of shape (K,), lower is better.
 
     Parameters
     ----------
@@ -70,14 +71,19 @@ def on_grid(curve: Mapping[int, float], scale: StepScale, sign: float = 1.0) -> 
 
     Notes
     -----
-    A NaN or an infinity is a divergence as long as no number follows it. A curve that stops before
-    a relative step keeps its last value there: `reach` tells how far it goes.
+    The first report from a relative step on is the one at which a running trial is looked at there: so curves
+    that have ended hold what was known then, and no more. A NaN or an infinity is a divergence as long as no
+    number follows it. A curve that stops before a relative step keeps its last value there: `reach` tells how
+    far it goes.
     """
     values = np.full(len(GRID), np.nan)
+    before = -1
     for step in sorted(curve):
-        place = int(np.searchsorted(GRID, scale.relative(step) - 1e-9))
+        place = reach(step, scale)
         value = sign * float(curve[step])
-        values[place:] = value if math.isfinite(value) else np.inf
+        # A later report at a place counts from the next place on.
+        values[place if place > before else place + 1 :] = value if math.isfinite(value) else np.inf
+        before = place
     return values
 
 

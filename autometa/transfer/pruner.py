@@ -1,4 +1,4 @@
-"""A pruner that has learnt from past curves when a trial no longer beats the incumbent."""
+"""A pruner that has learnt from past curves when a trial will no longer be the best of its study."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _MAX_CURVES_OF_STUDY = 1000
 
 
 class MetaPruner(BasePruner):
-    """Prunes a trial whose probability of beating the incumbent is too low, by what past curves have shown.
+    """Prunes a trial whose probability of ending as the best of its study is too low, by what past curves have shown.
 
     Parameters
     ----------
     archive : StudyArchive
         Past studies; those with one objective and at least 4 complete curves are learnt from.
     rate : float, default=0.05
-        Share of studies whose eventual best may be lost, in [0, 1): the threshold on the probability is
+        Share of studies whose eventual best may be lost, in [0, 1): the thresholds on the probability are
         set so in replays of past studies that were left out of learning. 0 prunes nothing.
     curve_model : {"last", "power_law", "lstm"}, default="last"
         What foretells the end of a curve: its last value, a power law, or a recurrent network that is
@@ -49,7 +49,8 @@ class MetaPruner(BasePruner):
     curves, and values relative to where its curves begin and its incumbent ended, so that past
     studies may have other steps and other scales. What is reported should be of the kind of what is returned.
 
-    The share of lost bests is an expectation over studies like the past ones, not a promise about one study.
+    The share of lost bests is an expectation over studies like the past ones and about as long, not a promise
+    about one study.
     The same archive, seed and study give the same decisions in every process.
 
     Raises
@@ -100,24 +101,27 @@ class MetaPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether `trial` should end; called by `optuna.trial.Trial.should_prune`."""
-        probability = self.probability(study, trial)
-        learnt = self._learnt
-        return learnt is not None and probability < learnt[1].threshold
+        probability, threshold = self._judged(study, trial)
+        return probability < threshold
 
     def probability(self, study: Study, trial: FrozenTrial) -> float:
-        """Return the probability that a trial beats the incumbent, NaN where nothing new can be said.
+        """Return the probability that a trial ends as the best of its study, NaN where nothing new can be said.
 
         That is so without evidence, and between the relative steps at which curves are looked at.
         """
+        return self._judged(study, trial)[0]
+
+    def _judged(self, study: Study, trial: FrozenTrial) -> tuple[float, float]:
+        """Return the probability, and the threshold for it at the trial's step."""
         if not trial.intermediate_values or len(study.directions) > 1 or self._rate == 0:
-            return np.nan
+            return np.nan, 0.0
         with self._lock:
             learnt = self._fitted()
             if learnt is None:
-                return np.nan
+                return np.nan, 0.0
             seen = self._seen.setdefault(study._storage, {}).setdefault(study._study_id, _Seen())
             seen.read(study)
-            return _probability(seen, trial, *learnt)
+            return _judged(seen, trial, *learnt)
 
     def _fitted(self) -> tuple[CurveModel, Verdict] | None:
         # An archive has a new tuple of sources whenever it has changed.
@@ -174,16 +178,16 @@ class _Seen:
         self.first = self.first + first if old else first
 
 
-def _probability(seen: _Seen, trial: FrozenTrial, model: CurveModel, verdict: Verdict) -> float:
+def _judged(seen: _Seen, trial: FrozenTrial, model: CurveModel, verdict: Verdict) -> tuple[float, float]:
     if seen.scale is None or seen.best is None or not seen.best.intermediate_values:
-        return np.nan
+        return np.nan, 0.0
     best_final = seen.sign * float(seen.best.value)  # type: ignore[arg-type]
     steps = sorted(trial.intermediate_values)
     place = reach(steps[-1], seen.scale)
     before = reach(steps[-2], seen.scale) if len(steps) > 1 else -1
     # Each place is looked at once, as in the replays; what is beyond the end is not known from them.
     if place <= before or seen.scale.relative(steps[-1]) >= 1 or not np.isfinite(best_final):
-        return np.nan
+        return np.nan, 0.0
     own = on_grid(trial.intermediate_values, seen.scale, seen.sign)
     own[place + 1 :] = np.nan
     first = np.array([*seen.first, _first(trial.intermediate_values, seen.sign)])
@@ -199,7 +203,7 @@ def _probability(seen: _Seen, trial: FrozenTrial, model: CurveModel, verdict: Ve
         own[place : place + 1], predicted[place : place + 1], incumbent[place : place + 1], n_better, n_seen,
         centre, scale,
     )  # fmt: skip
-    return verdict.probability(found[0], place)
+    return verdict.probability(found[0], place), float(verdict.thresholds[place])
 
 
 def _as_far_as_it_went(curve: dict[int, float], scale: StepScale, sign: float) -> np.ndarray:
@@ -236,8 +240,8 @@ def _fit(
         ]
     )
     verdict = learn(past, [by_fold[fold] for fold in folds], rate, seed)
-    logger.info("MetaPruner has learnt from %d curves of %d studies; it prunes below a probability of %.3g.",
-                n_curves, len(past), verdict.threshold)  # fmt: skip
+    logger.info("MetaPruner has learnt from %d curves of %d studies; it prunes below a probability of %.3g early on "
+                "and %.3g late.", n_curves, len(past), verdict.thresholds[0], verdict.thresholds[-1])  # fmt: skip
     return model, verdict
 
 

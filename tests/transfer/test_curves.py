@@ -12,27 +12,44 @@ ONE = np.ones((1, 1))
 ZERO = np.zeros((1, 1))
 
 
-def test_a_grid_holds_what_was_reported_last_and_never_looks_ahead():
+def test_a_grid_holds_what_was_reported_first_from_each_place_on():
     scale = StepScale(0, 100)
-    values = on_grid({10: 1.0, 50: 2.0}, scale)
-    assert np.isnan(values[GRID < 0.1]).all()
-    assert (values[(GRID >= 0.1) & (GRID < 0.5)] == 1.0).all()
-    assert (values[GRID >= 0.5] == 2.0).all()
+    values = on_grid({step: float(step) for step in range(1, 101)}, scale)
+    for place, (low, high) in enumerate(zip(GRID, [*GRID[1:], 1.0], strict=True)):
+        inside = [step for step in range(1, 101) if low <= step / 100 < high]
+        before = [step for step in range(1, 101) if step / 100 < low]
+        expected = min(inside) if inside else max(before, default=math.nan)
+        np.testing.assert_equal(values[place], expected)
+
+
+@pytest.mark.parametrize("n_steps", [3, 20, 51, 300])
+def test_a_curve_that_has_ended_holds_what_was_known_when_it_was_looked_at(n_steps):
+    curve = dict(enumerate(np.random.default_rng(n_steps).random(n_steps).tolist()))
+    scale = step_scale([curve])
+    ended = on_grid(curve, scale)
+    places = [reach(step, scale) for step in curve]
+    for step in range(n_steps - 1):
+        if step and places[step] == places[step - 1]:
+            continue  # looked at already
+        part = on_grid({s: v for s, v in curve.items() if s <= step}, scale)
+        np.testing.assert_array_equal(part[: places[step] + 1], ended[: places[step] + 1])
+        assert places[step] < 0 or part[places[step]] == curve[step]
 
 
 @pytest.mark.parametrize("step", [1, 7, 50, 70, 99])
-def test_reach_is_the_last_place_that_a_report_at_that_step_fills(step):
+def test_reach_is_the_first_place_that_a_report_at_that_step_fills(step):
     scale = StepScale(0, 100)
     place = reach(step, scale)
     assert (GRID <= step / 100).sum() - 1 == place
-    assert np.isnan(on_grid({step: 1.0}, scale)).sum() <= place + 1
+    assert np.isnan(on_grid({step: 1.0}, scale)).sum() == max(place, 0)
 
 
 def test_a_divergence_is_the_worst_until_a_number_follows():
-    values = on_grid({10: 1.0, 20: math.nan, 50: 0.5, 60: -math.inf}, StepScale(0, 100), sign=-1.0)
-    assert values[GRID >= 0.1][0] == -1.0
-    assert np.isinf(values[(GRID >= 0.2) & (GRID < 0.5)]).all()
-    assert values[(GRID >= 0.5) & (GRID < 0.6)][0] == -0.5
+    scale = StepScale(0, 100)
+    values = on_grid({10: 1.0, 20: math.nan, 50: 0.5, 60: -math.inf}, scale, sign=-1.0)
+    assert values[reach(10, scale)] == -1.0
+    assert np.isinf(values[reach(20, scale) : reach(50, scale)]).all()
+    assert values[reach(50, scale)] == -0.5
     assert values[-1] == np.inf
 
 
