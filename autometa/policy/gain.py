@@ -65,13 +65,17 @@ class GainSettings:
         and 0.3 did not differ beyond chance. Training decides.
     overhead_s : float
         Seconds that a trial takes besides its fits, counted in its price.
+    patience : float
+        Share of the seconds left that is counted in every price besides: what takes much less than
+        that counts as equally cheap. 0 for the steepest fall at every moment; in fits more, as
+        only the end of the budget counts.
     exploration : float
         Share of the trials, in [0, 1), beyond recorded configurations, once `n_first` of these
         have a loss: what is left of the strategies' portfolios, then the study's sampler.
     variety : float
         Power of 1 + the number of configurations of a strategy that were tried, by which the scores
         of its others are divided. A search ends in an ensemble, which gains little from the tenth
-        model of a kind: 0 for the best single one, 1 in fits.
+        model of a kind: 0 for the best single one, more in fits.
     n_first : int
         Recorded configurations that come before that.
     n_proposed : int
@@ -85,6 +89,7 @@ class GainSettings:
     temperature: float = 0.05
     temperature_in_time: float = 0.3
     overhead_s: float = 0.0
+    patience: float = 0.0
     exploration: float = 0.0
     variety: float = 0.0
     n_first: int = 12
@@ -94,6 +99,8 @@ class GainSettings:
         for name in ("temperature", "temperature_in_time"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
+        if not self.patience >= 0:
+            raise ValueError(f"patience must be 0 or more, got {self.patience}.")
         if not 0 <= self.exploration < 1:
             raise ValueError(f"exploration must be in [0, 1), got {self.exploration}.")
 
@@ -206,7 +213,8 @@ class GainPolicy:
             # Beside other trials, one more fit than its share passes until its last fold is done.
             latency = of_trial + (seconds if description.fits_in_turn > 1 else 0.0)
             in_time = share_of_time(latency, deviation, remaining_s)
-            price = (of_trial + self.settings.overhead_s) / np.maximum(in_time, _TIE)
+            besides = self.settings.overhead_s + self.settings.patience * remaining_s
+            price = (of_trial + besides) / np.maximum(in_time, _TIE)
         promise = np.where(model.usable, promise / price, 0.0)
         score = gain / price / self._n_of_strategy(seen) ** self.settings.variety
         return Outlook(scenarios, gain, score, promise, seconds, deviation)

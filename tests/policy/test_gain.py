@@ -235,6 +235,18 @@ def test_a_library_that_takes_long_to_load_is_paid_for_once() -> None:
     assert (ratio[~of_first[1:]] < 1).all()
 
 
+def test_patience_makes_prices_alike_that_are_small_beside_the_seconds_left() -> None:
+    seen = read_history((), PAST.position, 1.0)
+    hasty, patient = (
+        GainPolicy(PAST, settings=GainSettings(patience=p)).outlook(TASK, seen, 1000.0) for p in (0.0, 0.02)
+    )
+    # Twenty seconds more for each, as a fiftieth of what is left.
+    paid = hasty.gain / hasty.score + 20.0
+    assert patient.score == pytest.approx(patient.gain / paid)
+    spread = [np.ptp(np.log(outlook.score / outlook.gain)) for outlook in (hasty, patient)]
+    assert spread[1] < 0.2 * spread[0]
+
+
 def test_variety_lowers_the_scores_of_strategies_that_were_tried() -> None:
     seen = read_history(
         [measured(PAST.configurations[0], 0.2), measured(PAST.configurations[1], 0.3)], PAST.position, 1.0
@@ -506,7 +518,13 @@ def test_the_likely_winner_beats_the_default_and_the_default_ties_with_itself() 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("temperature", 0.0), ("temperature_in_time", -1.0), ("exploration", 1.0), ("exploration", -0.1)],
+    [
+        ("temperature", 0.0),
+        ("temperature_in_time", -1.0),
+        ("exploration", 1.0),
+        ("exploration", -0.1),
+        ("patience", -0.1),
+    ],
 )
 def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be .*got {value}"):
