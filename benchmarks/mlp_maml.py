@@ -4,9 +4,11 @@
 ``train``     meta-trains one start and writes it beside the others; goes on where it was interrupted
 ``compare``   losses after epochs on the tables left out, one row a fit; goes on where it was interrupted
 ``report``    what the rows of `compare` say, with paired intervals
+``ensembles`` fits of `AutoMeta` with and without it, see `benchmarks.mlp_maml_ensembles`
 
 Never trained on: every family of the tasks in ``tasks24.txt``, ``tasks48.txt`` and ``tasks40.txt``. Settings were
-chosen on ``tasks40.txt``, which were drawn at random from the rest. Judged on: ``tasks48.txt``.
+chosen on ``tasks40.txt``, which were drawn at random from the rest. Judged on: ``tasks48.txt``. A seed of `compare`
+is that of the rows that train, stop and judge, and of the fits.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ import numpy as np
 import pandas as pd
 
 from autometa.policy.regret import paired_bootstrap
+from benchmarks import mlp_maml_ensembles
 from benchmarks.corpus import named_tasks
+from benchmarks.plain_mlp import PlainMLP
 from benchmarks.table_tasks import TableTask, prepare_all, table_task
 
 logger = logging.getLogger(__name__)
@@ -31,6 +35,7 @@ HERE = Path(__file__).parent
 ASIDE = (HERE / "tasks24.txt", HERE / "tasks48.txt", HERE / "tasks40.txt")
 JUDGED_BY = HERE / "tasks48.txt"
 RESULTS = HERE / "results" / "mlp_maml_epochs.csv"
+PLAIN = "scikit-learn"
 LAST_EPOCH = 64
 EPOCHS = (1, 2, 4, 8, 16, 32, LAST_EPOCH)
 
@@ -88,14 +93,19 @@ def train(options: argparse.Namespace) -> None:
             starts[file.name.partition(".")[0]] = {name: arrays[name] for name in arrays.files}
     command = f"python -m benchmarks.mlp_maml train --n-steps {options.n_steps} --rate {options.rate}"
     how = {"command": command, "steps_done": len(trained.losses), "seed": options.seed, "n_tasks": len(names)}
-    write_starts(options.out, starts, {**how, "starts": sorted(starts), "tasks": names, "families": families})
+    write_starts(
+        options.out or HERE.parent / "strategies" / "starts",
+        starts,
+        {**how, "starts": sorted(starts), "tasks": names, "families": families},
+    )
 
 
 def arms(starts: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
     """Return what is compared, by name: learner and hyperparameters."""
     ours = {start: ("mlp_maml", {"start": start}) for start in (*starts, "projected")}
     usual = {"random": ("mlp_maml", {"start": "random", "dropout": 0.1})}
-    return ours | usual | {"neural_network": ("neural_network", {"n_epochs": LAST_EPOCH})}
+    others = {"neural_network": ("neural_network", {"n_epochs": LAST_EPOCH}), PLAIN: (PLAIN, {})}
+    return ours | usual | others
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -105,15 +115,20 @@ def compare(options: argparse.Namespace) -> None:
     done: set[tuple[str, ...]] = set()
     if options.results.exists():
         done = {tuple(row) for row in pd.read_csv(options.results, dtype=str)[["task", "arm", "seed"]].to_numpy()}
-    for name in named_tasks(str(options.judged_by)):
-        task = table_task(options.corpus, options.cache, name)
-        for arm, (learner, parameters) in arms([start for start in options.starts.split(",") if start]).items():
-            for seed in range(options.seeds):
-                if (name, arm, str(seed)) in done or (options.arms and arm not in options.arms.split(",")):
-                    continue
+    all_arms = arms([start for start in options.starts.split(",") if start])
+    wanted = options.arms.split(",") if options.arms else list(all_arms)
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for name in named_tasks(str(options.judged_by)):
+            missing = [arm for arm in wanted if (name, arm, str(seed)) not in done]
+            if not missing:
+                continue
+            task = table_task(options.corpus, options.cache, name, split=seed)
+            for arm in missing:
+                learner, parameters = all_arms[arm]
                 data = task.fit_data(seed)
                 began_s, began_cpu_s = time.perf_counter(), time.process_time()
-                model = learner_named(learner).fit(data, parameters)
+                fit = PlainMLP(LAST_EPOCH).fit if learner == PLAIN else learner_named(learner).fit
+                model = fit(data, parameters)
                 row: dict[str, Any] = {
                     "task": name,
                     "problem": task.problem,
@@ -145,37 +160,53 @@ def test_loss(task: TableTask, prediction: np.ndarray) -> float:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Print what the rows of `compare` say."""
+    """Print what the rows of `compare` say; shares and differences are means over tasks of means over seeds."""
     rows = pd.read_csv(options.results)
-    n_tasks = rows.groupby("task")["arm"].nunique()
-    complete = n_tasks[n_tasks == n_tasks.max()].index
-    rows = rows[rows["task"].isin(complete)]
+    if options.only_seed is not None:
+        rows = rows[rows["seed"] == options.only_seed]
     losses = [f"loss_{n}" for n in EPOCHS]
-    of_task = rows.groupby(["arm", "task"])[[*losses, "wall_s", "cpu_s", "epochs"]].mean()
-    reference = of_task.loc[options.reference, f"loss_{LAST_EPOCH}"]
-    print(f"{len(complete)} tasks, {rows['seed'].nunique()} seeds; reference: {options.reference!r} at the end\n")
+    fits = rows.set_index(["arm", "task", "seed"]).sort_index()
+    reference = fits.loc[options.reference, f"loss_{LAST_EPOCH}"]
+    print(f"reference: {options.reference!r} after {LAST_EPOCH} epochs\n")
     shown = (1, 4, 16, 64)
-    print("| arm | " + " | ".join(f"{n} epochs" for n in shown) + " | reached within 8 | median epochs to reach | "
-          "difference after 64, 95% interval | wins after 64 | CPU s |")  # fmt: skip
-    print("|" + "---|" * (len(shown) + 6))
-    for arm in of_task.index.get_level_values("arm").unique():
-        one = of_task.loc[arm].loc[reference.index]
-        reached = one[losses].le(reference, axis=0)
+    print("| arm | tasks, seeds | " + " | ".join(f"{n} epochs" for n in shown) + " | reached within 8 | "
+          "median epochs to reach | difference after 64 | wins after 64 | CPU s |")  # fmt: skip
+    print("|" + "---|" * (len(shown) + 7))
+    for arm in rows["arm"].unique():
+        one = fits.loc[arm]
+        one = one.loc[one.index.intersection(reference.index)]
+        to_reach = reference.loc[one.index]
+        tasks = one.index.get_level_values("task")
+        reached = one[losses].le(to_reach, axis=0)
         needed = np.where(reached.any(axis=1), np.array(EPOCHS)[reached.to_numpy().argmax(axis=1)], np.inf)
+        share, share_low, share_high = paired_bootstrap((needed <= 8).astype(float), list(tasks))
         # Losses relative to a constant, so that differences of tasks have one unit; far worse counts as twice.
-        capped, capped_reference = one["loss_64"].clip(upper=2.0), reference.clip(upper=2.0)
-        mean, low, high = paired_bootstrap((capped - capped_reference).to_numpy())
+        capped, capped_reference = one["loss_64"].clip(upper=2.0), to_reach.clip(upper=2.0)
+        mean, low, high = paired_bootstrap((capped - capped_reference).to_numpy(), list(tasks))
         medians = " | ".join(f"{one[f'loss_{n}'].median():.3f}" for n in shown)
-        print(f"| {arm} | {medians} | {(needed <= 8).mean():.0%} | {np.median(needed):.0f} | "
-              f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] | {(one['loss_64'] < reference).mean():.0%} | "
+        print(f"| {arm} | {tasks.nunique()}, {one.index.get_level_values('seed').nunique()} | {medians} | "
+              f"{share:.0%} [{share_low:.0%}, {share_high:.0%}] | {np.median(needed):.0f} | "
+              f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] | {(one['loss_64'] < to_reach).mean():.0%} | "
               f"{one['cpu_s'].mean():.2f} |")  # fmt: skip
+
+
+def ensembles(options: argparse.Namespace) -> None:
+    """Fit `AutoMeta` with and without `mlp_maml` where that is missing, and print the comparison."""
+    out = options.out or HERE / "results" / "mlp_maml_ensembles.csv"
+    if not options.report:
+        tasks = named_tasks(options.tasks) if options.tasks else mlp_maml_ensembles.chosen_tasks(options.corpus)
+        mlp_maml_ensembles.measure(
+            options.corpus, tasks, out, options.seconds, options.seeds, options.jobs, options.score
+        )
+    rows = pd.read_csv(out)
+    print(mlp_maml_ensembles.compared(rows).round(4).to_string(index=False))
 
 
 def main() -> None:
     """Run one of the commands."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mlp_maml", description=__doc__)
-    parser.add_argument("command", choices=["tables", "train", "compare", "report"])
+    parser.add_argument("command", choices=["tables", "train", "compare", "report", "ensembles"])
     parser.add_argument("--corpus", type=Path, default=None, help="folder of tables, see benchmarks.corpus")
     parser.add_argument("--cache", type=Path, default=None, help="folder of prepared tables")
     parser.add_argument("--states", type=Path, default=Path("mlp_maml_states"), help="folder of unfinished trainings")
@@ -186,12 +217,20 @@ def main() -> None:
     parser.add_argument("--max-s", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1, help="fits of each arm on each task")
+    parser.add_argument("--first-seed", type=int, default=0, help="of `compare`")
+    parser.add_argument("--only-seed", type=int, help="of `report`")
     parser.add_argument("--starts", default="fitted_head", help="compared, besides the rest")
     parser.add_argument("--arms", default="", help="only these of the arms, joined by commas")
     parser.add_argument("--judged-by", type=Path, default=JUDGED_BY, help="list of tasks to compare on")
     parser.add_argument("--reference", default="random", help="the arm that others are compared with in the report")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--out", type=Path, default=HERE.parent / "strategies" / "starts")
+    parser.add_argument("--out", type=Path, help="folder of the starts (train), or CSV file (ensembles)")
+    few = parser.add_argument_group("ensembles")
+    few.add_argument("--seconds", type=float, default=10.0, help="time budget of a fit")
+    few.add_argument("--jobs", type=int, default=2, help="cores of a fit")
+    few.add_argument("--score", type=float, help="of mlp_maml among the strategies, in place of its file's")
+    few.add_argument("--tasks", help="names joined by commas, or a file; default: chosen by the rule")
+    few.add_argument("--report", action="store_true", help="only print what is there")
     options = parser.parse_args()
     names = [*training_names(options.corpus)[0], *named_tasks(str(JUDGED_BY))] if options.command == "tables" else []
     commands: dict[str, Callable[[argparse.Namespace], object]] = {
@@ -199,6 +238,7 @@ def main() -> None:
         "train": train,
         "compare": compare,
         "report": report,
+        "ensembles": ensembles,
     }
     commands[options.command](options)
 

@@ -1,7 +1,7 @@
 """Tables of the corpus as arrays that networks train on, prepared once and kept in a folder.
 
 Of each table at most `MOST_ROWS` rows: 60% to train on, 20% to stop by, 20% to judge by, drawn by the name
-of the task; stratified by class. The preparation is learnt from the rows to train on alone.
+of the task and a seed; stratified by class. The preparation is learnt from the rows to train on alone.
 """
 
 from __future__ import annotations
@@ -68,23 +68,23 @@ class TableTask:
         )
 
 
-def table_task(corpus: Path, cache: Path, name: str) -> TableTask:
-    """Return a prepared table, from the cache if it is there."""
-    file = cache / f"{name}.npz"
+def table_task(corpus: Path, cache: Path, name: str, split: int = 0) -> TableTask:
+    """Return a prepared table, from the cache if it is there; `split` is the seed of its rows."""
+    file = cache / (f"{name}-{split}.npz" if split else f"{name}.npz")
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
         new = file.with_suffix(".new")
         with new.open("wb") as handle:
-            np.savez(handle, **_prepare(corpus, name))
+            np.savez(handle, **_prepare(corpus, name, split))
         new.replace(file)
     with np.load(file, allow_pickle=False) as arrays:
         X, y = ({part: arrays[f"{kind}_{part}"] for part in _PARTS} for kind in "Xy")
         return TableTask(name, str(arrays["problem"]), int(arrays["n_classes"]), X, y)  # type: ignore[arg-type]
 
 
-def _prepare(corpus: Path, name: str) -> dict[str, np.ndarray]:
+def _prepare(corpus: Path, name: str, split: int) -> dict[str, np.ndarray]:
     frame, target, problem = load_table(corpus, name)
-    rng = np.random.default_rng(child_seed(0, "rows", name))
+    rng = np.random.default_rng(child_seed(split, "rows", name))
     known = np.flatnonzero(target.notna().to_numpy())
     rows = rng.permutation(known)[:MOST_ROWS]
     target = target.iloc[rows]

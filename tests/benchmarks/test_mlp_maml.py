@@ -1,0 +1,76 @@
+"""What the benchmark of `mlp_maml` prints, and the plain network that it is compared with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autometa.learners.base import FitData
+from benchmarks import mlp_maml
+from benchmarks.mlp_maml_ensembles import DEFAULT, compared, strategy_arms
+from benchmarks.plain_mlp import PlainMLP
+
+
+def rows(problem: str) -> FitData:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(160, 3)).astype(np.float32)
+    y = 50 + 7 * X[:, 0] if problem == "regression" else (X[:, 0] > 0).astype(np.int64)
+    none = np.zeros(3, dtype=np.int64)
+    n_classes = 0 if problem == "regression" else 2
+    return FitData(X[:120], y[:120], problem, n_classes, none.astype(bool), none, X_val=X[120:], y_val=y[120:])
+
+
+@pytest.mark.parametrize("problem", ["binary", "regression"])
+def test_the_plain_network_gets_better_with_epochs_and_keeps_its_best(problem: str) -> None:
+    data = rows(problem)
+    model = PlainMLP(40).fit(data, {"learning_rate_init": 0.01})
+
+    def loss(prediction: np.ndarray) -> float:
+        if problem == "regression":
+            return float(np.mean((prediction - data.y_val) ** 2))
+        return float(-np.log(prediction[np.arange(len(data.y_val)), data.y_val]).mean())
+
+    stages = {n: loss(prediction) for n, prediction in model.staged_predict(data.X_val)}
+    final = loss(model.predict(data.X_val))
+    assert final < 0.5 * stages[1] and final <= min(stages.values())
+    assert 1 < model.n_iterations <= 40
+
+
+def test_shares_are_means_over_tasks_and_have_intervals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    losses = {f"loss_{n}": 0.5 for n in mlp_maml.EPOCHS}
+    late = losses | {f"loss_{n}": 0.9 for n in (1, 2, 4, 8)}
+    common = {"problem": "binary", "cpu_s": 1.0}
+    table = [
+        {"task": task, "seed": seed, "arm": arm, **common, **(late if arm == "slow" and task == "a" else losses)}
+        for task in "ab"
+        for seed in (0, 1)
+        for arm in ("slow", "random")
+    ]
+    pd.DataFrame(table).to_csv(tmp_path / "rows.csv", index=False)
+    mlp_maml.report(argparse.Namespace(results=tmp_path / "rows.csv", reference="random", only_seed=None))
+    lines = {line.split(" | ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "| 2, 2 |" in lines["| slow"] and "50% [0%, 100%]" in lines["| slow"]
+    assert "100% [100%, 100%]" in lines["| random"]
+
+
+def test_ensembles_are_compared_in_pairs_of_one_table() -> None:
+    loss = {("a", DEFAULT): 1.0, ("a", "new"): 0.5, ("b", DEFAULT): 2.0, ("b", "new"): 2.0, ("c", DEFAULT): 1.0}
+    table = pd.DataFrame(
+        [
+            {"task": task, "family": task, "arm": arm, "seconds": 3.0, "seed": 0, "loss": value, "n_own_ok": 1,
+             "own_weight": 0.25}
+            for (task, arm), value in loss.items()
+        ]
+    )  # fmt: skip
+    (found,) = compared(table).to_dict("records")
+    assert (found["tables"], found["better"], found["equal"], found["worse"]) == (2, 1, 1, 0)
+    assert found["mean_log_ratio"] == pytest.approx(np.log(0.5) / 2) and found["high"] <= 0
+
+
+def test_the_arms_differ_by_one_strategy_whose_score_can_be_set() -> None:
+    default, other = strategy_arms(0.7).values()
+    assert other[:-1] == default and (other[-1].name, other[-1].score) == ("mlp_maml", 0.7)
