@@ -213,14 +213,14 @@ class Search:
     def _is_inline(self, job: Job) -> bool:
         """Whether the calling process evaluates a job, because workers are not there (yet)."""
         name = job.configuration.strategy
-        if self.evaluator.ready:
-            return False
-        if self.plan.use_workers and self.budget.has_time_limit:
-            # Workers will be there in seconds: only what ends about as soon.
-            return name in self.quick_strategies or (
-                name in self.strategies_with_deadline and job.trial == self.records[0].number
-            )
-        return name in self.quick_strategies or name in self.strategies_with_deadline
+        return not self.evaluator.ready and self._needs_no_worker(name, is_first=job.trial == self.records[0].number)
+
+    def _needs_no_worker(self, strategy: str, *, is_first: bool) -> bool:
+        if strategy in self.quick_strategies:
+            return True
+        # Workers will be there in seconds: only what ends about as soon, and one model for certain.
+        waits = self.plan.use_workers and self.budget.has_time_limit
+        return strategy in self.strategies_with_deadline and (is_first or not waits)
 
     def _next_job(self) -> Job | None:
         for running in list(self._running):
@@ -338,7 +338,7 @@ class Search:
         seen = [*self.history, *(placeholder(r.record.configuration) for r in self._running)]
         proposal = self.policy.propose(self.task, seen, self.deadline.remaining_s())
         given_up = self._given_up()
-        for configuration in self._cheapest_first(proposal.configurations):
+        for configuration in self._at_once_first(self._cheapest_first(proposal.configurations)):
             if configuration.strategy not in given_up and self._fits_in_time(configuration):
                 enqueue(self.study, configuration)
                 return True
@@ -366,6 +366,18 @@ class Search:
             return configurations
         costs = {strategy.name: strategy.cost for strategy in self.strategies}
         return sorted(configurations, key=lambda configuration: costs.get(configuration.strategy, math.inf))
+
+    def _at_once_first(self, configurations: Sequence[Configuration]) -> Sequence[Configuration]:
+        """Return what a policy proposes; while workers start, strategies come first that need none and are new."""
+        if self.evaluator.ready or not (self.plan.use_workers and self.budget.has_time_limit):
+            return configurations
+        tried = {record.configuration.strategy for record in self.records}
+
+        def must_wait(configuration: Configuration) -> bool:
+            name = configuration.strategy
+            return name in tried or not self._needs_no_worker(name, is_first=not self.records)
+
+        return sorted(configurations, key=must_wait)
 
     def _n_in_vain(self, strategy: str) -> int:
         """Return how many trials of a strategy ended since its best one."""

@@ -155,6 +155,56 @@ def test_bad_trials_are_pruned_before_their_last_fold() -> None:
     assert min(len(record.evaluations) for record in pruned) == 1
 
 
+class StartingEvaluator(InstantEvaluator):
+    """Its workers are there after some jobs."""
+
+    def __init__(self, n_before: int) -> None:
+        super().__init__()
+        self.n_before = n_before
+        self.inline: list[bool] = []
+
+    @property
+    def ready(self) -> bool:  # type: ignore[override]
+        return len(self.jobs) >= self.n_before
+
+    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
+        self.inline.append(inline)
+        return super().submit(job, inline=inline, kill_after_s=kill_after_s)
+
+
+def _names_while_workers_start(n_before: int, **changes: Any) -> tuple[list[str], list[bool]]:
+    strategies = make_strategies("a", "b", "c", "d")
+    evaluator = StartingEvaluator(n_before)
+    arguments: dict[str, Any] = {
+        "policy": InOrder(strategies),
+        "strategies": strategies,
+        "quick_strategies": {"a", "b"},
+        "strategies_with_deadline": {"c"},
+        "plan": replace(PLAN, use_workers=True),
+        "budget": Budget(time_s=1e6, n_trials=6),
+        "n_folds": 1,
+        "n_jobs": 1,
+    }
+    make_search(evaluator, **(arguments | changes)).run()
+    return [job.configuration.strategy for job in evaluator.jobs], evaluator.inline
+
+
+def test_while_workers_start_what_needs_none_comes_first_each_strategy_once() -> None:
+    names, inline = _names_while_workers_start(100)
+    # One that keeps a deadline may be the first; then the quick ones, and then the policy's order.
+    assert names == ["c", "b", "a", "d", "d", "d"]
+    assert inline == [True, True, True, False, False, False]
+
+
+def test_once_workers_are_there_the_order_is_the_policys() -> None:
+    assert _names_while_workers_start(1) == (["c", "d", "d", "d", "d", "d"], [True] + [False] * 5)
+    assert _names_while_workers_start(0)[0] == ["d"] * 6
+
+
+def test_without_a_limit_of_time_the_order_is_the_policys() -> None:
+    assert _names_while_workers_start(100, budget=Budget(n_trials=6))[0] == ["d"] * 6
+
+
 def test_a_failing_strategy_is_given_up_and_the_others_go_on() -> None:
     search = make_search(InstantEvaluator(failing=["a"]), n_trials=20)
     search.run()
