@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import TrialState
 
 from autometa.core.space import is_valid
 from autometa.transfer.encoding import places_of, placing, value_at
-from autometa.transfer.sources import SourceStudy
-
-_Converter = Callable[[list[Any]], tuple[np.ndarray, np.ndarray, np.ndarray]]
-
-# What a trial has for a parameter that it was not asked for; NaN, so that a list of numbers needs no look at it.
-_ABSENT = math.nan
-_NOTHING = (math.nan, False)
+from autometa.transfer.sources import Column, SourceStudy
 
 # Numbers a little outside the new range still tell what happens at its edge; further out they say
 # nothing about what can be tried.
@@ -81,12 +73,21 @@ class AlignedStudy:
 def align(
     source: SourceStudy, distributions: Mapping[str, BaseDistribution], names: Mapping[str, str] | None = None
 ) -> AlignedStudy:
-    """Return a past study in the space of a new one.
+    """Return a past study in the space of a new one: `align_all` of one."""
+    return align_all([source], distributions, names)[0]
+
+
+def align_all(
+    sources: Sequence[SourceStudy],
+    distributions: Mapping[str, BaseDistribution],
+    names: Mapping[str, str] | None = None,
+) -> tuple[AlignedStudy, ...]:
+    """Return past studies in the space of a new one.
 
     Parameters
     ----------
-    source : SourceStudy
-        The past study.
+    sources : sequence of SourceStudy
+        The past studies.
     distributions : mapping of str to BaseDistribution
         The new space.
     names : mapping of str to str or None
@@ -100,84 +101,97 @@ def align(
     left out. Parameters that the new space does not have are ignored.
     """
     renamed = dict(names or {})
-    by_new_name = {renamed.get(past, past): past for past in source.distributions}
-    usable = [trial for trial in source.trials if trial.state == TrialState.COMPLETE and trial.values is not None]
-    rows = [trial.params for trial in usable]
-    points = np.full((len(usable), len(distributions)), np.nan)
-    known = np.zeros(len(distributions), dtype=bool)
-    kept = np.ones(len(usable), dtype=bool)
-    notes = []
+    by_new_name = [{renamed.get(past, past): past for past in source.distributions} for source in sources]
+    ends = np.cumsum([0, *(len(source.completed) for source in sources)])
+    owner = np.repeat(np.arange(len(sources)), np.diff(ends))
+    points = np.full((len(owner), len(distributions)), np.nan)
+    kept = np.ones(len(owner), dtype=bool)
+    known = np.zeros((len(sources), len(distributions)), dtype=bool)
+    notes: list[list[ParameterNote]] = [[] for _ in sources]
     for column, (name, distribution) in enumerate(distributions.items()):
-        past = by_new_name.get(name)
-        if past is None:
-            notes.append(ParameterNote("", name, "new"))
-            continue
-        before = source.distributions[past]
-        convert = _converting(before, distribution)
-        if convert is None:
-            notes.append(ParameterNote(past, name, "of another type, ignored"))
-            continue
-        known[column] = True
-        places, is_out, is_mapped = convert([params.get(past, _ABSENT) for params in rows])
-        points[:, column] = places
+        is_out, is_mapped = np.zeros((2, len(owner)), dtype=bool)
+        numbers = {}
+        for number, (source, past) in enumerate(zip(sources, by_new_name, strict=True)):
+            if name not in past:
+                continue
+            before = source.distributions[past[name]]
+            if not isinstance(before, CategoricalDistribution) and not isinstance(
+                distribution, CategoricalDistribution
+            ):
+                numbers[number] = source.numbers(past[name])
+            elif (one := _converting(before, distribution)) is not None:
+                known[number, column] = True
+                rows = slice(ends[number], ends[number + 1])
+                points[rows, column], is_out[rows], is_mapped[rows] = _each(one, source.column(past[name]))
+        if numbers:
+            # Those of all studies at once: what counts is the number of steps, not of trials.
+            known[list(numbers), column] = True
+            is_number = np.isin(owner, list(numbers))
+            points[is_number, column], is_out[is_number] = _numbers(
+                distribution, np.concatenate(list(numbers.values()))
+            )
         kept &= ~is_out
-        n_mapped, n_dropped = int(is_mapped.sum()), int(is_out.sum())
-        notes.append(ParameterNote(past, name, _change(past, name, before, distribution), n_mapped, n_dropped))
-    notes += [
-        ParameterNote(past, "", "not in the new space, ignored")
-        for new, past in by_new_name.items()
-        if new not in distributions
-    ]
-    losses = np.array([])
+        n_mapped, n_dropped = (np.bincount(owner[found], minlength=len(sources)) for found in (is_mapped, is_out))
+        for number, (source, past) in enumerate(zip(sources, by_new_name, strict=True)):
+            if name not in past:
+                note = ParameterNote("", name, "new")
+            elif not known[number, column]:
+                note = ParameterNote(past[name], name, "of another type, ignored")
+            else:
+                change = _change(past[name], name, source.distributions[past[name]], distribution)
+                note = ParameterNote(past[name], name, change, int(n_mapped[number]), int(n_dropped[number]))
+            notes[number].append(note)
+    found = []
+    for number, source in enumerate(sources):
+        rows = slice(ends[number], ends[number + 1])
+        ignored = [
+            ParameterNote(past, "", "not in the new space, ignored")
+            for new, past in by_new_name[number].items()
+            if new not in distributions
+        ]
+        every = (*notes[number], *ignored)
+        found.append(_aligned(source, points[rows], kept[rows], known[number], every))
+    return tuple(found)
+
+
+def _aligned(
+    source: SourceStudy, points: np.ndarray, kept: np.ndarray, known: np.ndarray, notes: tuple[ParameterNote, ...]
+) -> AlignedStudy:
     reason = ""
     if len(source.directions) != 1:
         reason = "several objectives"
-    elif not usable:
+    elif not len(points):
         reason = "no completed trial"
     elif not known.any():
         reason = "no parameter in common"
     elif not kept.any():
         reason = "no trial inside the new space"
-    if not reason:
-        sign = -1.0 if source.directions[0] == "maximize" else 1.0
-        losses = np.array([sign * t.values[0] if t.feasible else math.inf for t in usable if t.values is not None])[
-            kept
-        ]
-        return AlignedStudy(source.name, points[kept], losses, known, tuple(notes))
-    return AlignedStudy(source.name, points[:0], losses, known, tuple(notes), reason)
+    if reason:
+        return AlignedStudy(source.name, points[:0], np.array([]), known, notes, reason)
+    return AlignedStudy(source.name, points[kept], source.losses[kept], known, notes)
 
 
-def _converting(before: BaseDistribution, after: BaseDistribution) -> _Converter | None:
-    """Return what turns the past values of a parameter into places, or None if nothing can.
-
-    It returns, for all trials at once: places, NaN where there is none; whether a value was there that has no
-    place; whether it was changed.
-    """
-    if not isinstance(before, CategoricalDistribution) and not isinstance(after, CategoricalDistribution):
-        return partial(_numbers, after)
-    one = _converting_one(before, after)
-    return None if one is None else partial(_each, one)
-
-
-def _numbers(distribution: BaseDistribution, values: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    found = np.array(values, dtype=float)
-    places = places_of(distribution, found)
+def _numbers(distribution: BaseDistribution, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of numbers, NaN where there is none, and whether a value was there that has no place."""
+    places = places_of(distribution, values)
     is_near = np.abs(places - 0.5) <= 0.5 + _MARGIN
     places[~is_near] = np.nan
-    return places, ~is_near & ~np.isnan(found), np.zeros(len(found), dtype=bool)
+    return places, ~is_near & ~np.isnan(values)
 
 
-def _each(one: Callable[[Any], tuple[float, bool]], values: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # There are few different choices, but many trials; 1, 1.0 and True are different ones.
-    keys = [(type(value), str(value)) for value in values]
-    known = {key: one(value) for key, value in dict(zip(keys, values, strict=True)).items() if value is not _ABSENT}
-    found = [known.get(key, _NOTHING) for key in keys]
-    places, is_mapped = np.array(found, dtype=float).reshape(-1, 2).T
-    is_there = np.array([value is not _ABSENT for value in values], dtype=bool)
-    return places, np.isnan(places) & is_there, is_mapped > 0
+def _each(one: Callable[[Any], tuple[float, bool]], column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the places of values, whether a value was there that has no place, and whether it was changed."""
+    # The last row is that of trials without a value.
+    found = np.array([*(one(value) for value in column.values), (math.nan, False)], dtype=float)
+    places, is_mapped = found[column.rows].T
+    return places, np.isnan(places) & (column.rows >= 0), is_mapped > 0
 
 
-def _converting_one(before: BaseDistribution, after: BaseDistribution) -> Callable[[Any], tuple[float, bool]] | None:
+def _converting(before: BaseDistribution, after: BaseDistribution) -> Callable[[Any], tuple[float, bool]] | None:
+    """Return what turns a past value into a place, NaN if there is none, and says whether the value was changed.
+
+    None if nothing can.
+    """
     place = placing(after)
     if not isinstance(after, CategoricalDistribution):
         if isinstance(before, CategoricalDistribution) and not all(_is_number(choice) for choice in before.choices):

@@ -43,7 +43,14 @@ class Kernel:
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return the covariances of functions at inputs, shape (n_a, n_b)."""
-        a, b = a * (_SQRT5 * self.inverse_scales), b * (_SQRT5 * self.inverse_scales)
+        return self.of_scaled(self.scaled(a), self.scaled(b))
+
+    def scaled(self, inputs: np.ndarray) -> np.ndarray:
+        """Return inputs in units of the length scales, for `of_scaled`."""
+        return inputs * (_SQRT5 * self.inverse_scales)
+
+    def of_scaled(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return the covariances at inputs that are scaled already, shape (n_a, n_b)."""
         distance = a @ b.T
         distance *= -2.0
         distance += (a * a).sum(1)[:, None]

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from autometa._support.seeds import child_seed
-from autometa.transfer.alignment import AlignedStudy, align
+from autometa.transfer.alignment import AlignedStudy, align_all
 from autometa.transfer.encoding import Encoding
 from autometa.transfer.population import Population, encoding_of, fitted_population
 from autometa.transfer.sources import SourceStudy, merged_distributions
@@ -122,7 +122,7 @@ def _learnt(
     wide = _wide_space(chosen, space, names, is_begun=bool(finished))
     if before is None or before.sources != chosen or before.encoding.distributions != wide:
         before = None
-    studies = before.studies if before else tuple(align(source, wide, names) for source in chosen)
+    studies = before.studies if before else align_all(chosen, wide, names)
     usable = tuple(study for study in studies if not study.reason and _shares(study, wide, space))
     own = Encoding(wide, {}).points([trial.params for trial in finished])
     encoding = encoding_of(wide, usable, own)

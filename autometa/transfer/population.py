@@ -175,6 +175,7 @@ def _centres(
     better = rng.permutation(np.flatnonzero(values < 0))[:400]
     worse = rng.permutation(np.flatnonzero(values >= 0))[:400]
     pool = rows[np.sort(np.concatenate([better, worse]))]
+    scaled = kernel.scaled(pool)
     n_centres = min(_N_FEATURES, len(pool))
     left = np.full(len(pool), kernel.amplitude)
     columns = np.zeros((n_centres, len(pool)))
@@ -184,7 +185,7 @@ def _centres(
         if left[pivot] < 1e-4 * kernel.amplitude:
             break
         pivots.append(pivot)
-        column = kernel(pool[pivot : pivot + 1], pool)[0] - columns[:step, pivot] @ columns[:step]
+        column = kernel.of_scaled(scaled[pivot : pivot + 1], scaled)[0] - columns[:step, pivot] @ columns[:step]
         columns[step] = column / np.sqrt(left[pivot])
         left = np.maximum(left - columns[step] ** 2, 0.0)
     centres = pool[pivots]
@@ -213,12 +214,15 @@ def _expectation_maximisation(
     prior[-1] = OFFSET_VARIANCE
     mean, covariance = np.zeros(n_features), np.diag(prior)
     diagonal = np.arange(n_rows)
+    # Large arrays are had once: their memory costs as much as the arithmetic.
+    flat_R, cross, half = R.reshape(-1, n_features), np.empty_like(R), np.empty_like(R)
+    seen = np.empty((n_studies, n_rows, n_rows), dtype=np.float32)
     for _ in range(n_steps):
-        cross = (R.reshape(-1, n_features) @ covariance.astype(np.float32)).reshape(R.shape)
-        seen = cross @ R.transpose(0, 2, 1)
+        np.matmul(flat_R, covariance.astype(np.float32), out=cross.reshape(-1, n_features))
+        np.matmul(cross, R.transpose(0, 2, 1), out=seen)
         seen[:, diagonal, diagonal] += noise
         whitening = whitening_of(seen)
-        half = whitening @ cross
+        np.matmul(whitening, cross, out=half)
         residual = whitening @ (y - R @ mean.astype(np.float32))[:, :, None]
         means = mean + (half * residual).sum(1)
         flat = half.reshape(-1, n_features)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 Direction = Literal["minimize", "maximize"]
+
+ABSENT = math.nan
+"""What a trial has for a parameter that it was not asked for: NaN, so that a list of numbers needs no look at it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,22 @@ class SourceTrial:
 
 
 @dataclass(frozen=True)
+class Column:
+    """The values of one parameter in the trials of a study, each different one once; 1, 1.0 and True differ.
+
+    Parameters
+    ----------
+    values : tuple
+        The different values.
+    rows : ndarray of shape (n_trials,), int
+        Which of them each trial had, −1 where it had none.
+    """
+
+    values: tuple[Any, ...]
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
 class SourceStudy:
     """A past study.
 
@@ -67,6 +89,43 @@ class SourceStudy:
     distributions: Mapping[str, BaseDistribution]
     trials: tuple[SourceTrial, ...]
     begun: str = ""
+
+    @cached_property
+    def completed(self) -> tuple[SourceTrial, ...]:
+        """Its trials that are complete and have values."""
+        return tuple(t for t in self.trials if t.state == TrialState.COMPLETE and t.values is not None)
+
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """First values of the completed trials, lower is better; infinite where constraints were broken."""
+        sign = -1.0 if self.directions[0] == "maximize" else 1.0
+        return np.array([sign * t.values[0] if t.feasible and t.values else math.inf for t in self.completed])
+
+    # A study is put into one space after another, and its trials never change.
+    @cached_property
+    def _numbers(self) -> dict[str, np.ndarray]:
+        return {}
+
+    @cached_property
+    def _columns(self) -> dict[str, Column]:
+        return {}
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return the values of a float or int parameter in the completed trials, NaN where one had none."""
+        if name not in self._numbers:
+            self._numbers[name] = np.array([t.params.get(name, ABSENT) for t in self.completed], dtype=float)
+        return self._numbers[name]
+
+    def column(self, name: str) -> Column:
+        """Return the values of a parameter of any kind in the completed trials."""
+        if name not in self._columns:
+            values = [trial.params.get(name, ABSENT) for trial in self.completed]
+            keys = [None if value is ABSENT else (type(value), str(value)) for value in values]
+            places = {key: place for place, key in enumerate(k for k in dict.fromkeys(keys) if k is not None)}
+            different = dict(zip(keys, values, strict=True))
+            rows = np.array([-1 if key is None else places[key] for key in keys], dtype=int)
+            self._columns[name] = Column(tuple(different[key] for key in places), rows)
+        return self._columns[name]
 
 
 def source_of(study: Study, name: str | None = None) -> SourceStudy:

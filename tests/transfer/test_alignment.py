@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from autometa.transfer.alignment import align, value_in
+from autometa.transfer.alignment import align, align_all, value_in
 from autometa.transfer.encoding import Encoding, learnt_conditions
 from autometa.transfer.sources import SourceStudy, SourceTrial
 
@@ -46,6 +46,26 @@ CASES = {
     ),
     "choices to number": (CategoricalDistribution([1, 4]), [4, 1], IntDistribution(1, 8), [4, 1], "type changed"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("space", [{"p": FloatDistribution(0, 1)}, {"p": CategoricalDistribution([0.1, 1.0, "b"])}])
+def test_many_studies_are_put_into_a_space_as_each_of_them_alone(space):
+    sources = [source(before, values) for before, values, *_ in CASES.values()]
+    sources += [source(FloatDistribution(0, 1), []), SourceStudy("none", {}, ("minimize",), {}, sources[0].trials)]
+    space = {**space, "new": FloatDistribution(0, 1)}
+    for study, alone in zip(align_all(sources, space), [align(study, space) for study in sources], strict=True):
+        assert (study.name, study.notes, study.reason) == (alone.name, alone.notes, alone.reason)
+        for name in ("points", "losses", "known"):
+            np.testing.assert_array_equal(getattr(study, name), getattr(alone, name))
+
+
+def test_values_of_a_column_keep_their_types_and_absent_ones_are_none_of_them():
+    study = source(CategoricalDistribution([1, True, "1", 1.0]), [1, True, "1", 1, 1.0])
+    column = study.column("p")
+    found = [column.values[row] for row in column.rows]
+    assert [(type(value), value) for value in found] == [(type(t.params["p"]), t.params["p"]) for t in study.trials]
+    assert len(column.values) == 4
+    assert (study.column("q").rows == -1).all() and np.isnan(study.numbers("q")).all()
 
 
 @pytest.mark.parametrize(("before", "values", "after", "expected", "change"), CASES.values(), ids=CASES)
