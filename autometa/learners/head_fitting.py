@@ -2,11 +2,14 @@
 
 How strong the penalty of the head is says cross-validation, which fits the projection anew in every fold: directions
 found with the help of the target look better on the rows that they were found on.
+
+Before a deadline a first fit of a few rows tells how fast the machine is, and how many rows the rest may take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +31,11 @@ _LEAST_ROWS, _MOST_CELLS = 400, 12_000
 _MOST_ROWS = 10_000
 """The head takes no more rows, which bounds its memory."""
 _MOST_SHARE = 0.1
-"""Of the time until the deadline, after which no further fold is begun."""
+"""Of the time until the deadline, after which no further fold is begun; the first one is to take less, too."""
+_MOST_SHARE_OF_FIT = 0.3
+"""Of the time that is left then, which the fit of projection and head to all rows is to take at most."""
+_USUAL_PLACE = 3
+"""In `STRENGTHS`: near the penalty that was learnt, where there is no time to choose."""
 
 
 @dataclass(frozen=True)
@@ -79,38 +86,76 @@ def fit_slots_and_head(
     seed : int
         Of the folds, and of the rows where there are too many.
     deadline : Deadline
-        The first fold is always made.
+        Once it has passed, a few rows under the usual penalty are all that is fitted to; before it, fewer rows are
+        taken where the machine is slow.
     """
+    order = np.random.default_rng(seed).permutation(len(rows.y))
+    row_s = 0.0
     with torch.no_grad():
-        place = choose_strength(shared, rows, seed, deadline)
-        matrix, offset = fit_projection(rows.X, rows.y, rows.problem, seed)
-        if len(rows.y) > _MOST_ROWS:
-            rows = rows.at(np.random.default_rng(seed).permutation(len(rows.y))[:_MOST_ROWS])
-        seen = features(shared, torch.from_numpy(rows.X @ matrix + offset))
-        heads = fitted_heads(
-            shared, seen, torch.from_numpy(rows.y), rows.n_classes, rows.weights(), STRENGTHS[: place + 1]
-        )
-    slots = {"slots/weight": torch.from_numpy(matrix), "slots/bias": torch.from_numpy(offset)}
-    return {**slots, **heads[-1].params}, float(heads[-1].penalty)
+        if math.isfinite(deadline.at_s):
+            at_first_s = deadline.clock()
+            few = rows.at(order[:_LEAST_ROWS])
+            found = _fitted(shared, few, seed, STRENGTHS[_USUAL_PLACE : _USUAL_PLACE + 1])
+            row_s = (deadline.clock() - at_first_s) / len(few.y)
+            if deadline.passed():
+                return found
+        place = choose_strength(shared, rows, seed, deadline, row_s)
+        n = min(_MOST_ROWS, _rows_in(_MOST_SHARE_OF_FIT * deadline.remaining_s(), row_s, place + 1))
+        if n < min(_LEAST_ROWS, len(order)):
+            return found
+        return _fitted(shared, rows if n >= len(order) else rows.at(order[:n]), seed, STRENGTHS[: place + 1])
 
 
-def choose_strength(shared: Mapping[str, Tensor], rows: TableRows, seed: int, deadline: Deadline) -> int:
-    """Return the place in `STRENGTHS` of the lowest loss on rows that head and projection have not seen."""
-    n = max(_LEAST_ROWS, _MOST_CELLS // (rows.n_classes or 1))
+def choose_strength(
+    shared: Mapping[str, Tensor], rows: TableRows, seed: int, deadline: Deadline, row_s: float = 0.0
+) -> int:
+    """Return the place in `STRENGTHS` of the lowest loss on rows that head and projection have not seen.
+
+    Where there is no time for it, that of the usual strength.
+
+    Parameters
+    ----------
+    shared, rows, seed, deadline
+        As in `fit_slots_and_head`.
+    row_s : float
+        Seconds a row that the fit of one head takes; 0 if that is unknown.
+    """
+    at_first_s = deadline.remaining_s()
+    n = _rows_in(_MOST_SHARE * at_first_s, row_s, len(STRENGTHS))
+    if n < min(_LEAST_ROWS, len(rows.y)):
+        return _USUAL_PLACE
+    n = min(n, max(_LEAST_ROWS, _MOST_CELLS // (rows.n_classes or 1)))
     places = np.random.default_rng(seed).permutation(len(rows.y))[:n]
     if rows.n_classes is not None:
         # Every fold has its share of each class.
         places = places[np.argsort(rows.y[places], kind="stable")]
     fold = np.arange(len(places)) % _N_FOLDS
     losses = np.zeros(len(STRENGTHS))
-    at_first_s = deadline.remaining_s()
     for number in range(_N_FOLDS):
-        if number and deadline.remaining_s() <= (1 - _MOST_SHARE) * at_first_s:
+        if number and deadline.remaining_s() < (1 - _MOST_SHARE) * at_first_s:
             break
         inside, outside = rows.at(places[fold != number]), rows.at(places[fold == number])
         if len(outside.y):
             losses += _losses(shared, inside, outside, seed)
     return int(np.argmin(losses))
+
+
+def _rows_in(seconds: float, row_s: float, n_heads: int) -> int:
+    """Return how many rows some heads can be fitted to in that time."""
+    # Projection and features take about as long as one head.
+    of_row_s = row_s * (1 + n_heads) / 2
+    return int(min(seconds / of_row_s, 1e9)) if of_row_s > 0 else int(1e9)
+
+
+def _fitted(
+    shared: Mapping[str, Tensor], rows: TableRows, seed: int, strengths: Sequence[float]
+) -> tuple[dict[str, Tensor], float]:
+    """Return projection and head under the last of some strengths, and its penalty."""
+    matrix, offset = fit_projection(rows.X, rows.y, rows.problem, seed)
+    seen = features(shared, torch.from_numpy(rows.X @ matrix + offset))
+    head = fitted_heads(shared, seen, torch.from_numpy(rows.y), rows.n_classes, rows.weights(), strengths)[-1]
+    slots = {"slots/weight": torch.from_numpy(matrix), "slots/bias": torch.from_numpy(offset)}
+    return {**slots, **head.params}, float(head.penalty)
 
 
 def _losses(shared: Mapping[str, Tensor], inside: TableRows, outside: TableRows, seed: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from autometa.core.budget import Deadline  # noqa: E402
+from autometa.learners import head_fitting  # noqa: E402
 from autometa.learners.head_fitting import STRENGTHS, TableRows, choose_strength, fit_slots_and_head  # noqa: E402
 from autometa.learners.projection import N_SLOTS  # noqa: E402
 from autometa.learners.shared_network import N_FEATURES, random_parameters  # noqa: E402
@@ -37,3 +38,57 @@ def test_a_few_rows_and_a_passed_deadline_give_finite_heads(problem, n):
     found, penalty = fit_slots_and_head(shared(), rows(1.0, problem, n), 0, Deadline.after(-1.0))
     assert found["slots/weight"].shape == (6, N_SLOTS) and len(found["head/weight"]) == N_FEATURES
     assert penalty > 0 and all(bool(torch.isfinite(value).all()) for value in found.values())
+
+
+class SlowMachine:
+    """A clock that fits of projections and of heads move, by some seconds a row."""
+
+    def __init__(self, monkeypatch, row_s: float) -> None:
+        self.now_s, self.n_fits = 0.0, 0
+        projection, heads = head_fitting.fit_projection, head_fitting.fitted_heads
+
+        def slow_projection(X, *others):
+            self.now_s += row_s * len(X)
+            self.n_fits += 1
+            return projection(X, *others)
+
+        def slow_heads(shared, seen, targets, n_classes, weights, strengths):
+            self.now_s += row_s * len(seen) * len(strengths)
+            return heads(shared, seen, targets, n_classes, weights, strengths)
+
+        monkeypatch.setattr(head_fitting, "fit_projection", slow_projection)
+        monkeypatch.setattr(head_fitting, "fitted_heads", slow_heads)
+
+    def deadline(self, seconds: float) -> Deadline:
+        return Deadline.after(seconds, clock=lambda: self.now_s)
+
+
+@pytest.mark.parametrize("problem", ["regression", "multiclass"])
+def test_a_passed_deadline_leaves_one_fit_of_a_few_rows(problem, monkeypatch):
+    machine = SlowMachine(monkeypatch, row_s=1.0)
+    found, penalty = fit_slots_and_head(shared(), rows(1.0, problem, 3000), 0, machine.deadline(-1.0))
+    # A projection and one head, for 400 rows.
+    assert machine.n_fits == 1 and machine.now_s == 800
+    assert penalty > 0 and all(bool(torch.isfinite(value).all()) for value in found.values())
+
+
+@pytest.mark.parametrize("row_s", [1e-3, 3e-3, 1e-2])
+def test_the_fit_takes_less_than_half_of_the_time_however_slow_the_machine(row_s, monkeypatch):
+    machine = SlowMachine(monkeypatch, row_s)
+    fit_slots_and_head(shared(), rows(0.1, "regression", 2000), 0, machine.deadline(100.0))
+    assert machine.now_s < 50.0
+
+
+@pytest.mark.parametrize("seconds", [100.0, np.inf])
+def test_the_penalty_is_chosen_by_all_four_folds_where_there_is_time(seconds, monkeypatch):
+    machine = SlowMachine(monkeypatch, row_s=0.0)
+    choose_strength(shared(), rows(1.0), 0, machine.deadline(seconds))
+    assert machine.n_fits == 4
+
+
+def test_without_hurry_a_deadline_changes_nothing(monkeypatch):
+    machine = SlowMachine(monkeypatch, row_s=1e-9)
+    in_time, _ = fit_slots_and_head(shared(), rows(1.0), 0, machine.deadline(100.0))
+    without, _ = fit_slots_and_head(shared(), rows(1.0), 0, NEVER)
+    for name, value in without.items():
+        torch.testing.assert_close(in_time[name], value, rtol=0, atol=0)
