@@ -23,25 +23,19 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome
 from autometa.search.plan import Plan
-from autometa.search.records import ObservedSeconds, TrialRecord, TrialStatus, candidates
+from autometa.search.records import TrialRecord, TrialStatus, candidates
 from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
+from autometa.search.time_limits import LONGEST_EVALUATION_S, TimeLimits
 from autometa.search.workers import Handle
 
 logger = logging.getLogger(__name__)
 
 StudyCallback = Callable[[Study, FrozenTrial], Any]
 
-# In a run without a time limit one evaluation may still not hang for ever.
-_LONGEST_EVALUATION_S = 3600.0
-# Share of the search that all folds of one trial may take together, on one core.
-_SHARE_OF_ONE_TRIAL = 0.4
-_SHARE_OF_FIRST_TRIAL = 0.2
 # Learners that keep the deadline are killed only when they are this far over it.
 _GRACE_S = 6.0
 # The others are killed at their limit, plus what importing a library may take.
 _IMPORT_S = 2.0
-# As long as nothing was measured, an evaluation is expected to take this share of the search.
-_UNKNOWN_SHARE = 0.05
 _HEARTBEAT_S = 15.0
 # A strategy that failed this often on a task, and never succeeded, is not tried again.
 _MOST_FAILURES = 3
@@ -158,9 +152,9 @@ class Search:
 
     def __post_init__(self) -> None:
         self._start_s = self.deadline.clock()
-        self._search_s = self.deadline.remaining_s()
         self._running: list[_Running] = []
-        self._seconds = ObservedSeconds({strategy.name: strategy.cost for strategy in self.strategies})
+        costs = {strategy.name: strategy.cost for strategy in self.strategies}
+        self._limits = TimeLimits(self.budget, self.deadline, self.plan, self.n_folds, self.n_jobs, costs)
         self._first = list(self.first)
         self._n_asked = 0
         self._rng = np.random.default_rng(child_seed(self.seed, "strategy"))
@@ -207,7 +201,7 @@ class Search:
                 return
             keeps_deadline = job.configuration.strategy in self.strategies_with_deadline
             kill_after_s = job.limit_s + (_GRACE_S if keeps_deadline else _IMPORT_S)
-            kill_after_s = min(kill_after_s, _LONGEST_EVALUATION_S)
+            kill_after_s = min(kill_after_s, LONGEST_EVALUATION_S)
             handles.append(self.evaluator.submit(job, inline=self._is_inline(job), kill_after_s=kill_after_s))
 
     def _is_inline(self, job: Job) -> bool:
@@ -250,8 +244,8 @@ class Search:
         """Return the next step of a trial as a job, None if the time left is too short for it."""
         anchor, fold = running.steps[running.n_started]
         configuration = running.record.configuration
-        found_one = not math.isnan(self.first_model_s)
-        if found_one and self.preparation_s(configuration.strategy, fold) > self.deadline.remaining_s():
+        has_model = not math.isnan(self.first_model_s)
+        if has_model and self.preparation_s(configuration.strategy, fold) > self.deadline.remaining_s():
             return None
         try:
             self.prepare(configuration.strategy, fold)
@@ -261,7 +255,8 @@ class Search:
             running.record.error = f"{type(error).__name__}: {error}"
             self.stop_reason = self.stop_reason or "the table could not be prepared"
             return None
-        limit_s = self._limit_s(configuration.strategy, anchor)
+        has_trial = any(record.status == "ok" for record in self.records)
+        limit_s = self._limits.of_evaluation(configuration.strategy, anchor, has_model=has_model, has_trial=has_trial)
         if limit_s is None:
             return None
         running.n_started += 1
@@ -270,36 +265,6 @@ class Search:
         ends_at_s = time.time() + self.deadline.remaining_s()
         return Job(running.record.number, configuration, anchor, fold, self.seed, limit_s, ends_at_s, n_threads)
 
-    # ------------------------------------------------------------------ time
-
-    def _limit_s(self, strategy: str, anchor: Anchor) -> float | None:
-        """Return the seconds that an evaluation may take, None if it would not end in time."""
-        if not self.budget.has_time_limit:
-            # Learners that pace themselves by the clock would differ from run to run.
-            return math.inf
-        left_s = self.deadline.remaining_s()
-        if not math.isnan(self.first_model_s) and self._expected_s(strategy, anchor) > left_s:
-            return None
-        share = _SHARE_OF_ONE_TRIAL if any(r.status == "ok" for r in self.records) else _SHARE_OF_FIRST_TRIAL
-        n_workers = self.n_jobs if self.plan.use_workers else 1
-        share_s = share * self._search_s * min(n_workers, self.n_folds) / self.n_folds
-        return max(0.1, min(left_s, max(share_s, 1.0)))
-
-    def _fits_in_time(self, configuration: Configuration) -> bool:
-        """Whether all folds of a configuration can be expected to end in time."""
-        if not self.budget.has_time_limit or math.isnan(self.first_model_s):
-            return True
-        n_workers = self.n_jobs if self.plan.use_workers else 1
-        rounds = math.ceil(self.n_folds / n_workers)
-        return self._expected_s(configuration.strategy, 1.0) * rounds <= self.deadline.remaining_s()
-
-    def _expected_s(self, strategy: str, anchor: Anchor) -> float:
-        """Return the seconds that an evaluation is expected to take."""
-        expected_s = self._seconds.predict(strategy, anchor)
-        if expected_s is not None:
-            return expected_s
-        return _UNKNOWN_SHARE * self._search_s
-
     # ------------------------------------------------------------------ trials
 
     def _ask(self) -> _Running | None:
@@ -307,7 +272,7 @@ class Search:
             if not self._running:
                 self.stop_reason = "all trials are done"
             return None
-        if self._n_asked and self.budget.has_time_limit and self.deadline.remaining_s() < 0.02 * self._search_s:
+        if self._n_asked and self.budget.has_time_limit and self.deadline.remaining_s() < 0.02 * self._limits.search_s:
             return None
         try:
             if not self._enqueue_next():
@@ -339,7 +304,7 @@ class Search:
         proposal = self.policy.propose(self.task, seen, self.deadline.remaining_s())
         given_up = self._given_up()
         for configuration in self._at_once_first(self._cheapest_first(proposal.configurations)):
-            if configuration.strategy not in given_up and self._fits_in_time(configuration):
+            if configuration.strategy not in given_up and self._fits_in_time(configuration.strategy):
                 enqueue(self.study, configuration)
                 return True
         affordable = {
@@ -348,7 +313,7 @@ class Search:
             if strategy.name in proposal.probabilities
             and strategy.name not in given_up
             and strategy.space.distributions
-            and self._fits_in_time(Configuration(strategy.name))
+            and self._fits_in_time(strategy.name)
         }
         if not affordable:
             return False
@@ -358,6 +323,10 @@ class Search:
             weights = np.ones(len(affordable))
         enqueue_strategy(self.study, str(self._rng.choice(list(affordable), p=weights / weights.sum())))
         return True
+
+    def _fits_in_time(self, strategy: str) -> bool:
+        # As long as there is no model, anything is tried.
+        return math.isnan(self.first_model_s) or self._limits.fits(strategy)
 
     def _cheapest_first(self, configurations: Sequence[Configuration]) -> Sequence[Configuration]:
         """Return what a policy proposes; when time runs and a trial ended without a model, by strategies' costs."""
@@ -403,7 +372,7 @@ class Search:
             record.error = evaluation.error
             self._end(running, evaluation.status)
             return
-        self._seconds.add(evaluation)
+        self._limits.add(evaluation)
         if evaluation.anchor == 1 and outcome.predictions is not None:
             record.predictions[evaluation.fold] = outcome.predictions
             if outcome.n_iterations is not None:
