@@ -111,7 +111,9 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         n_kept = 1 if plan.is_holdout else None
         folds = make_folds(task, plan.n_splits, child_seed(settings.seed, "folds"), n_kept=n_kept)
     n_at_a_time = settings.n_jobs if plan.use_workers else 1
-    description = replace(description, fits_in_turn=max(1.0, len(folds) / n_at_a_time))
+    description = replace(
+        description, fits_in_turn=max(1.0, len(folds) / n_at_a_time), search_s=settings.budget.time_s
+    )
     study = open_study(
         settings.study,
         settings.storage,
@@ -131,7 +133,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
     policy = make_policy(settings.policy, available, settings.experience)
-    unknown = strategies_without_records(policy, available, task.problem)
+    unknown = strategies_without_records(policy, available, description)
     advice = policy.propose(description, (), settings.deadline.remaining_s())
     expected: Mapping[Configuration, Prediction] = {}
     if isinstance(policy, ExplainingPolicy):

@@ -12,7 +12,7 @@ from typing import Any
 from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
-from autometa.core.task import Problem
+from autometa.core.task import TaskDescription
 from autometa.exceptions import PolicyError
 from autometa.metadataset.experience import recall
 from autometa.policy.assessment import GAIN_SETTINGS
@@ -30,7 +30,7 @@ DEFAULT_POLICY = PRIOR
 """In fits. No learnt policy is better there yet: on 21 tables left out the mixture has the lower loss on
 13 and the higher on 8 after 10 s, and on 7 and 14 after 60 s (`benchmarks.live_policies`)."""
 
-ADVISING_POLICY = "mixture"
+ADVISING_POLICY = "gaussian"
 """In recommendations, where the hand-made policy has nothing to predict."""
 POLICIES = ("mixture", "gaussian", "attention", "portfolio", "recurrent", PRIOR)
 
@@ -38,6 +38,9 @@ POLICIES = ("mixture", "gaussian", "attention", "portfolio", "recurrent", PRIOR)
 _EXPLORATION = 0.25
 # Among 0, 1 and 3, and 0, 0.02 and 0.1, ensembles of replayed searches are best with these, though not beyond chance.
 _VARIETY, _PATIENCE = 3.0, 0.02
+# Replays know no sampler, so they cannot tell this: in long fits the hand-made policy, which leaves more to
+# the sampler, is at least as good (`benchmarks.live_policies`). Not so where a user's own records are to be used.
+_IN_LONG_FITS = Stage(PRIOR, in_time=True, beyond_s=30.0)
 # What a trial takes besides its fits: the study, the way to the worker and back.
 _OVERHEAD_S = 0.1
 
@@ -94,21 +97,23 @@ def make_policy(policy: str | Path | Policy, strategies: Sequence[Strategy], exp
     if isinstance(policy, Path):
         # Trained on strategies of the caller's, perhaps, beside those that ship or in their place.
         known = {strategy.name: strategy for strategy in (*load_strategies(), *strategies)}
-        return _Maker(read_weights(policy, known.values()), strategies, experience).make("mixture")
+        return _Maker(read_weights(policy, known.values()), strategies, experience, is_own=True).make("mixture")
     if not isinstance(policy, str):
         return policy
     if policy == PRIOR:
         return PriorPolicy(strategies)
-    maker = _Maker(_shipped_weights(), strategies, experience)
-    return maker.make(policy)
+    return _Maker(_shipped_weights(), strategies, experience, is_own=experience is not None).make(policy)
 
 
-def strategies_without_records(policy: Policy, strategies: Sequence[Strategy], problem: Problem) -> list[str]:
-    """Return the names of the strategies of which a trained policy has no records for a kind of problem.
+def strategies_without_records(
+    policy: Policy, strategies: Sequence[Strategy], description: TaskDescription
+) -> list[str]:
+    """Return the names of the strategies of which a trained policy has no records for the kind of problem.
 
     They get a share of the trials by exploration. Policies that learn from no records have none.
     """
-    parts = policy.policies.values() if isinstance(policy, MixturePolicy) else (policy,)
+    problem = description.problem
+    parts = policy.suitable(description) if isinstance(policy, MixturePolicy) else (policy,)
     pasts = [part.past for part in parts if isinstance(part, (GainPolicy, FixedOrderPolicy, RecurrentPolicy))]
     known = {name for past in pasts for name in past.strategies[past.is_possible(strategies) & past.has_loss(problem)]}
     return [strategy.name for strategy in strategies if strategy.name not in known] if pasts else []
@@ -122,8 +127,10 @@ def _shipped_weights() -> PolicyWeights:
 class _Maker:
     """Makes policies of trained weights."""
 
-    def __init__(self, weights: PolicyWeights, strategies: Sequence[Strategy], experience: Path | None) -> None:
-        self._weights, self._strategies = weights, strategies
+    def __init__(
+        self, weights: PolicyWeights, strategies: Sequence[Strategy], experience: Path | None, *, is_own: bool
+    ) -> None:
+        self._weights, self._strategies, self._is_own = weights, strategies, is_own
         self._past = weights.past
         remembered = None if experience is None else recall(experience)
         if remembered is not None:
@@ -168,4 +175,8 @@ class _Maker:
 
     def _mixture(self) -> Policy:
         stages = [Stage(**stage) for stage in self._weights.card.get("stages", [])] or [Stage("gaussian")]
-        return MixturePolicy({stage.policy: self.make(stage.policy) for stage in stages}, stages)
+        policies = {stage.policy: self.make(stage.policy) for stage in stages}
+        if not self._is_own:
+            policies[PRIOR] = PriorPolicy(self._strategies)
+            stages.append(_IN_LONG_FITS)
+        return MixturePolicy(policies, stages)
