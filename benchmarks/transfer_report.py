@@ -1,4 +1,4 @@
-"""Tables of what `benchmarks.transfer` measured: regrets, intervals, trials until TPE's quality."""
+"""Tables of what `benchmarks.transfer` measured, as `benchmarks/transfer.md` holds them: regrets, trials, intervals."""
 
 from __future__ import annotations
 
@@ -68,37 +68,32 @@ def trials_needed(found: pd.DataFrame, reference: pd.DataFrame) -> pd.Series:
 
 
 def report(results: pd.DataFrame, ranges: pd.DataFrame, with_past: Sequence[str]) -> str:
-    """Return the tables of one result file as text; `with_past` names the samplers that use past studies."""
+    """Return the tables of one result file in Markdown; `with_past` names the samplers that use past studies."""
     curves = regret_curves(results, ranges)
-    lines = []
+    parts = []
     for surrogate in curves.index.unique("surrogate"):
         found = curves.xs(surrogate, level="surrogate")
-        lines += [summary(found, results[results["surrogate"] == surrogate], title=surrogate)]
-        lines += [f"\n{surrogate}: sampler − baseline, mean over tasks, 95% bootstrap interval, * where 0 is outside"]
-        lines += [comparison(found[list(CHECKPOINTS)], with_past).to_string()]
-    return "\n".join(lines)
+        parts += [f"**{surrogate}**, mean (median) over tasks"]
+        parts += [summary(found, results[results["surrogate"] == surrogate])]
+        parts += [_markdown(_shown(comparison(found[list(CHECKPOINTS)], with_past)))]
+    return "\n\n".join(parts)
 
 
-def summary(curves: pd.DataFrame, results: pd.DataFrame, title: str) -> str:
-    """Return mean and median regrets over tasks of the median over seeds, as text."""
-    groups = ["scenario", "sampler"]
-    medians = curves.groupby([*groups, "task"]).median()
+def summary(curves: pd.DataFrame, results: pd.DataFrame) -> str:
+    """Return mean and median regrets over tasks of the median over seeds, as a table in Markdown."""
+    medians = curves.groupby(["scenario", "sampler", "task"]).median()
     needed = trials_needed(medians, medians.loc[("past", REFERENCE)])
-    runs = results.groupby(groups)
-    extra = pd.DataFrame(
-        {
-            "trials to TPE@100": needed.groupby(groups).median(),
-            "share in 20": (needed <= 20).groupby(groups).mean(),
-            "CPU ms": runs["suggest_s"].mean() * 1000,
-            "tasks": runs["task"].nunique(),
-            "seeds": runs["seed"].nunique(),
-        }
-    )
-    by_sampler = medians[list(CHECKPOINTS)].groupby(groups)
-    return "\n".join(
-        f"\n{title}: regret, {name} over tasks of the median over seeds\n{table.join(extra).round(4).to_string()}"
-        for name, table in (("mean", by_sampler.mean()), ("median", by_sampler.median()))
-    )
+    rows = []
+    for (scenario, name), runs in results.groupby(["scenario", "sampler"], sort=False):
+        own, trials, seeds = medians.loc[scenario, name], needed.loc[scenario, name], runs.groupby("task")["seed"]
+        row = {"sampler": _label(scenario, name), "tasks × seeds": f"{len(own)} × {_span(seeds.nunique())}"}
+        for count in CHECKPOINTS:
+            row[str(count)] = f"{_short(own[count].mean())} ({_short(own[count].median())})"
+        row["trials to TPE@100"] = "∞" if np.isinf(trials.median()) else f"{trials.median():g}"
+        row["in ≤ 20"] = f"{(trials <= 20).sum()} of {len(trials)}"
+        row["CPU ms"] = f"{1000 * runs['suggest_s'].mean():.0f}"
+        rows.append(row)
+    return _markdown(rows)
 
 
 def comparison(curves: pd.DataFrame, with_past: Sequence[str]) -> pd.DataFrame:
@@ -120,6 +115,38 @@ def comparison(curves: pd.DataFrame, with_past: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def _shown(differences: pd.DataFrame) -> list[dict[str, str]]:
+    """Return the rows that the page holds: of `meta`, with a misleading past against a cold start only."""
+    return [
+        {
+            "sampler − baseline, mean over tasks, 95% interval": f"{_label(scenario, name)} − {other}",
+            "tasks × seeds": f"{row['tasks']} × {row['seeds']}",
+            **{str(count): row[count].replace("-", "−").replace("0.", ".").strip() for count in CHECKPOINTS[1:]},
+        }
+        for (scenario, name, other), row in differences.iterrows()
+        if name == "meta" and (scenario == "past" or other in ("random", REFERENCE))
+    ]
+
+
+def _label(scenario: str, name: str) -> str:
+    return name if scenario == "past" else f"{name}, {scenario} past"
+
+
+def _span(counts: pd.Series) -> str:
+    return f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
+
+
+def _short(regret: float) -> str:
+    return f"{regret:.4f}".removeprefix("0") if regret < 1 else f"{regret:.4f}"
+
+
+def _markdown(rows: Sequence[dict[str, str]]) -> str:
+    if not rows:
+        return ""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (rows[0], *(row.values() for row in rows))]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
 def _interval(differences: np.ndarray, families: Sequence[str]) -> str:
     mean, low, high = paired_bootstrap(differences, families)
-    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]{'*' if low > 0 or high < 0 else ' '}"
+    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]{' *' if low > 0 or high < 0 else ''}"

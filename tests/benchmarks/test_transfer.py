@@ -185,9 +185,28 @@ def test_samplers_are_compared_on_the_tasks_and_seeds_that_both_have() -> None:
     assert set(table.index) == {(s, "meta", b) for s in ("past", "other") for b in ("tpe", "gp")}
     against_tpe = table.loc[("past", "meta", "tpe")]
     assert (against_tpe["tasks"], against_tpe["seeds"]) == (4, 2)
-    assert against_tpe[5] == "+0.0000 [+0.0000, +0.0000] "
+    assert against_tpe[5] == "+0.0000 [+0.0000, +0.0000]"
     assert against_tpe[25].startswith("-0.7273 ") and against_tpe[25].endswith("*")
     assert (table.loc[("other", "meta", "gp"), "tasks"], table.loc[("other", "meta", "gp"), "seeds"]) == (1, 1)
+
+
+def test_the_report_has_a_row_of_each_sampler_and_past_and_says_how_much_of_it_there_is() -> None:
+    found = results(
+        {
+            **{(task, seed, "tpe", "past"): 80 for task in "123" for seed in "01"},
+            **{(task, seed, "meta", scenario): 8 for task in "123" for seed in "01" for scenario in ("past", "other")},
+        }
+    )
+    found = pd.concat([found, found.iloc[[-1]].assign(seed="2")])
+    lines = transfer_report.report(found, ranges(surrogate(tuple("123"))), ["meta"]).splitlines()
+    assert [line.split(" | ")[:2] for line in lines if " of 3" in line] == [
+        ["| tpe", "3 × 2"],
+        ["| meta", "3 × 2"],
+        ["| meta, other past", "3 × 2–3"],
+    ]
+    assert sum(line.startswith(("| meta − tpe", "| meta, other past − tpe")) for line in lines) == 2
+    (tpe, meta) = (next(line for line in lines if line.startswith(f"| {name} |")) for name in ("tpe", "meta"))
+    assert "| 80 | 0 of 3 | 10 |" in tpe and "| 8 | 3 of 3 | 10 |" in meta
 
 
 def test_a_stopped_measurement_goes_on_where_it_stopped() -> None:
