@@ -42,6 +42,7 @@ FIELDS = ("task", "seed", "pruner", "steps", "steps_to_1", "reached", "lost", "r
 # Of the archive; fitted once a task. The rest is Optuna's, as its documentation gives it or more careful.
 META: dict[str, Callable[[StudyArchive], BasePruner]] = {
     "meta last": MetaPruner,
+    "meta last 3%": lambda archive: MetaPruner(archive, rate=0.03),
     "meta last 10%": lambda archive: MetaPruner(archive, rate=0.1),
     "meta last 20%": lambda archive: MetaPruner(archive, rate=0.2),
     "meta power_law": lambda archive: MetaPruner(archive, curve_model="power_law"),
