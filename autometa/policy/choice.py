@@ -27,8 +27,8 @@ from autometa.policy.weights import CARD, PolicyWeights, read_weights
 
 PRIOR = "prior"
 DEFAULT_POLICY = PRIOR
-"""In fits. No learnt policy is better there yet: on 21 tables left out the mixture has the lower loss on
-13 and the higher on 8 after 10 s, and on 7 and 14 after 60 s (`benchmarks.live_policies`)."""
+"""In fits. No learnt policy is better there yet: on 21 tables left out the gaussian one has the lower loss on
+9 and the higher on 12 with 10 s, and on 6 and 14 with 60 s (`benchmarks.live_policies`)."""
 
 ADVISING_POLICY = "gaussian"
 """In recommendations, where the hand-made policy has nothing to predict."""
