@@ -3,15 +3,15 @@
 Total rewards of n pulls of one of k arms, as in Table 1 of Duan et al. (2016, "RL²: Fast Reinforcement Learning via
 Slow Reinforcement Learning"). There the network learns from rewards alone. Here it imitates an oracle first, as the
 recurrent policy does: the Gittins index for the pulls that are left (Kaufmann 2018), which is optimal for one arm
-against a known one and nearly optimal for several. What follows is the policy gradient on the rewards.
+against a known one and nearly optimal for several. The policy gradient on the rewards may follow, `--reinforcement`.
 
     python -m benchmarks.bandits --pulls 10 --arms 5 --out bandit.npz
     python -m benchmarks.bandits --pulls 100 --arms 5 --out bandit.npz
     python -m benchmarks.bandits --pulls 100 --arms 10 --out bandit.npz
 
-Long episodes are learnt after short ones, as a network that plays ten pulls well plays thirty fairly at once. A
-training that was stopped goes on from `--out`, and from files of the shorter episodes beside it; `--max-s` bounds the
-seconds of the last training.
+The oracle is imitated on episodes of at most thirty pulls: they take less time, and a network that plays them well
+plays a hundred well at once. A training that was stopped goes on from `--out`, and from files of the short episodes
+beside it; `--max-s` bounds the seconds of the policy gradient.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ REFERENCE = {
 }
 """Mean total rewards in Table 1, by pulls and arms."""
 
-SHORTER = (10, 30)
-"""Pulls of the episodes that are learnt first."""
+SHORT = (10, 30)
+"""Pulls of the episodes on which the oracle is imitated, or fewer where there are fewer."""
 
 Rule = Callable[["Bandits", np.random.Generator], np.ndarray]
 """A score of every arm, of shape (n, n_arms); the arm with the highest is pulled, ties at random."""
@@ -150,17 +150,17 @@ def first_arrays(bandits: Bandits, seed: int) -> dict[str, np.ndarray]:
 
 
 def learn(
-    bandits: Bandits, settings: TrainingSettings, n_short: int, seed: int, out: Path | None, max_s: float = math.inf
+    bandits: Bandits, settings: TrainingSettings, seed: int, out: Path | None = None, max_s: float = math.inf
 ) -> Trained:
-    """Return a network that has imitated the oracle for `n_short` updates of each shorter kind of episodes first."""
+    """Return a network that has imitated the oracle on each kind of short episodes, and followed its rewards then."""
     arrays = first_arrays(bandits, seed)
-    for n_pulls in SHORTER:
-        if n_pulls < bandits.n_pulls:
-            state = None if out is None else out.with_name(f"{out.stem}-{n_pulls}{out.suffix}")
-            shorter = Bandits(n_pulls, bandits.shape.n_actions)
-            first = replace(settings, n_imitation=n_short, n_reinforcement=0)
-            arrays = train(shorter, first, seed=seed, arrays=arrays, state=state, name=f"{n_pulls} pulls").arrays
-    return train(bandits, settings, seed=seed, arrays=arrays, state=out, max_s=max_s, name=f"{bandits.n_pulls} pulls")
+    for n_pulls in sorted({min(n_pulls, bandits.n_pulls) for n_pulls in SHORT}):
+        state = None if out is None else out.with_name(f"{out.stem}-{n_pulls}{out.suffix}")
+        short = Bandits(n_pulls, bandits.shape.n_actions)
+        first = replace(settings, n_reinforcement=0)
+        arrays = train(short, first, seed=seed, arrays=arrays, state=state, name=f"{n_pulls} pulls").arrays
+    then = replace(settings, n_imitation=0)
+    return train(bandits, then, seed=seed, arrays=arrays, state=out, max_s=max_s, name=f"{bandits.n_pulls} pulls")
 
 
 def main() -> None:
@@ -168,24 +168,23 @@ def main() -> None:
     parser.add_argument("--pulls", type=int, default=10)
     parser.add_argument("--arms", type=int, default=5)
     parser.add_argument("--out", type=Path, help="where the training is kept, .npz")
-    parser.add_argument("--short", type=int, default=80, help="updates by imitation on each shorter kind of episodes")
-    parser.add_argument("--imitation", type=int, default=200, help="updates")
-    parser.add_argument("--reinforcement", type=int, default=40, help="updates")
+    parser.add_argument("--imitation", type=int, default=400, help="updates on each kind of short episodes")
+    parser.add_argument("--reinforcement", type=int, default=0, help="updates on the episodes themselves")
     parser.add_argument("--episodes", type=int, default=20_000, help="how many the table is a mean of")
     parser.add_argument("--max-s", type=float, default=math.inf)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
     bandits = Bandits(args.pulls, args.arms)
-    settings = TrainingSettings(args.imitation, args.reinforcement, imitation_rate=0.02)
+    settings = TrainingSettings(args.imitation, args.reinforcement, imitation_rate=0.02, reinforcement_rate=1e-3)
     begun_s = time.process_time()
-    trained = learn(bandits, settings, args.short, args.seed, args.out, args.max_s)
+    trained = learn(bandits, settings, args.seed, args.out, args.max_s)
     cpu_s = time.process_time() - begun_s
 
     rng = np.random.default_rng(args.seed + 1)
     totals = {name: follow(rule, bandits, args.episodes, rng) for name, rule in RULES.items()}
     totals["network"] = play(bandits, trained.arrays, args.episodes, rng)
-    done = f"{len(trained.rewards)} of {settings.n_updates} updates"
+    done = f"{len(trained.rewards)} of {args.reinforcement} updates after imitation"
     print(f"{args.pulls} pulls, {args.arms} arms; {done}, {cpu_s:.0f} CPU s in this go")
     for name, total in totals.items():
         print(f"{name:10} {total.mean():6.2f} ± {1.96 * total.std() / math.sqrt(len(total)):.2f}")
