@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +17,7 @@ CHUNK_ROWS = 2048
 """Rows that pass a network at once where no gradient is needed."""
 
 
-class NetworkModel:
+class NetworkModel(ABC):
     """A trained network that predicts without torch, and may keep what it was after fewer epochs."""
 
     scale: TargetScale | None
@@ -51,12 +52,13 @@ class NetworkModel:
         for n_epochs, stage in self._stages.items():
             yield n_epochs, stage.predict(X, n_threads)
 
+    @abstractmethod
     def _n_outputs(self) -> int:
-        raise NotImplementedError
+        """Return the number of scores of a row."""
 
+    @abstractmethod
     def _forward(self, X: np.ndarray) -> np.ndarray:
         """Return the scores of bounded rows, (n_rows, n_outputs)."""
-        raise NotImplementedError
 
 
 Model = TypeVar("Model", bound=NetworkModel)
