@@ -79,6 +79,8 @@ def test_assess_compares_everything_with_the_static_portfolio_unless_told_otherw
         ("assess", ["--baseline", "xyz"], "There are: random, average_rank"),
         ("assess", ["--sample", "0"], "--sample must be at least 1, got 0"),
         ("assess", ["--folds", "1"], "--folds must be at least 2, got 1"),
+        ("assess", ["--recurrent", "-1"], "--recurrent must be a number of seconds, 0 or more, got -1"),
+        ("train", ["--recurrent", "nan"], "--recurrent must be a number of seconds, 0 or more, got nan"),
         ("assess", ["--budgets", "-1"], "must be positive"),
         ("assess", ["--out", "no_such_folder/a.csv"], "no folder no_such_folder"),
         ("assess", ["--predictions", "no_such_folder"], "no_such_folder holds no collection"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,6 +207,7 @@ def _train(arguments: argparse.Namespace) -> None:
         raise NotADirectoryError(f"--out {arguments.out} is a file; name a folder.")
     if arguments.replayed < 0:
         raise ValueError(f"--replayed must not be negative, got {arguments.replayed}.")
+    _check_recurrent(arguments.recurrent)
 
     from autometa._support.toml_text import toml_text
     from autometa.metadataset.dataset import MetaDataset
@@ -230,6 +232,7 @@ def _assess(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--folds must be at least 2, got {arguments.folds}.")
     if arguments.sample is not None and arguments.sample < 1:
         raise ValueError(f"--sample must be at least 1, got {arguments.sample}.")
+    _check_recurrent(arguments.recurrent)
 
     import numpy as np
 
@@ -281,6 +284,11 @@ def _assess(arguments: argparse.Namespace) -> None:
     errors = prediction_errors(past, n_folds=arguments.folds, seed=arguments.random_state)
     text += ["\nMean absolute errors of predictions (losses on their scale, logarithms of the others)"]
     show("\n".join([*text, errors.round(4).to_string()]))
+
+
+def _check_recurrent(seconds: float) -> None:
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"--recurrent must be a number of seconds, 0 or more, got {seconds:g}.")
 
 
 def _comparison_text(compared: pd.DataFrame) -> str:

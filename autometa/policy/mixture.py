@@ -68,9 +68,12 @@ class MixturePolicy:
     def explain(
         self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
     ) -> Mapping[Configuration, Prediction]:
-        """Return what the policy in charge expects; nothing if it does not say."""
-        policy = self.policies[self.in_charge(description, history, remaining_s)]
-        return policy.explain(description, history, remaining_s) if isinstance(policy, ExplainingPolicy) else {}
+        """Return what the policy in charge expects; if it does not say, what the first one that does expects."""
+        in_charge = self.policies[self.in_charge(description, history, remaining_s)]
+        for policy in (in_charge, *(self.policies[stage.policy] for stage in self.stages)):
+            if isinstance(policy, ExplainingPolicy):
+                return policy.explain(description, history, remaining_s)
+        return {}
 
     def in_charge(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> str:
         """Return the name of the policy in charge."""

@@ -82,9 +82,15 @@ def test_what_it_says_is_what_the_policy_in_charge_says() -> None:
     policy = mixture(Stage("a"), Stage("c", 2))
     assert policy.propose(TASK, tried(1), 60.0) == Named("a").propose(TASK, tried(1), 60.0)
     assert policy.propose(TASK, tried(3), 60.0) == Named("c").propose(TASK, tried(3), 60.0)
-    assert policy.explain(TASK, tried(1), 60.0) == {}
     assert policy.explain(TASK, tried(3), 60.0) == NamedAndExplaining("c").explain(TASK, tried(3), 60.0)
     assert isinstance(policy, ExplainingPolicy)
+
+
+def test_where_the_policy_in_charge_expects_nothing_another_one_is_asked() -> None:
+    expected = NamedAndExplaining("c").explain(TASK, (), 60.0)
+    assert mixture(Stage("a"), Stage("c", 2)).explain(TASK, tried(1), 60.0) == expected
+    assert mixture(Stage("c"), Stage("a", in_time=True, beyond_s=30.0)).explain(TASK, (), 60.0) == expected
+    assert mixture(Stage("a"), Stage("b", 2)).explain(TASK, tried(1), 60.0) == {}
 
 
 def test_the_order_in_which_stages_are_given_does_not_matter() -> None:
