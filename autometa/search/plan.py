@@ -37,7 +37,7 @@ class Plan:
     finish_s : float
         Seconds kept back for choosing the ensemble and loading its models.
     refit_share : float
-        Share of the time for fitting the chosen configurations again on all rows.
+        Least share of the time for fitting the chosen configurations again on all rows; 0 for no such fits.
     """
 
     n_splits: int
@@ -47,6 +47,11 @@ class Plan:
     use_workers: bool
     finish_s: float
     refit_share: float = 0.0
+
+    @property
+    def growth(self) -> float:
+        """How many times as many rows as a fold's models all rows are."""
+        return self.n_splits / (self.n_splits - 1)
 
 
 def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int | None = None) -> Plan:

@@ -12,6 +12,9 @@ from autometa.core.budget import Anchor
 from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
 
+# More than what a fold took by the number of rows: fits of a strategy differ in time.
+_REFIT_MARGIN = 1.15
+
 TrialStatus = Literal["running", "ok", "pruned", "stopped", "timeout", "memory", "failed"]
 """``ok``: measured on every fold; ``stopped``: the budget ended first."""
 
@@ -56,6 +59,11 @@ class TrialRecord:
     def time_s(self) -> float:
         """Seconds of all its evaluations together."""
         return sum(evaluation.time_s for evaluation in self.evaluations)
+
+    def refit_s(self, growth: float) -> float:
+        """Return the seconds that fitting it on `growth` times as many rows may take, with some to spare."""
+        longest_s = max(evaluation.time_s for evaluation in self.evaluations if evaluation.anchor == 1)
+        return longest_s * growth * _REFIT_MARGIN
 
     def mean_loss(self) -> float:
         """Return the mean loss over the folds at anchor 1, or at the last anchor measured."""

@@ -18,9 +18,6 @@ from autometa.search.workers import Handle
 
 logger = logging.getLogger(__name__)
 
-# A refit begins only with this much more time than it is expected to take.
-_MARGIN = 1.15
-
 
 def refit(
     records: Sequence[TrialRecord],
@@ -64,14 +61,13 @@ def refit(
     """
     waiting = list(records)
     handles: list[Handle] = []
-    growth = plan.n_splits / (plan.n_splits - 1)
+    growth = plan.growth
     try:
         while waiting or handles:
             while waiting and len(handles) < (n_jobs if evaluator.ready else 1):
                 record = waiting.pop(0)
                 strategy = record.configuration.strategy
-                fit_s = max(e.time_s for e in record.evaluations if e.anchor == 1)
-                if (fit_s + preparation_s(strategy, ALL_ROWS)) * growth * _MARGIN > deadline.remaining_s():
+                if record.refit_s(growth) + preparation_s(strategy, ALL_ROWS) * growth > deadline.remaining_s():
                     continue
                 prepare(strategy, ALL_ROWS)
                 iterations = list(record.n_iterations.values())

@@ -41,13 +41,15 @@ class TimeLimits:
     ----------
     search_s : float
         Seconds of the whole search.
+    deadline : Deadline
+        As given; may be moved.
     """
 
     def __init__(
         self, budget: Budget, deadline: Deadline, plan: Plan, n_folds: int, n_jobs: int, costs: Mapping[str, float]
     ) -> None:
         self.search_s = deadline.remaining_s()
-        self._has_limit, self._deadline = budget.has_time_limit, deadline
+        self._has_limit, self.deadline = budget.has_time_limit, deadline
         self._n_folds, self._n_at_a_time = n_folds, n_jobs if plan.use_workers else 1
         self._observed = ObservedSeconds(costs)
 
@@ -72,7 +74,7 @@ class TimeLimits:
         if not self._has_limit:
             # Learners that pace themselves by the clock would differ from run to run.
             return math.inf
-        left_s = self._deadline.remaining_s()
+        left_s = self.deadline.remaining_s()
         if has_model and self._expected_s(strategy, anchor) > left_s:
             return None
         share = _SHARE_OF_ONE_TRIAL if has_trial else _SHARE_OF_FIRST_TRIAL
@@ -82,7 +84,7 @@ class TimeLimits:
     def fits(self, strategy: str) -> bool:
         """Return whether all folds of a trial of a strategy can be expected to end in time."""
         rounds = math.ceil(self._n_folds / self._n_at_a_time)
-        return not self._has_limit or self._expected_s(strategy, 1.0) * rounds <= self._deadline.remaining_s()
+        return not self._has_limit or self._expected_s(strategy, 1.0) * rounds <= self.deadline.remaining_s()
 
     def _expected_s(self, strategy: str, anchor: Anchor) -> float:
         expected_s = self._observed.predict(strategy, anchor)

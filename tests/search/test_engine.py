@@ -189,11 +189,57 @@ def _names_while_workers_start(n_before: int, **changes: Any) -> tuple[list[str]
     return [job.configuration.strategy for job in evaluator.jobs], evaluator.inline
 
 
-def test_while_workers_start_what_needs_none_comes_first_each_strategy_once() -> None:
-    names, inline = _names_while_workers_start(100)
-    # One that keeps a deadline may be the first; then the quick ones, and then the policy's order.
-    assert names == ["c", "b", "a", "d", "d", "d"]
-    assert inline == [True, True, True, False, False, False]
+def test_while_workers_start_what_needs_none_comes_first_and_new_strategies_before_others() -> None:
+    # One that keeps a deadline may be the first; then the quick ones.
+    assert _names_while_workers_start(100) == (["c", "b", "a", "b", "b", "b"], [True] * 6)
+
+
+def test_while_workers_start_what_needs_one_waits_for_it_if_there_is_nothing_else() -> None:
+    names, inline = _names_while_workers_start(100, quick_strategies=set())
+    assert (names, inline) == (["c", "d", "d", "d", "d", "d"], [True] + [False] * 5)
+
+
+class TimedEvaluator(InstantEvaluator):
+    """Every evaluation takes 10 s of its own clock, and those of one strategy longer."""
+
+    def __init__(self, slow: str, slow_s: float) -> None:
+        super().__init__()
+        self.now_s, self.slow, self.slow_s = 0.0, slow, slow_s
+
+    def _outcome(self, job: Job) -> Outcome:
+        outcome = super()._outcome(job)
+        fit_s = self.slow_s if job.configuration.strategy == self.slow else 10.0
+        self.now_s += fit_s
+        return replace(outcome, evaluation=replace(outcome.evaluation, fit_s=fit_s))
+
+
+@pytest.mark.parametrize(
+    ("refit_share", "slow_s", "ends_s"),
+    [
+        (0.2, 20.0, 800.0),  # 20 × 1.25 × 1.15 = 29 s are less than the 200 s that are left anyway
+        (0.2, 200.0, 712.5),  # 287.5 s
+        (0.2, 390.0, 800.0),  # more than half of the time: that model is not fitted again
+        (0.0, 200.0, 1000.0),
+    ],
+)
+def test_a_search_ends_in_time_to_fit_its_best_trial_on_all_rows(
+    refit_share: float, slow_s: float, ends_s: float
+) -> None:
+    evaluator = TimedEvaluator("b", slow_s)
+    strategies = make_strategies("a", "b")
+    search = make_search(
+        evaluator,
+        policy=InOrder(strategies),
+        strategies=strategies,
+        plan=replace(PLAN, n_splits=5, is_holdout=True, refit_share=refit_share),
+        n_folds=1,
+        n_jobs=1,
+        budget=Budget(time_s=1000.0, n_trials=2),
+        deadline=Deadline(1000.0 * (1 - refit_share), clock=lambda: evaluator.now_s),
+    )
+    search.run()
+    assert [record.configuration.strategy for record in search.records] == ["b", "b"]
+    assert search.deadline.at_s == pytest.approx(ends_s)
 
 
 def test_once_workers_are_there_the_order_is_the_policys() -> None:
