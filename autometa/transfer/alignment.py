@@ -16,7 +16,7 @@ from autometa.transfer.sources import Column, SourceStudy
 
 # Numbers a little outside the new range still tell what happens at its edge; further out they say
 # nothing about what can be tried.
-_MARGIN = 0.5
+MARGIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _aligned(
 def _numbers(distribution: BaseDistribution, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the places of numbers, NaN where there is none, and whether a value was there that has no place."""
     places = places_of(distribution, values)
-    is_near = np.abs(places - 0.5) <= 0.5 + _MARGIN
+    is_near = np.abs(places - 0.5) <= 0.5 + MARGIN
     places[~is_near] = np.nan
     return places, ~is_near & ~np.isnan(values)
 
@@ -199,7 +199,7 @@ def _converting(before: BaseDistribution, after: BaseDistribution) -> Callable[[
 
         def number(value: Any) -> tuple[float, bool]:
             found = place(value) if _is_number(value) else math.nan
-            return (found if abs(found - 0.5) <= 0.5 + _MARGIN else math.nan), False
+            return (found if abs(found - 0.5) <= 0.5 + MARGIN else math.nan), False
 
         return number
     texts = {str(choice): float(index) for index, choice in enumerate(after.choices)}

@@ -23,7 +23,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 # Two choices are as far from each other as the ends of a range.
-_CHOICE = math.sqrt(0.5)
+CHOICE = math.sqrt(0.5)
 # Without any knowledge of its effect, an inactive parameter sits in the middle of its range.
 _NEUTRAL = 0.5
 
@@ -150,7 +150,7 @@ class Encoding:
             place = points[:, column]
             is_active = ~np.isnan(place)
             if count:
-                parts += [np.where(place == choice, _CHOICE, 0.0) for choice in range(count)]
+                parts += [np.where(place == choice, CHOICE, 0.0) for choice in range(count)]
             else:
                 parts.append(np.where(is_active, place, _NEUTRAL))
             if column in self.conditions:
@@ -217,8 +217,11 @@ def _is_category(distribution: BaseDistribution) -> bool:
     return isinstance(distribution, CategoricalDistribution)
 
 
-def _edges(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
-    # Each step owns half a step on both sides, so that the ends are as likely as the rest.
+def edges_of(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
+    """Return the values, or their logarithms on a log scale, at the places 0 and 1.
+
+    Each step owns half a step on both sides, so that the ends are as likely as the rest.
+    """
     half = 0.5 * (distribution.step or 0) if not distribution.log else 0.0
     if isinstance(distribution, IntDistribution) and distribution.log:
         half = 0.5
@@ -229,7 +232,7 @@ def _edges(distribution: FloatDistribution | IntDistribution) -> tuple[float, fl
 def places_of(distribution: BaseDistribution, values: np.ndarray) -> np.ndarray:
     """Return the places of numbers in the range of a float or int distribution; NaN for what has none."""
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = _edges(distribution)
+    low, high = edges_of(distribution)
     if distribution.log:
         values = np.log(np.where(values > 0, values, np.nan))
     return (values - low) / ((high - low) or 1.0)
@@ -256,7 +259,7 @@ def value_at(distribution: BaseDistribution, place: float) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(min(max(round(place), 0), len(distribution.choices) - 1))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = _edges(distribution)
+    low, high = edges_of(distribution)
     value = low + place * (high - low)
     value = math.exp(value) if distribution.log else value
     if distribution.step is not None and not distribution.log:
@@ -270,7 +273,7 @@ def _snapped(distribution: BaseDistribution, places: np.ndarray) -> np.ndarray:
     if isinstance(distribution, CategoricalDistribution):
         return np.clip(np.round(places), 0, len(distribution.choices) - 1)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = _edges(distribution)
+    low, high = edges_of(distribution)
     width = (high - low) or 1.0
     values = low + places * width
     if isinstance(distribution, FloatDistribution) and (distribution.step is None or distribution.log):

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autometa._support.seeds import child_seed
 from autometa.transfer.alignment import AlignedStudy, align_all
 from autometa.transfer.encoding import Encoding
+from autometa.transfer.moving import moved_population
 from autometa.transfer.population import Population, encoding_of, fitted_population
 from autometa.transfer.sources import SourceStudy, merged_distributions
 
@@ -40,6 +41,8 @@ class Learnt:
         Those that were learnt from.
     population : Population or None
         What they say; None if there are none.
+    is_moved : bool
+        Whether it was learnt in another space, see `autometa.transfer.moving`.
     """
 
     encoding: Encoding
@@ -47,6 +50,7 @@ class Learnt:
     studies: tuple[AlignedStudy, ...]
     usable: tuple[AlignedStudy, ...]
     population: Population | None
+    is_moved: bool = False
 
 
 class Past:
@@ -54,7 +58,8 @@ class Past:
 
     def __init__(self) -> None:
         self._kept: dict[Any, tuple[tuple[SourceStudy, ...], Learnt]] = {}
-        self._latest: Learnt | None = None
+        # Always moved from what was fitted, so that it does not matter how many spaces were asked for between.
+        self._fitted: Learnt | None = None
         self._named: tuple[tuple[SourceStudy, ...], frozenset[str]] = ((), frozenset())
 
     def parameters(self, sources: tuple[SourceStudy, ...], names: Mapping[str, str]) -> frozenset[str]:
@@ -75,7 +80,9 @@ class Past:
         kept = self._kept.get(key)
         if kept is not None and kept[0] is sources:
             return kept[1]
-        self._latest = learnt = _learnt(sources, space, names, finished, self._latest)
+        learnt = _learnt(sources, space, names, finished, self._fitted)
+        if not learnt.is_moved:
+            self._fitted = learnt
         while len(self._kept) >= _N_CACHED:
             self._kept.pop(next(iter(self._kept)))
         self._kept[key] = (sources, learnt)
@@ -120,15 +127,21 @@ def _learnt(
     """Return what is learnt; what was learnt before is taken where it comes to the same."""
     chosen = chosen_sources(sources, space, names)
     wide = _wide_space(chosen, space, names, is_begun=bool(finished))
-    if before is None or before.sources != chosen or before.encoding.distributions != wide:
+    if before is None or before.sources != chosen:
         before = None
-    studies = before.studies if before else align_all(chosen, wide, names)
+    is_same = before is not None and before.encoding.distributions == wide
+    studies = before.studies if before is not None and is_same else align_all(chosen, wide, names)
     usable = tuple(study for study in studies if not study.reason and _shares(study, wide, space))
     own = Encoding(wide, {}).points([trial.params for trial in finished])
     encoding = encoding_of(wide, usable, own)
     # After the first trial the space is known, and is most often the one that the past made expect.
-    if before and before.encoding.conditions == encoding.conditions and _names(before.usable) == _names(usable):
-        return before
+    if before is not None and _names(before.usable) == _names(usable):
+        if is_same and before.encoding.conditions == encoding.conditions:
+            return before
+        if not is_same and before.population is not None:
+            moved = moved_population(before.population, encoding, usable)
+            if moved is not None:
+                return Learnt(encoding, chosen, studies, usable, moved, is_moved=True)
     population = fitted_population(usable, encoding) if usable else None
     if population is not None and population.kernel.noise > _MAX_NOISE * population.kernel.amplitude:
         # It would explain whatever is seen as noise, and search at random.

@@ -31,6 +31,7 @@ _N_KERNEL_STUDIES, _N_KERNEL_TRIALS = 20, 24
 _PRIOR_STUDIES = 5.0  # as many studies as the stationary kernel counts for in the covariance
 _N_TOP = 3
 _N_ALIKE = 5
+JITTER = 1e-6  # of the amplitude, on the diagonal of the kernel at the centres
 _FEWEST_RANKED = 4  # fewer trials are ranked rightly by chance
 
 
@@ -119,11 +120,14 @@ def fitted_population(studies: Sequence[AlignedStudy], encoding: Encoding) -> Po
     stacked = _features(kernel, centres, factor, np.concatenate(inputs))
     features = np.split(stacked, np.cumsum([len(rows) for rows in inputs])[:-1])
     mean, root, weights = _expectation_maximisation(features, scores, kernel)
-    tops = np.concatenate(
-        [found[np.argsort(values, kind="stable")[:_N_TOP]] for found, values in zip(points, scores, strict=True)]
-    )
-    tops = np.unique(encoding.on_grid(tops), axis=0)
+    tops = best_points(encoding, points, scores)
     return Population(encoding, kernel, centres, factor, mean, root, weights, tops, len(studies))
+
+
+def best_points(encoding: Encoding, points: Sequence[np.ndarray], losses: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the different points on the grid that were among the best three of some study."""
+    best = [found[np.argsort(values, kind="stable")[:_N_TOP]] for found, values in zip(points, losses, strict=True)]
+    return np.unique(encoding.on_grid(np.concatenate(best)), axis=0)
 
 
 def encoding_of(distributions: dict, studies: Sequence[AlignedStudy], own: np.ndarray) -> Encoding:
@@ -189,7 +193,7 @@ def _centres(
         columns[step] = column / np.sqrt(left[pivot])
         left = np.maximum(left - columns[step] ** 2, 0.0)
     centres = pool[pivots]
-    jitter = 1e-6 * kernel.amplitude * np.eye(len(centres))
+    jitter = JITTER * kernel.amplitude * np.eye(len(centres))
     return centres, cholesky(kernel(centres, centres) + jitter, lower=True)
 
 

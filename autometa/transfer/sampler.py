@@ -53,9 +53,10 @@ class MetaSampler(BaseSampler):
     Trials that fail, are pruned or return NaN are left out; running trials count as if they had
     given what is expected of them, so that ``n_jobs`` and several processes do not repeat each other.
 
-    The archive is learnt from when the sampler is made, and again when it has grown or the study
-    has other ranges or choices than the past: some tenth of a second each, for at most 64 studies,
-    those that share most parameters with the new one.
+    The archive is learnt from when the sampler is made: some tenth of a second for at most 64 studies,
+    those that share most parameters with the new one. It is learnt from again when it has grown, or
+    when the study has parameters, types, scales or conditions that the past did not make expect. Where
+    only ranges and choices have changed, what was learnt is moved into the new space.
 
     Raises
     ------
