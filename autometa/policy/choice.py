@@ -38,6 +38,9 @@ POLICIES = ("mixture", "gaussian", "attention", "portfolio", "recurrent", PRIOR)
 _EXPLORATION = 0.25
 # Among 0, 1 and 3, and 0, 0.02 and 0.1, ensembles of replayed searches are best with these, though not beyond chance.
 _VARIETY, _PATIENCE = 3.0, 0.02
+# Replays cannot tell this either: a live loss is of other rows and folds than a record, so that after three or
+# four of them a single past task would have all the weight. With 1 the weights are those of Bayes' rule.
+_LEAST_TEMPERATURE = 1.0
 # Replays know no sampler, so they cannot tell this: in long fits the hand-made policy, which leaves more to
 # the sampler, is at least as good (`benchmarks.live_policies`). Not so where a user's own records are to be used.
 _IN_LONG_FITS = Stage(PRIOR, in_time=True, beyond_s=30.0)
@@ -150,10 +153,11 @@ class _Maker:
         without, within = self._weights.temperatures.get(
             name, (GAIN_SETTINGS[name].temperature, GAIN_SETTINGS[name].temperature_in_time)
         )
+        least = _LEAST_TEMPERATURE if GAIN_SETTINGS[name].corrects else 0.0
         settings = replace(
             GAIN_SETTINGS[name],
-            temperature=without,
-            temperature_in_time=within,
+            temperature=max(without, least),
+            temperature_in_time=max(within, least),
             overhead_s=_OVERHEAD_S,
             exploration=_EXPLORATION,
             variety=_VARIETY,

@@ -78,8 +78,6 @@ class GainSettings:
         model of a kind: 0 for the best single one, more in fits.
     n_first : int
         Recorded configurations that come before that.
-    n_proposed : int
-        Configurations in a proposal; the search takes the first that fits into its time.
     """
 
     uses_features: bool = True
@@ -93,7 +91,6 @@ class GainSettings:
     exploration: float = 0.0
     variety: float = 0.0
     n_first: int = 12
-    n_proposed: int = 20
 
     def __post_init__(self) -> None:
         for name in ("temperature", "temperature_in_time"):
@@ -171,7 +168,10 @@ class GainPolicy:
     # ------------------------------------------------------------------------------------- the protocol
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return the configurations with the best scores, and the softmax over strategies."""
+        """Return all configurations that can be tried, the best score first, and the softmax over strategies.
+
+        The search takes the first that fits into its time, or that can be evaluated at once.
+        """
         possible = self._possible(description)
         if not possible.any():
             # What was written by hand is better than nothing.
@@ -180,7 +180,7 @@ class GainPolicy:
         unknown = [strategy for strategy in self.strategies or () if strategy.name not in known]
         seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
-        configurations = [self.past.configurations[place] for place in outlook.order()[: self.settings.n_proposed]]
+        configurations = [self.past.configurations[place] for place in outlook.order()]
         tried = {evaluation.configuration for evaluation in history}
         best = {name: float(outlook.promise[possible & (self.past.strategies == name)].max()) for name in known}
         if self._explores(seen, len(tried)) or not configurations:

@@ -97,6 +97,13 @@ def test_trained_policies_choose_among_the_strategies_that_they_are_given(
             strategy.space.check(configuration.parameters)
 
 
+def test_in_fits_no_past_task_outweighs_what_bayes_rule_gives_it(strategies: list[Strategy]) -> None:
+    settings = {name: make_policy(name, strategies).settings for name in ("gaussian", "attention")}  # type: ignore[attr-defined]
+    assert settings["gaussian"].temperature == settings["gaussian"].temperature_in_time == 1.0
+    # Its weights are no probabilities of losses, so that training decides alone.
+    assert settings["attention"].temperature < 1.0
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_trained_policies_know_no_more_than_the_records_about_strategies_of_the_users(name: str) -> None:
     alone = [make_strategy("my_own"), make_strategy("another")]
