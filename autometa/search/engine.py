@@ -39,6 +39,9 @@ _IMPORT_S = 2.0
 _HEARTBEAT_S = 15.0
 # At most this share of the time of a search is left to fitting its best trial on all rows.
 _MOST_REFIT_SHARE = 0.5
+# While workers start, further trials of a strategy are made in the calling process up to this length:
+# on a single core they take time from the start.
+_LONGEST_MEANWHILE_S = 0.2
 # A strategy that failed this often on a task, and never succeeded, is not tried again.
 _MOST_FAILURES = 3
 
@@ -339,15 +342,16 @@ class Search:
         return sorted(configurations, key=lambda configuration: costs.get(configuration.strategy, math.inf))
 
     def _at_once_first(self, configurations: Sequence[Configuration]) -> Sequence[Configuration]:
-        """Return what a policy proposes; while workers start, strategies come first that need none, new ones before."""
+        """Return what is proposed; while workers start, first new strategies that need none, then short trials."""
         if self.evaluator.ready or not (self.plan.use_workers and self.budget.has_time_limit):
             return configurations
         tried = {record.configuration.strategy for record in self.records}
 
         def wait(configuration: Configuration) -> tuple[bool, bool]:
-            name = configuration.strategy
-            needs_one = not self._needs_no_worker(name, is_first=not self.records)
-            return needs_one, not needs_one and name in tried
+            name, is_first = configuration.strategy, not self.records
+            is_short = name not in tried or self._limits.of_trial_s(name) <= _LONGEST_MEANWHILE_S
+            at_once = is_short and self._needs_no_worker(name, is_first=is_first)
+            return not at_once, at_once and name in tried
 
         return sorted(configurations, key=wait)
 

@@ -83,8 +83,11 @@ class TimeLimits:
 
     def fits(self, strategy: str) -> bool:
         """Return whether all folds of a trial of a strategy can be expected to end in time."""
-        rounds = math.ceil(self._n_folds / self._n_at_a_time)
-        return not self._has_limit or self._expected_s(strategy, 1.0) * rounds <= self.deadline.remaining_s()
+        return not self._has_limit or self.of_trial_s(strategy, self._n_at_a_time) <= self.deadline.remaining_s()
+
+    def of_trial_s(self, strategy: str, n_at_a_time: int = 1) -> float:
+        """Return the seconds that all folds of a trial of a strategy are expected to take."""
+        return self._expected_s(strategy, 1.0) * math.ceil(self._n_folds / n_at_a_time)
 
     def _expected_s(self, strategy: str, anchor: Anchor) -> float:
         expected_s = self._observed.predict(strategy, anchor)

@@ -172,9 +172,11 @@ class StartingEvaluator(InstantEvaluator):
         return super().submit(job, inline=inline, kill_after_s=kill_after_s)
 
 
-def _names_while_workers_start(n_before: int, **changes: Any) -> tuple[list[str], list[bool]]:
+def _names_while_workers_start(
+    n_before: int, kind: type[StartingEvaluator] = StartingEvaluator, **changes: Any
+) -> tuple[list[str], list[bool]]:
     strategies = make_strategies("a", "b", "c", "d")
-    evaluator = StartingEvaluator(n_before)
+    evaluator = kind(n_before)
     arguments: dict[str, Any] = {
         "policy": InOrder(strategies),
         "strategies": strategies,
@@ -192,6 +194,16 @@ def _names_while_workers_start(n_before: int, **changes: Any) -> tuple[list[str]
 def test_while_workers_start_what_needs_none_comes_first_and_new_strategies_before_others() -> None:
     # One that keeps a deadline may be the first; then the quick ones.
     assert _names_while_workers_start(100) == (["c", "b", "a", "b", "b", "b"], [True] * 6)
+
+
+def test_while_workers_start_only_short_trials_of_a_strategy_are_repeated() -> None:
+    class Slow(StartingEvaluator):
+        def _outcome(self, job: Job) -> Outcome:
+            outcome = super()._outcome(job)
+            fit_s = 1.0 if job.configuration.strategy == "b" else 0.01
+            return replace(outcome, evaluation=replace(outcome.evaluation, fit_s=fit_s))
+
+    assert _names_while_workers_start(100, Slow) == (["c", "b", "a", "a", "a", "a"], [True] * 6)
 
 
 def test_while_workers_start_what_needs_one_waits_for_it_if_there_is_nothing_else() -> None:
