@@ -89,7 +89,7 @@ def sinusoid_params(seed: int) -> Params:
 
 
 def sinusoid_settings(n_outer: int) -> OuterSettings:
-    """Return what a few settings of 8,000 and 12,000 steps on other tasks than the test's had for their best.
+    """Return what was among the best of some settings with 8,000 and 12,000 steps, on other tasks than the test's.
 
     Adam's usual rate of 0.001 learns too slowly for this number of steps. That long directions are cut helps
     first-order MAML most.
