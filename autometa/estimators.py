@@ -78,10 +78,11 @@ class AutoMeta(BaseEstimator):
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
-    policy : {"prior", "mixture", "gaussian", "attention", "portfolio", "recurrent"}, path or Policy, default="prior"
-        What decides which configurations are tried: the hand-made ``"prior"``, one of the
-        policies learnt from past tasks, the folder of weights of your own that `autometa train`
-        wrote, or an object with a method ``propose``.
+    policy : {"mixture", "gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="mixture"
+        What decides which configurations are tried: policies learnt from past tasks, of which the
+        ``"mixture"`` takes the one that was best for as much time as there is; the hand-made
+        ``"prior"``; the folder of weights of your own that `autometa train` wrote; or an object with
+        a method ``propose``.
     experience : str, Path or None, default=None
         Folder of your own experience: every fit adds what it measured (meta-features,
         configurations, losses, seconds; never data), and learnt policies go by it as well.

@@ -36,7 +36,13 @@ from autometa.learners.frames import Schema
 from autometa.learners.own import own_learner
 from autometa.metadataset.experience import remember
 from autometa.metadataset.features import describe
-from autometa.policy.choice import DEFAULT_POLICY, PRIOR, make_policy, strategies_without_records
+from autometa.policy.choice import (
+    DEFAULT_POLICY,
+    PRIOR,
+    make_policy,
+    policy_in_time,
+    strategies_without_records,
+)
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.history import SearchHistory, strategy_rows, trial_rows
 from autometa.search.plan import Plan, make_plan
@@ -102,7 +108,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     """
     start_s = time.monotonic()
     available, reasons = available_strategies(strategies, task)
-    description = describe_task(task, schema, metric, settings.policy)
+    wanted = policy_in_time(settings.policy, settings.budget.time_s)
+    description = describe_task(task, schema, metric, wanted)
     n_folds = settings.cv if isinstance(settings.cv, int) else None
     plan = make_plan(description, settings.budget, settings.n_jobs, n_folds)
     if settings.cv is not None and n_folds is None:
@@ -130,7 +137,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             if alone and strategy.name not in alone:
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
-    policy = make_policy(settings.policy, available, settings.experience)
+    policy = make_policy(wanted, available, settings.experience)
     unknown = strategies_without_records(policy, available, description)
     advice = policy.propose(description, (), settings.deadline.remaining_s())
     expected: Mapping[Configuration, Prediction] = {}

@@ -23,6 +23,7 @@ from autometa.policy.choice import (
     PRIOR,
     checked_policy,
     make_policy,
+    policy_in_time,
     strategies_without_records,
 )
 from autometa.policy.prior import PriorPolicy
@@ -50,6 +51,13 @@ def strategies() -> list[Strategy]:
 
 def test_the_default_is_one_of_the_policies() -> None:
     assert DEFAULT_POLICY in POLICIES
+
+
+def test_the_mixture_takes_no_time_to_learn_where_there_is_little(tmp_path: Path) -> None:
+    assert policy_in_time("mixture", 5.0) == PRIOR
+    assert policy_in_time("mixture", 10.0) == policy_in_time("mixture", math.inf) == "mixture"
+    assert policy_in_time("gaussian", 5.0) == "gaussian"
+    assert policy_in_time(tmp_path, 5.0) == tmp_path
 
 
 @pytest.mark.parametrize("policy", [*POLICIES, Own()], ids=str)
