@@ -22,6 +22,7 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome
+from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.plan import Plan
 from autometa.search.records import TrialRecord, TrialStatus, candidates
 from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
@@ -445,7 +446,8 @@ class Search:
             return
         best = min(complete, key=lambda record: (record.loss, record.number))
         whole_s = self._limits.search_s / (1 - self.plan.refit_share)
-        needed_s = best.refit_s(self.plan.growth)
+        preparation_s = self.preparation_s(best.configuration.strategy, ALL_ROWS)
+        needed_s = best.refit_s(self.plan.growth, preparation_s)
         more_s = needed_s - self.plan.refit_share * whole_s if needed_s <= _MOST_REFIT_SHARE * whole_s else 0.0
         self._limits.deadline = self._planned_end.sooner(max(0.0, more_s))
         self.deadline = self._limits.deadline

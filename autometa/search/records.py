@@ -60,10 +60,13 @@ class TrialRecord:
         """Seconds of all its evaluations together."""
         return sum(evaluation.time_s for evaluation in self.evaluations)
 
-    def refit_s(self, growth: float) -> float:
-        """Return the seconds that fitting it on `growth` times as many rows may take, with some to spare."""
+    def refit_s(self, growth: float, preparation_s: float) -> float:
+        """Return the seconds that fitting it on `growth` times as many rows may take, with some to spare.
+
+        `preparation_s` is what preparing the rows of a fold takes; 0 if all rows are prepared already.
+        """
         longest_s = max(evaluation.time_s for evaluation in self.evaluations if evaluation.anchor == 1)
-        return longest_s * growth * _REFIT_MARGIN
+        return (longest_s + preparation_s) * growth * _REFIT_MARGIN
 
     def mean_loss(self) -> float:
         """Return the mean loss over the folds at anchor 1, or at the last anchor measured."""

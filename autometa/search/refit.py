@@ -67,7 +67,7 @@ def refit(
             while waiting and len(handles) < (n_jobs if evaluator.ready else 1):
                 record = waiting.pop(0)
                 strategy = record.configuration.strategy
-                if record.refit_s(growth) + preparation_s(strategy, ALL_ROWS) * growth > deadline.remaining_s():
+                if record.refit_s(growth, preparation_s(strategy, ALL_ROWS)) > deadline.remaining_s():
                     continue
                 prepare(strategy, ALL_ROWS)
                 iterations = list(record.n_iterations.values())
