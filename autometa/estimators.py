@@ -80,9 +80,9 @@ class AutoMeta(BaseEstimator):
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
     policy : {"mixture", "gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="mixture"
         What decides which configurations are tried: policies learnt from past tasks, of which the
-        ``"mixture"`` takes the one that was best for as much time as there is; the hand-made
-        ``"prior"``; the folder of weights of your own that `autometa train` wrote; or an object with
-        a method ``propose``.
+        ``"mixture"`` takes the one that was best at each stage of a search (in less than 8 s the
+        hand-made one); the hand-made ``"prior"``; the folder of weights of your own that
+        `autometa train` wrote; or an object with a method ``propose``.
     experience : str, Path or None, default=None
         Folder of your own experience: every fit adds what it measured (meta-features,
         configurations, losses, seconds; never data), and learnt policies go by it as well.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,7 @@ def recommend(
     task, schema, resolved = _read(X, y, problem, metric)
     available, _ = available_strategies(load_strategies(strategies), task)
     chosen = make_policy(policy, available)
-    description = replace(describe_task(task, schema, resolved, policy), search_s=remaining_s)
+    description = describe_task(task, schema, resolved, policy)
     proposal = chosen.propose(description, (), remaining_s)
     expected: Mapping[Configuration, Prediction] = {}
     if isinstance(chosen, ExplainingPolicy):
@@ -157,7 +156,7 @@ def advised_configurations(
     policy = checked_policy(policy)
     task, schema, resolved = _read(X, y, problem, metric)
     available, _ = available_strategies(load_strategies([strategy]), task)
-    description = replace(describe_task(task, schema, resolved, policy), search_s=remaining_s)
+    description = describe_task(task, schema, resolved, policy)
     proposal = make_policy(policy, available).propose(description, (), remaining_s)
     found = (*proposal.configurations, *available[0].portfolio)
     return list(dict.fromkeys(c for c in found if c.strategy == strategy))[:n]

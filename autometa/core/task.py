@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -83,8 +82,6 @@ class TaskDescription:
     fits_in_turn : float
         Fits of one trial that come after each other: its folds divided by the evaluations at
         a time. A trial takes that many times the seconds of a fit.
-    search_s : float
-        Seconds of the whole search; infinite without a limit.
     features : mapping of str to float
         Meta-features; empty where they were not computed.
     """
@@ -96,5 +93,4 @@ class TaskDescription:
     metric: str = "auto"
     loss_unit: float = 1.0
     fits_in_turn: float = 1.0
-    search_s: float = math.inf
     features: Mapping[str, float] = field(default_factory=dict)

@@ -24,14 +24,11 @@ class Stage:
         Number of trials that there must be.
     in_time : bool or None
         Whether time must be limited (True) or unlimited (False); None for either.
-    beyond_s : float
-        Only in searches of more seconds in all.
     """
 
     policy: str
     from_trial: int = 0
     in_time: bool | None = None
-    beyond_s: float = 0.0
 
 
 class MixturePolicy:
@@ -54,7 +51,7 @@ class MixturePolicy:
         if unknown := sorted({stage.policy for stage in stages} - set(policies)):
             raise ValueError(f"stages name the policies {unknown}; there are {sorted(policies)}.")
         for in_time in (True, False):
-            if not any(s.from_trial == 0 and s.in_time in (None, in_time) and s.beyond_s == 0 for s in stages):
+            if not any(s.from_trial == 0 and s.in_time in (None, in_time) for s in stages):
                 kind = "with" if in_time else "without"
                 raise ValueError(f"no stage begins at trial 0 {kind} a limit of time.")
         self.policies = dict(policies)
@@ -62,31 +59,21 @@ class MixturePolicy:
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return the proposal of the policy in charge."""
-        policy = self.policies[self.in_charge(description, history, remaining_s)]
+        policy = self.policies[self.in_charge(history, remaining_s)]
         return policy.propose(description, history, remaining_s)
 
     def explain(
         self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
     ) -> Mapping[Configuration, Prediction]:
         """Return what the policy in charge expects; if it does not say, what the first one that does expects."""
-        in_charge = self.policies[self.in_charge(description, history, remaining_s)]
+        in_charge = self.policies[self.in_charge(history, remaining_s)]
         for policy in (in_charge, *(self.policies[stage.policy] for stage in self.stages)):
             if isinstance(policy, ExplainingPolicy):
                 return policy.explain(description, history, remaining_s)
         return {}
 
-    def in_charge(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> str:
+    def in_charge(self, history: Sequence[Evaluation], remaining_s: float) -> str:
         """Return the name of the policy in charge."""
         n_trials = len({evaluation.configuration for evaluation in history})
         in_time = math.isfinite(remaining_s)
-        return [s for s in self._stages(description, in_time) if s.from_trial <= n_trials][-1].policy
-
-    def suitable(self, description: TaskDescription) -> list[Policy]:
-        """Return the policies that are in charge some time of a search."""
-        stages = self._stages(description, math.isfinite(description.search_s))
-        last_of_first = [stage for stage in stages if stage.from_trial == 0][-1]
-        later = [stage for stage in stages if stage.from_trial > 0]
-        return [self.policies[name] for name in dict.fromkeys(stage.policy for stage in (last_of_first, *later))]
-
-    def _stages(self, description: TaskDescription, in_time: bool) -> list[Stage]:
-        return [s for s in self.stages if s.in_time in (None, in_time) and description.search_s > s.beyond_s]
+        return [s for s in self.stages if s.in_time in (None, in_time) and s.from_trial <= n_trials][-1].policy

@@ -140,7 +140,7 @@ def replay(
     evaluator = ReplayEvaluator(past, task, metric, speed, has_time_limit=budget.has_time_limit)
     pool = _Pool(policy, past, evaluator.is_recorded)
     search = Search(
-        task=replace(description or describe_past(past, task, metric), search_s=budget.time_s),
+        task=description or describe_past(past, task, metric),
         policy=pool,
         strategies=pool.strategies(_relative_seconds(past, task) if costs is None else costs),
         evaluator=evaluator,

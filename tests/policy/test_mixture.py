@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -45,37 +44,21 @@ def tried(n: int) -> list[Evaluation]:
 
 def test_the_last_stage_that_has_begun_is_in_charge() -> None:
     policy = mixture(Stage("a"), Stage("b", 2), Stage("c", 5))
-    assert "".join(policy.in_charge(TASK, tried(n), math.inf) for n in range(7)) == "aabbbcc"
+    assert "".join(policy.in_charge(tried(n), math.inf) for n in range(7)) == "aabbbcc"
 
 
 def test_stages_may_be_for_limited_or_for_unlimited_time() -> None:
     policy = mixture(Stage("a"), Stage("b", 2, in_time=True), Stage("c", 4, in_time=False))
-    assert "".join(policy.in_charge(TASK, tried(n), 60.0) for n in range(6)) == "aabbbb"
-    assert "".join(policy.in_charge(TASK, tried(n), math.inf) for n in range(6)) == "aaaacc"
-
-
-def test_a_stage_may_be_for_long_searches_alone() -> None:
-    policy = mixture(Stage("a"), Stage("b", 2), Stage("c", in_time=True, beyond_s=30.0), Stage("b", 4, beyond_s=30.0))
-    long, short = replace(TASK, search_s=60.0), replace(TASK, search_s=30.0)
-    # What is left now does not matter.
-    assert "".join(policy.in_charge(long, tried(n), 10.0) for n in range(5)) == "ccbbb"
-    assert "".join(policy.in_charge(short, tried(n), 10.0) for n in range(5)) == "aabbb"
-    # Without a limit of time a search is as long as any.
-    assert "".join(policy.in_charge(TASK, tried(n), math.inf) for n in range(5)) == "aabbb"
-
-
-def test_suitable_are_the_policies_that_get_their_turn() -> None:
-    policy = mixture(Stage("a"), Stage("b", in_time=True, beyond_s=30.0), Stage("c", 5))
-    assert policy.suitable(replace(TASK, search_s=60.0)) == [policy.policies[name] for name in "bc"]
-    assert policy.suitable(replace(TASK, search_s=10.0)) == [policy.policies[name] for name in "ac"]
+    assert "".join(policy.in_charge(tried(n), 60.0) for n in range(6)) == "aabbbb"
+    assert "".join(policy.in_charge(tried(n), math.inf) for n in range(6)) == "aaaacc"
 
 
 def test_folds_anchors_and_what_is_under_way_count_as_trials_once() -> None:
     policy = mixture(Stage("a"), Stage("b", 2))
     first = Configuration("s", {"x": 0})
     folds = [measured(first, 0.5, fold=fold, anchor=anchor) for fold in range(3) for anchor in (0.1, 1.0)]
-    assert policy.in_charge(TASK, folds, math.inf) == "a"
-    assert policy.in_charge(TASK, [*folds, running(Configuration("s", {"x": 1}))], math.inf) == "b"
+    assert policy.in_charge(folds, math.inf) == "a"
+    assert policy.in_charge([*folds, running(Configuration("s", {"x": 1}))], math.inf) == "b"
 
 
 def test_what_it_says_is_what_the_policy_in_charge_says() -> None:
@@ -89,18 +72,18 @@ def test_what_it_says_is_what_the_policy_in_charge_says() -> None:
 def test_where_the_policy_in_charge_expects_nothing_another_one_is_asked() -> None:
     expected = NamedAndExplaining("c").explain(TASK, (), 60.0)
     assert mixture(Stage("a"), Stage("c", 2)).explain(TASK, tried(1), 60.0) == expected
-    assert mixture(Stage("c"), Stage("a", in_time=True, beyond_s=30.0)).explain(TASK, (), 60.0) == expected
+    assert mixture(Stage("c"), Stage("a", in_time=True)).explain(TASK, (), 60.0) == expected
     assert mixture(Stage("a"), Stage("b", 2)).explain(TASK, tried(1), 60.0) == {}
 
 
 def test_the_order_in_which_stages_are_given_does_not_matter() -> None:
     policy = mixture(Stage("c", 5), Stage("b", 2), Stage("a"))
-    assert "".join(policy.in_charge(TASK, tried(n), math.inf) for n in range(7)) == "aabbbcc"
+    assert "".join(policy.in_charge(tried(n), math.inf) for n in range(7)) == "aabbbcc"
 
 
 def test_of_stages_that_begin_together_the_later_one_is_in_charge() -> None:
-    assert mixture(Stage("a"), Stage("b", in_time=True)).in_charge(TASK, (), 60.0) == "b"
-    assert mixture(Stage("a"), Stage("b", in_time=True)).in_charge(TASK, (), math.inf) == "a"
+    assert mixture(Stage("a"), Stage("b", in_time=True)).in_charge((), 60.0) == "b"
+    assert mixture(Stage("a"), Stage("b", in_time=True)).in_charge((), math.inf) == "a"
 
 
 def test_stages_of_policies_that_are_not_there_are_refused() -> None:
@@ -114,7 +97,6 @@ def test_stages_of_policies_that_are_not_there_are_refused() -> None:
         ((), "with"),
         ((Stage("a", 1),), "with"),
         ((Stage("a", in_time=True),), "without"),
-        ((Stage("a", beyond_s=30.0),), "with"),
         ((Stage("a", in_time=False), Stage("b", 1)), "with"),
     ],
 )

@@ -305,8 +305,6 @@ def test_a_policy_is_shown_what_was_recorded_of_the_task() -> None:
     other = TaskDescription("binary", 1, 1, 2)
     replay(policy, past, 0, budget=Budget(n_trials=1), description=other)
     assert policy.description == other
-    replay(policy, past, 0, budget=Budget(time_s=5.0))
-    assert policy.description.search_s == 5.0
 
 
 def test_the_metric_is_the_first_of_the_problem_that_was_recorded_on_the_task() -> None:
