@@ -251,9 +251,8 @@ def test_mutant_of_a_good_file_is_a_strategy_or_refused_with_a_line(
             case "remove" if isinstance(holder, dict):
                 holder.pop(last, None)
             case "add" if isinstance(holder, dict):
-                holder[data.draw(st.sampled_from(["x", "low", "step", "when", "gamma"]))] = data.draw(
-                    st.sampled_from(VALUES)
-                )
+                key = data.draw(st.sampled_from(["x", "low", "step", "when", "gamma"]))
+                holder[key] = copy.deepcopy(data.draw(st.sampled_from(VALUES)))
             case _:
                 holder[last] = copy.deepcopy(data.draw(st.sampled_from(VALUES)))
     path = tmp_path_factory.getbasetemp() / "mutant.toml"
