@@ -38,8 +38,8 @@ POLICIES = ("mixture", "gaussian", "attention", "portfolio", "recurrent", PRIOR)
 _EXPLORATION = 0.25
 # Among 0, 1 and 3, and 0, 0.02 and 0.1, ensembles of replayed searches are best with these, though not beyond chance.
 _VARIETY, _PATIENCE = 3.0, 0.02
-# Replays cannot tell this either: a live loss is of other rows and folds than a record, so that after three or
-# four of them a single past task would have all the weight. With 1 the weights are those of Bayes' rule.
+# Replays cannot tell this, as live losses are of other rows and folds than records: with temperatures from training
+# a single past task has all the weight after three or four. With 1 the weights are those of Bayes' rule.
 _LEAST_TEMPERATURE = 1.0
 # Reading the records and learning from them takes about a second of the first fit in a process.
 _SHORTEST_LEARNT_S = 8.0
