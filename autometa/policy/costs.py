@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -80,13 +81,15 @@ class CostModel:
         return np.exp(np.clip(mean + expected, -20, 20)), deviation
 
 
+@functools.lru_cache(maxsize=4)
 def seconds_model(past: PastTasks) -> CostModel:
-    """Return the model of CPU seconds of one fit and prediction."""
+    """Return the model of CPU seconds of one fit and prediction; the same object for the same past tasks."""
     return CostModel(past.seconds, past.sizes, past.strategies, _LEAST_S, _MACHINE)
 
 
+@functools.lru_cache(maxsize=4)
 def memory_model(past: PastTasks) -> CostModel:
-    """Return the model of the peak memory of an evaluation, in MiB."""
+    """Return the model of the peak memory of an evaluation, in MiB; the same object for the same past tasks."""
     return CostModel(past.memory_mb, past.sizes, past.strategies, _LEAST_MB)
 
 

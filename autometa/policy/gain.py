@@ -28,11 +28,11 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.learners import learner_named
-from autometa.policy.costs import CostModel, memory_model, seconds_model, share_of_time, size_of
+from autometa.policy.costs import memory_model, seconds_model, share_of_time, size_of
 from autometa.policy.history import Seen, read_history
 from autometa.policy.past import TRAIN_SHARE, PastTasks
 from autometa.policy.prior import PriorPolicy
-from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records
+from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records, loss_model
 from autometa.policy.similarity import Similarity
 
 # Breaks ties once no scenario promises a gain: the best on average comes first.
@@ -69,6 +69,10 @@ class GainSettings:
         Share of the seconds left that is counted in every price besides: what takes much less than
         that counts as equally cheap. 0 for the steepest fall at every moment; in fits more, as
         only the end of the budget counts.
+    waiting_s : float
+        Without a limit of time, a fit of so many seconds, and as many as the trials before are expected
+        to have taken, is worth half as much: who counts trials waits for them, for the first ones
+        above all. Infinite where only the number of trials counts; less in fits.
     exploration : float
         Share of the trials, in [0, 1), beyond recorded configurations, once `n_first` of these
         have a loss: what is left of the strategies' portfolios, then the study's sampler.
@@ -88,6 +92,7 @@ class GainSettings:
     temperature_in_time: float = 0.3
     overhead_s: float = 0.0
     patience: float = 0.0
+    waiting_s: float = math.inf
     exploration: float = 0.0
     variety: float = 0.0
     n_first: int = 12
@@ -157,11 +162,9 @@ class GainPolicy:
 
     def __post_init__(self) -> None:
         self._similarity = self.similarity or Similarity(self.past.feature_names, self.past.features)
-        self._seconds: CostModel = seconds_model(self.past)
-        self._memory: CostModel | None = None
+        self._seconds = seconds_model(self.past)
         load_s = {s.name: learner_named(s.learner).load_s for s in self.strategies or () if isinstance(s.learner, str)}
         self._load_s = np.array([load_s.get(name, 0.0) for name in self.past.strategies.tolist()])
-        self._models: dict[tuple[str, str], LossModel] = {}
         everything = np.ones(len(self.past.configurations), dtype=bool)
         self._may = everything if self.strategies is None else self.past.is_possible(self.strategies)
 
@@ -215,6 +218,10 @@ class GainPolicy:
             in_time = share_of_time(latency, deviation, remaining_s)
             besides = self.settings.overhead_s + self.settings.patience * remaining_s
             price = (of_trial + besides) / np.maximum(in_time, _TIE)
+        elif self.settings.uses_seconds:
+            # Not by seconds that were measured, with which no second fit would be like the first.
+            expected, _ = self._seconds.predict(size, {})
+            price += expected / (self.settings.waiting_s + expected[list(seen.tried)].sum())
         promise = np.where(model.usable, promise / price, 0.0)
         score = gain / price / self._n_of_strategy(seen) ** self.settings.variety
         return Outlook(scenarios, gain, score, promise, seconds, deviation)
@@ -272,9 +279,7 @@ class GainPolicy:
             return {}
         seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
-        if self._memory is None:
-            self._memory = memory_model(self.past)
-        memory, _ = self._memory.predict(size_of(description, TRAIN_SHARE), {})
+        memory, _ = memory_model(self.past).predict(size_of(description, TRAIN_SHARE), {})
         scenarios = outlook.scenarios
         default = self._default(description)
         # As good as the default counts half, so that the default itself is sure of nothing.
@@ -308,10 +313,7 @@ class GainPolicy:
     # ------------------------------------------------------------------------------------- parts
 
     def _model(self, description: TaskDescription) -> LossModel:
-        key = (description.problem, description.metric)
-        if key not in self._models:
-            self._models[key] = LossModel(self.past, *key)
-        return self._models[key]
+        return loss_model(self.past, description.problem, description.metric)
 
     def _possible(self, description: TaskDescription) -> np.ndarray:
         """Return which configurations can be proposed: possible today, and recorded for the problem."""

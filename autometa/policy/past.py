@@ -19,7 +19,7 @@ TRAIN_SHARE = 2 / 3
 """Share of a recorded task's rows that one fit trains on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # so that it hashes by identity, and what was learnt of it can be kept
 class PastTasks:
     """Losses, seconds and memory of configurations on past tasks.
 

@@ -22,7 +22,7 @@ from autometa.core.task import PROBLEMS
 from autometa.policy.past import PastTasks
 from autometa.policy.recurrent_network import Shape
 from autometa.policy.scales import from_scale, to_scale
-from autometa.policy.scenarios import LossModel
+from autometa.policy.scenarios import loss_model
 
 # Beyond it more is no news.
 _BOUND = 4.0
@@ -68,7 +68,7 @@ class LossScale:
     @classmethod
     def learn(cls, past: PastTasks, problem: str, metric: str) -> LossScale:
         """Return the scale that past tasks of a problem give; `metric` is replaced if it was not recorded."""
-        model = LossModel(past, problem, metric)
+        model = loss_model(past, problem, metric)
         values = to_scale(model.prior(), model.metric)
         of = np.array(past.problems) == problem
         level = values[of].mean(axis=0)

@@ -19,6 +19,7 @@ tell which past tasks needed the least correction.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -148,6 +149,12 @@ class LossModel:
                 values = values + self._spread * gaps @ self._model.weights(places)
         weights = np.exp(log_weights - log_weights.max())
         return Scenarios(from_scale(values + unit, self.metric), weights / weights.sum())
+
+
+@functools.lru_cache(maxsize=16)
+def loss_model(past: PastTasks, problem: str, metric: str) -> LossModel:
+    """Return the model for a problem and a metric; the same object for the same past tasks, as learning takes time."""
+    return LossModel(past, problem, metric)
 
 
 def class_information(n_classes: int, features: Mapping[str, float]) -> float:
