@@ -1,13 +1,15 @@
 """Does a new study profit from old ones? Samplers on tasks that no past study has seen.
 
-``python -m benchmarks.transfer FOLDER [--role test] [--scenario past]`` measures, with ``--report`` it prints.
+``python -m benchmarks.transfer FOLDER [--role test] [--folds 0]`` measures, with ``--report`` it prints.
 The folder holds the surrogates (see `benchmarks.surrogates`); `benchmarks/transfer.md` says what is measured.
 
 The result file has a row per surrogate, task, seed, sampler and scenario. ``1`` … ``100`` are the losses of
 the incumbent after so many trials, ``improvements`` is the whole course of the incumbent
 (``"1:0.31 4:0.28"``: 0.31 from trial 1 on, 0.28 from trial 4 on), ``suggest_s`` the CPU seconds per
 suggestion, telling the result included and the surrogate not. A run that was stopped goes on where it
-stopped; ``--again NAMES`` drops the rows of these samplers first, for a new version of one.
+stopped; ``--again NAMES`` drops the rows of these samplers first, for a new version of one. Other tasks are judged
+in other folds (see `benchmarks.transfer_past.split`), each with a file of its own; a row of a run of fewer trials
+has no losses behind its end.
 """
 
 from __future__ import annotations
@@ -115,6 +117,7 @@ def measure(
     scenario: str,
     archive: Callable[[], Archive],
     done: set[tuple[str, ...]],
+    n_trials: int = N_TRIALS,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each run that is not done; `archive` is called where one of them needs past studies."""
     for seed in seeds:
@@ -125,9 +128,9 @@ def measure(
                     continue
                 past = archive() if name in WITH_PAST else None
                 study = new_study(name, past, child_seed(seed, "run", surrogate.name, task))
-                losses, suggest_s = run(study, surrogate, task)
+                losses, suggest_s = run(study, surrogate, task, n_trials)
                 best = np.minimum.accumulate(losses)
-                points = {str(count): f"{best[count - 1]:.6g}" for count in CHECKPOINTS}
+                points = {str(count): f"{best[count - 1]:.6g}" for count in CHECKPOINTS if count <= n_trials}
                 yield {
                     **dict(zip(KEY, key, strict=True)),
                     **points,
@@ -155,7 +158,9 @@ def measured_ranges(surrogate: Surrogate, file: Path) -> pd.DataFrame:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="holds the folders of the surrogates")
-    parser.add_argument("--out", type=Path, help="benchmarks/results/transfer_ROLE.csv unless given")
+    parser.add_argument(
+        "--out", type=Path, help="of one fold; benchmarks/results/transfer_ROLE[_foldK].csv unless given"
+    )
     parser.add_argument("--role", choices=("test", "tune"), default="test")
     parser.add_argument("--surrogates", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS))
     parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
@@ -163,33 +168,54 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10, help="seeds 0 … SEEDS − 1")
     parser.add_argument("--tasks", type=int, default=N_TASKS, help="only the first tasks")
     parser.add_argument(
+        "--folds", nargs="+", type=int, default=[0], help="which tasks are judged: 0 for the test tasks"
+    )
+    parser.add_argument(
+        "--trials", type=int, choices=CHECKPOINTS, default=N_TRIALS, help="of a run; the first ones are the same"
+    )
+    parser.add_argument(
         "--again", nargs="+", choices=SAMPLERS, default=[], help="drop the rows of these samplers first"
     )
     parser.add_argument("--cache", type=Path, help="folder to keep the past studies in, which take seconds to search")
     parser.add_argument("--report", action="store_true", help="print the tables of what is measured, measure nothing")
     arguments = parser.parse_args(argv)
-    out = arguments.out or Path(f"benchmarks/results/transfer_{arguments.role}.csv")
-    range_file = out.with_name("transfer_ranges.csv")
+    if arguments.out and len(arguments.folds) > 1:
+        parser.error("--out is the file of one fold")
+    outs = {fold: arguments.out or result_file(arguments.role, fold) for fold in arguments.folds}
+    range_file = next(iter(outs.values())).with_name("transfer_ranges.csv")
     if arguments.report:
-        print(report(_read(out), _read(range_file), tuple(WITH_PAST)))
+        print(report(pd.concat(map(_read, outs.values())), _read(range_file), tuple(WITH_PAST)))
         return
     if arguments.folder is None:
         parser.error("the folder of the surrogates is missing")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    if arguments.again and out.exists():
-        rows = _read(out)
-        rows[~rows["sampler"].isin(arguments.again)].to_csv(out, index=False)
     loaded = {name: read_surrogate(arguments.folder / name) for name in LAYOUTS}
+    for fold, out in outs.items():
+        if arguments.again and out.exists():
+            rows = _read(out)
+            rows[~rows["sampler"].isin(arguments.again)].to_csv(out, index=False)
+        measure_fold(loaded, arguments, fold, out, range_file)
+
+
+def result_file(role: str, fold: int) -> Path:
+    """Return where the runs of a fold are kept."""
+    return Path(f"benchmarks/results/transfer_{role}{f'_fold{fold}' if fold else ''}.csv")
+
+
+def measure_fold(
+    loaded: Mapping[str, Surrogate], arguments: argparse.Namespace, fold: int, out: Path, range_file: Path
+) -> None:
+    """Measure the runs of one fold that `out` lacks."""
     sides = {
-        name: split(loaded[name], measured_ranges(loaded[name], range_file), arguments.role)
+        name: split(loaded[name], measured_ranges(loaded[name], range_file), arguments.role, fold=fold)
         for name in arguments.surrogates
     }
 
     @cache
     def archive(name: str, scenario: str) -> Archive:
         other = next(loaded[another] for another in loaded if another != name)
-        file = arguments.cache and arguments.cache / f"past_{name}_{arguments.role}"
+        file = arguments.cache and arguments.cache / f"past_{name}_{arguments.role}{f'_fold{fold}' if fold else ''}"
         past = scenario_past(scenario, loaded[name], other, sides[name][1], file)
         return make_archive(study.study(loaded[name].space) for study in past)
 
@@ -200,7 +226,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Samplers that know no past are the same in every scenario.
         samplers = [sampler for sampler in arguments.samplers if scenario == "past" or sampler in WITH_PAST]
         tasks = sides[name][0][: arguments.tasks]
-        for row in measure(loaded[name], tasks, [seed], samplers, scenario, partial(archive, name, scenario), done):
+        past = partial(archive, name, scenario)
+        for row in measure(loaded[name], tasks, [seed], samplers, scenario, past, done, arguments.trials):
             append_row(out, FIELDS, row)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -44,28 +43,46 @@ class PastStudy:
         return study
 
 
-def split(surrogate: Surrogate, ranges: pd.DataFrame, role: str, n_tasks: int = N_TASKS) -> tuple[list[str], list[str]]:
+def split(
+    surrogate: Surrogate, ranges: pd.DataFrame, role: str, n_tasks: int = N_TASKS, fold: int = 0
+) -> tuple[list[str], list[str]]:
     """Return the tasks of new studies, and the tasks that past studies may be of.
 
     ``"test"`` is for what is reported; ``"tune"`` has other tasks, and its past has none of ``"test"``, so that a
     sampler can be improved without a look at what it is judged on. No family of tables is on two sides.
+
+    Each further `fold` has the next tasks in place of the first ones, so that over the folds every task is judged
+    once. The test tasks that no sampler may be improved on are those of fold 0. The past of ``"test"`` in another
+    fold has them; that of ``"tune"`` never does.
+
+    Raises
+    ------
+    ValueError
+        If there is no such role, or no task is left for such a fold.
     """
     order = np.random.default_rng(child_seed(0, "split", surrogate.name)).permutation(len(surrogate.tasks))
     names = [surrogate.tasks[place] for place in order]
     # A network cuts its accuracies off at 1. Where random configurations reach that, it extrapolates, and nothing
     # is left to search: no task to judge anything on.
     best = ranges[ranges["surrogate"] == surrogate.name].set_index("task")["best"]
-    sound = (task for task in names if best[task] > 0)
-    test = list(islice(sound, n_tasks))
-    apart = (task for task in sound if not _related(task, test))
-    # A fifth of the tasks at most: a past must remain.
-    tune = list(islice(apart, min(n_tasks, len(names) // 5)))
+    sound = [task for task in names if best[task] > 0]
+    test = sound[:n_tasks]
     match role:
         case "test":
-            return test, [task for task in names if not _related(task, test)]
+            judged = hidden = sound[fold * n_tasks : (fold + 1) * n_tasks]
         case "tune":
-            return tune, [task for task in names if not _related(task, [*test, *tune])]
-    raise ValueError(f"The role is 'test' or 'tune', got {role!r}.")
+            # A fifth of the tasks at most: a past must remain.
+            n_tune = min(n_tasks, len(names) // 5)
+            apart = [task for task in sound if not _related(task, test)]
+            judged = apart[fold * n_tune : (fold + 1) * n_tune]
+            hidden = [*test, *judged]
+        case _:
+            raise ValueError(f"The role is 'test' or 'tune', got {role!r}.")
+    if not judged:
+        raise ValueError(
+            f"{surrogate.name} has {len(sound)} tasks to judge on, and none of them is left for fold {fold}."
+        )
+    return judged, [task for task in names if not _related(task, hidden)]
 
 
 def past_studies(surrogate: Surrogate, tasks: Sequence[str], n: int = N_PAST) -> list[PastStudy]:

@@ -23,22 +23,22 @@ def course(losses: np.ndarray) -> str:
     return " ".join(f"{place + 1}:{best[place]:.6g}" for place in changed)
 
 
-def incumbents(text: str, n_trials: int = N_TRIALS) -> np.ndarray:
-    """Return the loss of the incumbent after 1 … `n_trials` trials from the text of `course`."""
-    found = np.full(n_trials, np.nan)
+def incumbents(text: str, n_run: int = N_TRIALS) -> np.ndarray:
+    """Return the loss of the incumbent after 1 … N_TRIALS trials from the text of `course`; NaN after `n_run`."""
+    found = np.full(N_TRIALS, np.nan)
     for part in text.split():
         place, loss = part.split(":")
-        found[int(place) - 1 :] = float(loss)
+        found[int(place) - 1 : n_run] = float(loss)
     return found
 
 
 def regret_curves(results: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
-    """Return the normalised regret after 1 … N_TRIALS trials: a row per run, indexed by `KEY`.
+    """Return the normalised regret after 1 … N_TRIALS trials: a row per run, indexed by `KEY`; NaN after its end.
 
     The best of a task is the lowest loss of the random sample and of every run, the worst the highest.
     """
     losses = pd.DataFrame(
-        [incumbents(text) for text in results["improvements"]],
+        [incumbents(text, length) for text, length in zip(results["improvements"], _lengths(results), strict=True)],
         index=pd.MultiIndex.from_frame(results[list(KEY)]),
         columns=range(1, N_TRIALS + 1),
     )
@@ -46,9 +46,18 @@ def regret_curves(results: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for (name, task), found in losses.groupby(["surrogate", "task"], sort=False):
         best, worst = ends.loc[(name, task), ["best", "worst"]]
-        known = [best, worst, found.to_numpy().min(), found.to_numpy().max()]
-        parts.append(pd.DataFrame(normalised_regret(found, known), found.index, found.columns))
+        known = [best, worst, found.min(axis=None), found.max(axis=None)]
+        regrets = pd.DataFrame(normalised_regret(found, known), found.index, found.columns)
+        parts.append(regrets.where(found.notna()))
     return pd.concat(parts)
+
+
+def _lengths(results: pd.DataFrame) -> list[int]:
+    """Return how many trials each run had: up to the last checkpoint that it has a loss for."""
+    points = results[list(map(str, CHECKPOINTS))].notna()
+    return [
+        max(count for count, is_there in zip(CHECKPOINTS, row, strict=True) if is_there) for row in points.to_numpy()
+    ]
 
 
 def trials_needed(found: pd.DataFrame, reference: pd.DataFrame) -> pd.Series:
@@ -88,9 +97,12 @@ def summary(curves: pd.DataFrame, results: pd.DataFrame) -> str:
         own, trials, seeds = medians.loc[scenario, name], needed.loc[scenario, name], runs.groupby("task")["seed"]
         row = {"sampler": _label(scenario, name), "tasks × seeds": f"{len(own)} × {_span(seeds.nunique())}"}
         for count in CHECKPOINTS:
-            row[str(count)] = f"{_short(own[count].mean())} ({_short(own[count].median())})"
-        row["trials to TPE@100"] = "∞" if np.isinf(trials.median()) else f"{trials.median():g}"
-        row["in ≤ 20"] = f"{(trials <= 20).sum()} of {len(trials)}"
+            # A mean over some of the tasks would not go with the others of the row.
+            is_known = own[count].notna().all()
+            row[str(count)] = f"{_short(own[count].mean())} ({_short(own[count].median())})" if is_known else "–"
+        median = trials.median() if len(trials) else np.nan
+        row["trials to TPE@100"] = "–" if np.isnan(median) else "∞" if np.isinf(median) else f"{median:g}"
+        row["in ≤ 20"] = f"{(trials <= 20).sum()} of {len(trials)}" if len(trials) else "–"
         row["CPU ms"] = f"{1000 * runs['suggest_s'].mean():.0f}"
         rows.append(row)
     return _markdown(rows)
@@ -148,5 +160,7 @@ def _markdown(rows: Sequence[dict[str, str]]) -> str:
 
 
 def _interval(differences: np.ndarray, families: Sequence[str]) -> str:
+    if np.isnan(differences).any():
+        return "–"
     mean, low, high = paired_bootstrap(differences, families)
     return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]{' *' if low > 0 or high < 0 else ''}"

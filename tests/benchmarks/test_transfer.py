@@ -69,6 +69,27 @@ def test_no_family_of_tables_is_on_two_sides_of_a_split() -> None:
     assert seen == set(FAMILIES.values())
 
 
+@pytest.mark.parametrize("role", ["test", "tune"])
+def test_over_the_folds_each_task_is_judged_once_by_a_past_without_it(role: str) -> None:
+    found = surrogate([*FAMILIES, *map(str, range(20_000, 20_030))])
+    test, _ = transfer_past.split(found, ranges(found), "test")
+    judged: list[str] = []
+    for fold in range(20):
+        try:
+            tasks, past = transfer_past.split(found, ranges(found), role, fold=fold)
+        except ValueError as reason:
+            assert f"left for fold {fold}" in str(reason)
+            break
+        # A family of tables on one side of each fold.
+        families = [{FAMILIES.get(task, task) for task in side} for side in (tasks, past, test)]
+        assert not families[0] & families[1]
+        assert role == "test" or not families[2] & (families[0] | families[1])
+        judged += tasks
+    assert fold > 1 and len(judged) == len(set(judged))
+    near = {FAMILIES.get(task, task) for task in test} if role == "tune" else set()
+    assert set(judged) == {task for task in found.tasks if FAMILIES.get(task, task) not in near}
+
+
 def test_tasks_without_anything_left_to_search_are_only_in_the_past() -> None:
     found = surrogate()
     known = ranges(found)
@@ -140,6 +161,7 @@ def results(losses: dict[tuple[str, str, str, str], float]) -> pd.DataFrame:
     """Runs that find a loss of 1 first, and another one at the trial of the same number divided by 100."""
     rows = [
         {"surrogate": "bowl", "task": task, "seed": seed, "sampler": sampler, "scenario": scenario, "suggest_s": 0.01}
+        | {str(count): 1.0 if count < place else 0.2 for count in transfer_report.CHECKPOINTS}
         | {"improvements": f"1:1 {place}:0.2"}
         for (task, seed, sampler, scenario), place in losses.items()
     ]
@@ -207,6 +229,30 @@ def test_the_report_has_a_row_of_each_sampler_and_past_and_says_how_much_of_it_t
     assert sum(line.startswith(("| meta − tpe", "| meta, other past − tpe")) for line in lines) == 2
     (tpe, meta) = (next(line for line in lines if line.startswith(f"| {name} |")) for name in ("tpe", "meta"))
     assert "| 80 | 0 of 3 | 10 |" in tpe and "| 8 | 3 of 3 | 10 |" in meta
+
+
+def test_what_runs_of_fewer_trials_have_not_seen_is_not_counted() -> None:
+    options: dict[str, Any] = {
+        "surrogate": surrogate(),
+        "tasks": ["3", "4"],
+        "seeds": [0],
+        "scenario": "past",
+        "archive": lambda: pytest.fail("random search and TPE know no past"),
+        "done": set(),
+    }
+    rows = [
+        *transfer.measure(**options, samplers=["random"], n_trials=10),
+        *transfer.measure(**options, samplers=["tpe"], n_trials=10),
+    ]
+    # The first trials are those of the long run.
+    (long,) = transfer.measure(**{**options, "tasks": ["3"]}, samplers=["random"])
+    assert "25" not in rows[0] and rows[0]["10"] == long["10"]
+    found = pd.DataFrame(rows)
+    curves = transfer_report.regret_curves(found, ranges(surrogate())).xs("random", level="sampler")
+    assert curves.loc[:, :10].notna().all(axis=None) and curves.loc[:, 11:].isna().all(axis=None)
+    lines = transfer_report.report(found, ranges(surrogate()), ["random"]).splitlines()
+    (line,) = (line for line in lines if line.startswith("| random"))
+    assert [cell == "–" for cell in line.split(" | ")[2:10]] == [False] * 3 + [True] * 5
 
 
 def test_a_stopped_measurement_goes_on_where_it_stopped() -> None:
