@@ -247,7 +247,7 @@ def test_what_runs_of_fewer_trials_have_not_seen_is_not_counted() -> None:
     # The first trials are those of the long run.
     (long,) = transfer.measure(**{**options, "tasks": ["3"]}, samplers=["random"])
     assert "25" not in rows[0] and rows[0]["10"] == long["10"]
-    found = pd.DataFrame(rows)
+    found = pd.DataFrame(rows, columns=list(transfer.FIELDS))
     curves = transfer_report.regret_curves(found, ranges(surrogate())).xs("random", level="sampler")
     assert curves.loc[:, :10].notna().all(axis=None) and curves.loc[:, 11:].isna().all(axis=None)
     lines = transfer_report.report(found, ranges(surrogate()), ["random"]).splitlines()
