@@ -68,12 +68,12 @@ def trials_needed(found: pd.DataFrame, reference: pd.DataFrame) -> pd.Series:
     found : DataFrame
         Median regrets over seeds: rows (…, task) × trials.
     reference : DataFrame
-        The same of TPE alone, indexed by task. Tasks on which it did not run are left out.
+        The same of TPE alone, indexed by task. Tasks on which it did not run to its end give NaN.
     """
     target = reference[N_TRIALS].reindex(found.index.get_level_values("task")).to_numpy()
     reached = found.to_numpy() <= target[:, None] + 1e-12
     first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.inf)
-    return pd.Series(first, found.index)[~np.isnan(target)]
+    return pd.Series(np.where(np.isnan(target), np.nan, first), found.index)
 
 
 def report(results: pd.DataFrame, ranges: pd.DataFrame, with_past: Sequence[str]) -> str:
@@ -94,7 +94,8 @@ def summary(curves: pd.DataFrame, results: pd.DataFrame) -> str:
     needed = trials_needed(medians, medians.loc[("past", REFERENCE)])
     rows = []
     for (scenario, name), runs in results.groupby(["scenario", "sampler"], sort=False):
-        own, trials, seeds = medians.loc[scenario, name], needed.loc[scenario, name], runs.groupby("task")["seed"]
+        own, seeds = medians.loc[scenario, name], runs.groupby("task")["seed"]
+        trials = needed.loc[scenario, name].dropna()
         row = {"sampler": _label(scenario, name), "tasks × seeds": f"{len(own)} × {_span(seeds.nunique())}"}
         for count in CHECKPOINTS:
             # A mean over some of the tasks would not go with the others of the row.
