@@ -72,8 +72,8 @@ class Trainable(Protocol[ModelOut]):
         """Make one step on the rows of these places, at a share of the training."""
         ...
 
-    def forward(self, X: Any) -> Any:
-        """Return the scores of rows, as they would be predicted now."""
+    def forward(self, X: np.ndarray) -> np.ndarray:
+        """Return the scores of bounded rows, as they would be predicted now."""
         ...
 
     def snapshot(self) -> Any:
@@ -94,7 +94,7 @@ def train_by_epochs(
     data: FitData,
     scale: TargetScale | None,
     n_epochs: int,
-    generator: Any,
+    permutation: Callable[[int], Any],
     stop: Stop,
     *,
     is_fitted: bool = False,
@@ -111,8 +111,8 @@ def train_by_epochs(
         How a regression target was standardised.
     n_epochs : int
         Passes over the rows, unless the deadline, 95% of it, comes first.
-    generator : torch.Generator
-        Orders the rows.
+    permutation : callable
+        Number of rows → their places in a random order, as `Trainable.step` takes them.
     stop : callable
         See `Stop`; asked after each epoch if there are validation rows.
     is_fitted : bool
@@ -123,8 +123,6 @@ def train_by_epochs(
     FloatingPointError
         If the training diverged.
     """
-    import torch
-
     n_batch = batch_size(len(data.X))
     progress = Progress(
         max(1, (n_epochs - is_fitted) * math.ceil(len(data.X) / n_batch)), 0.95 * data.deadline.remaining_s()
@@ -136,15 +134,14 @@ def train_by_epochs(
     while epoch < n_epochs and not (epoch and progress.share() >= 1.0):
         epoch += 1
         if epoch > 1 or not is_fitted:
-            order = torch.randperm(len(data.X), generator=generator)
+            order = permutation(len(data.X))
             for start in range(0, len(order), n_batch):
                 network.step(order[start : start + n_batch], progress.share())
                 progress.step()
                 if progress.finished():
                     break
         if monitor is not None:
-            with torch.no_grad():
-                loss = monitor.loss(network.forward)
+            loss = monitor.loss(network.forward)
             # On a tie the later epoch, which has seen more of the schedule, is kept.
             if loss <= best_loss:
                 best, best_loss, best_epoch, best_share = network.snapshot(), loss, epoch, progress.share()
@@ -191,18 +188,17 @@ class Monitor:
 
     def __init__(self, data: FitData, scale: TargetScale | None) -> None:
         assert data.X_val is not None and data.y_val is not None
-        self.X = as_tensor(data.X_val)
+        self.X = bounded(data.X_val)
         self.y = data.y_val if scale is None else scale.standardise(data.y_val)
         weight = data.sample_weight_val
         self.weight = weight if weight is not None and weight.sum() > 0 else None
         self.metric = data.metric
         self.problem = data.problem
 
-    def loss(self, forward: Callable[[Any], Any]) -> float:
+    def loss(self, forward: Callable[[np.ndarray], np.ndarray]) -> float:
         """Return the loss of a function from rows to scores."""
-        import torch
-
-        scores = torch.cat([forward(self.X[i : i + CHUNK_ROWS]) for i in range(0, len(self.X), CHUNK_ROWS)]).numpy()
+        parts = [forward(self.X[i : i + CHUNK_ROWS]) for i in range(0, len(self.X), CHUNK_ROWS)]
+        scores = np.concatenate(parts)
         if self.problem == "regression":
             error = np.abs(scores[:, 0] - self.y)
             return float(np.average(error if self.metric == "mae" else error**2, weights=self.weight))

@@ -13,14 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from autometa.core.budget import Deadline
 from autometa.core.task import Problem
-from autometa.learners.epochs import row_losses
+from autometa.learners.fitted_heads import fitted_heads
 from autometa.learners.projection import fit_projection
-from autometa.learners.shared_network import features, fitted_heads
+from autometa.learners.shared_arrays import features, row_losses
 
 STRENGTHS = tuple(float(strength) for strength in np.exp([5.0, 3.5, 2.0, 0.5, -1.0, -2.5, -4.0, -5.5]))
 """Factors of the learnt penalty that are tried, the largest first."""
@@ -67,19 +65,15 @@ class TableRows:
         weight = None if self.weight is None else self.weight[places]
         return TableRows(self.X[places], self.y[places], self.problem, self.n_classes, weight)
 
-    def weights(self) -> Tensor | None:
-        """Return the weights as a tensor."""
-        return None if self.weight is None else torch.from_numpy(self.weight)
-
 
 def fit_slots_and_head(
-    shared: Mapping[str, Tensor], rows: TableRows, seed: int, deadline: Deadline
-) -> tuple[dict[str, Tensor], float]:
+    shared: Mapping[str, np.ndarray], rows: TableRows, seed: int, deadline: Deadline
+) -> tuple[dict[str, np.ndarray], float]:
     """Return ``slots/weight``, ``slots/bias``, ``head/weight`` and ``head/bias``, and the penalty of the head.
 
     Parameters
     ----------
-    shared : mapping of str to Tensor
+    shared : mapping of str to ndarray
         What tables share.
     rows : TableRows
         To fit to.
@@ -91,23 +85,22 @@ def fit_slots_and_head(
     """
     order = np.random.default_rng(seed).permutation(len(rows.y))
     row_s = 0.0
-    with torch.no_grad():
-        if math.isfinite(deadline.at_s):
-            at_first_s = deadline.clock()
-            few = rows.at(order[:_LEAST_ROWS])
-            found = _fitted(shared, few, seed, STRENGTHS[_USUAL_PLACE : _USUAL_PLACE + 1])
-            row_s = (deadline.clock() - at_first_s) / len(few.y)
-            if deadline.passed():
-                return found
-        place = choose_strength(shared, rows, seed, deadline, row_s)
-        n = min(_MOST_ROWS, _rows_in(_MOST_SHARE_OF_FIT * deadline.remaining_s(), row_s, place + 1))
-        if n < min(_LEAST_ROWS, len(order)):
+    if math.isfinite(deadline.at_s):
+        at_first_s = deadline.clock()
+        few = rows.at(order[:_LEAST_ROWS])
+        found = _fitted(shared, few, seed, STRENGTHS[_USUAL_PLACE : _USUAL_PLACE + 1])
+        row_s = (deadline.clock() - at_first_s) / len(few.y)
+        if deadline.passed():
             return found
-        return _fitted(shared, rows if n >= len(order) else rows.at(order[:n]), seed, STRENGTHS[: place + 1])
+    place = choose_strength(shared, rows, seed, deadline, row_s)
+    n = min(_MOST_ROWS, _rows_in(_MOST_SHARE_OF_FIT * deadline.remaining_s(), row_s, place + 1))
+    if n < min(_LEAST_ROWS, len(order)):
+        return found
+    return _fitted(shared, rows if n >= len(order) else rows.at(order[:n]), seed, STRENGTHS[: place + 1])
 
 
 def choose_strength(
-    shared: Mapping[str, Tensor], rows: TableRows, seed: int, deadline: Deadline, row_s: float = 0.0
+    shared: Mapping[str, np.ndarray], rows: TableRows, seed: int, deadline: Deadline, row_s: float = 0.0
 ) -> int:
     """Return the place in `STRENGTHS` of the lowest loss on rows that head and projection have not seen.
 
@@ -148,28 +141,26 @@ def _rows_in(seconds: float, row_s: float, n_heads: int) -> int:
 
 
 def _fitted(
-    shared: Mapping[str, Tensor], rows: TableRows, seed: int, strengths: Sequence[float]
-) -> tuple[dict[str, Tensor], float]:
+    shared: Mapping[str, np.ndarray], rows: TableRows, seed: int, strengths: Sequence[float]
+) -> tuple[dict[str, np.ndarray], float]:
     """Return projection and head under the last of some strengths, and its penalty."""
     matrix, offset = fit_projection(rows.X, rows.y, rows.problem, seed)
-    seen = features(shared, torch.from_numpy(rows.X @ matrix + offset))
-    head = fitted_heads(shared, seen, torch.from_numpy(rows.y), rows.n_classes, rows.weights(), strengths)[-1]
-    slots = {"slots/weight": torch.from_numpy(matrix), "slots/bias": torch.from_numpy(offset)}
-    return {**slots, **head.params}, float(head.penalty)
+    seen = features(shared, rows.X @ matrix + offset)
+    head = fitted_heads(shared, seen, rows.y, rows.n_classes, rows.weight, strengths)[-1]
+    slots = {"slots/weight": matrix, "slots/bias": offset}
+    return {**slots, "head/weight": head.weight, "head/bias": head.bias}, head.penalty
 
 
-def _losses(shared: Mapping[str, Tensor], inside: TableRows, outside: TableRows, seed: int) -> np.ndarray:
+def _losses(shared: Mapping[str, np.ndarray], inside: TableRows, outside: TableRows, seed: int) -> np.ndarray:
     """Return for each strength the summed loss on the rows outside of what was fitted inside."""
     matrix, offset = fit_projection(inside.X, inside.y, inside.problem, seed)
-    seen, judged = (features(shared, torch.from_numpy(part.X @ matrix + offset)) for part in (inside, outside))
-    heads = fitted_heads(shared, seen, torch.from_numpy(inside.y), inside.n_classes, inside.weights(), STRENGTHS)
-    weight = outside.weights()
+    seen, judged = (features(shared, part.X @ matrix + offset) for part in (inside, outside))
     losses = []
-    for head in heads:
-        scores = judged @ head.params["head/weight"] + head.params["head/bias"]
+    for head in fitted_heads(shared, seen, inside.y, inside.n_classes, inside.weight, STRENGTHS):
+        scores = judged @ head.weight + head.bias
         if inside.n_classes is None:
             # As predictions are.
             scores = scores.clip(float(inside.y.min()), float(inside.y.max()))
-        of_rows = row_losses(scores, torch.from_numpy(outside.y), 0.0)
-        losses.append(float(of_rows.sum() if weight is None else (of_rows * weight).sum()))
+        of_rows = row_losses(scores, outside.y).astype(np.float64)
+        losses.append(float(of_rows.sum() if outside.weight is None else of_rows @ outside.weight))
     return np.array(losses)

@@ -233,8 +233,14 @@ class _Network:
 
         return {"selu": F.selu, "mish": F.mish, "relu": F.relu}[self.settings.activation](x)
 
-    def forward(self, X: Any, dropout: Dropout | None = None) -> Any:
+    def forward(self, X: np.ndarray) -> np.ndarray:
         """Return the scores of the rows of X."""
+        import torch
+
+        with torch.no_grad():
+            return np.asarray(self._scores(as_tensor(X)))
+
+    def _scores(self, X: Any, dropout: Dropout | None = None) -> Any:
         import torch
 
         hidden = self._inputs(X)
@@ -258,7 +264,7 @@ class _Network:
             group["weight_decay"] = self.settings.weight_decay * flat_cos(share)
         if self.dropout is not None:
             self.dropout.rate = self.settings.dropout * flat_cos(share)
-        scores = self.forward(self.X[rows], self.dropout)
+        scores = self._scores(self.X[rows], self.dropout)
         losses = row_losses(scores, self.y[rows], self.settings.label_smoothing)
         loss = losses.mean() if self.weight is None else (losses * self.weight[rows]).mean()
         self.optimiser.zero_grad(set_to_none=True)
@@ -319,7 +325,9 @@ def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
     network = _Network(data, scale, settings, generator)
     n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(data.X), settings.n_epochs)
-    return train_by_epochs(network, data, scale, n_epochs, generator, _CycleWithoutGain())
+    return train_by_epochs(
+        network, data, scale, n_epochs, lambda n: torch.randperm(n, generator=generator), _CycleWithoutGain()
+    )
 
 
 class _CycleWithoutGain:

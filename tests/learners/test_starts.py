@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from autometa.exceptions import MetaWeightsError
+from autometa.learners.shared_arrays import SHAPES as NETWORK_SHAPES
 from autometa.learners.starts import STARTS_VERSION, read_starts, shipped_starts_folder, write_starts
 
 SHAPES = (("a/weight", (3, 2)), ("b", (4,)))
@@ -83,9 +84,8 @@ def test_another_version_is_refused(tmp_path, version):
 
 
 def test_the_starts_that_ship_fit_the_network_and_were_not_trained_on_what_they_are_judged_by():
-    shared_network = pytest.importorskip("autometa.learners.shared_network", exc_type=ImportError)
     folder = shipped_starts_folder()
-    starts = read_starts(folder, tuple(shared_network.SHAPES.items()))
+    starts = read_starts(folder, tuple(NETWORK_SHAPES.items()))
     card = tomllib.loads((folder / "mlp_maml.card.toml").read_text())
     assert sorted(starts) == card["starts"]
     assert "fitted_head" in starts
