@@ -91,7 +91,10 @@ def report(results: pd.DataFrame, ranges: pd.DataFrame, with_past: Sequence[str]
 def summary(curves: pd.DataFrame, results: pd.DataFrame) -> str:
     """Return mean and median regrets over tasks of the median over seeds, as a table in Markdown."""
     medians = curves.groupby(["scenario", "sampler", "task"]).median()
-    needed = trials_needed(medians, medians.loc[("past", REFERENCE)])
+    is_reference = (medians.index.get_level_values("scenario") == "past") & (
+        medians.index.get_level_values("sampler") == REFERENCE
+    )
+    needed = trials_needed(medians, medians[is_reference].droplevel(["scenario", "sampler"]))
     rows = []
     for (scenario, name), runs in results.groupby(["scenario", "sampler"], sort=False):
         own, seeds = medians.loc[scenario, name], runs.groupby("task")["seed"]
