@@ -44,7 +44,7 @@ def test_the_first_epoch_is_the_fitted_head_whatever_the_learning_rate():
 
 @pytest.mark.parametrize("problem", ["binary", "regression"])
 @pytest.mark.parametrize("start", STARTS)
-def test_the_kept_arrays_compute_what_torch_computed(start, problem, monkeypatch):
+def test_the_kept_model_predicts_what_the_training_saw(start, problem, monkeypatch):
     seen = []
 
     def loss(self, forward):
