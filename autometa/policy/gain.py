@@ -98,7 +98,7 @@ class GainSettings:
     n_first: int = 12
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "temperature_in_time"):
+        for name in ("temperature", "temperature_in_time", "waiting_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
         if not self.patience >= 0:

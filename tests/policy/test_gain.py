@@ -18,9 +18,10 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
+from autometa.policy.costs import seconds_model, size_of
 from autometa.policy.gain import GainPolicy, GainSettings
 from autometa.policy.history import Seen, read_history
-from autometa.policy.past import PastTasks
+from autometa.policy.past import TRAIN_SHARE, PastTasks
 from autometa.policy.prior import PriorPolicy
 from tests.policy.past_tasks import (
     describe,
@@ -245,6 +246,33 @@ def test_patience_makes_prices_alike_that_are_small_beside_the_seconds_left() ->
     assert patient.score == pytest.approx(patient.gain / paid)
     spread = [np.ptp(np.log(outlook.score / outlook.gain)) for outlook in (hasty, patient)]
     assert spread[1] < 0.2 * spread[0]
+
+
+def test_who_counts_trials_waits_for_the_first_ones_least() -> None:
+    counting, waiting = (GainPolicy(PAST, settings=GainSettings(waiting_s=w)) for w in (math.inf, 2.0))
+    history = recorded_history(PAST, 0, "roc_auc", [1])
+    seconds = seconds_model(PAST).predict(size_of(TASK, TRAIN_SHARE), {})[0]
+    for evaluations, before_s in (((), 0.0), (history, seconds[1])):
+        seen = read_history(evaluations, PAST.position, 1.0)
+        expected = counting.outlook(TASK, seen, math.inf).score / (1 + seconds / (2.0 + before_s))
+        assert waiting.outlook(TASK, seen, math.inf).score == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("waiting_s", [2.0, math.inf])
+def test_without_a_limit_of_time_measured_seconds_change_no_choice(waiting_s: float) -> None:
+    policy = GainPolicy(PAST, settings=GainSettings(waiting_s=waiting_s))
+    orders = [
+        policy.propose(TASK, [measured(PAST.configurations[0], 0.2, seconds)], math.inf).configurations
+        for seconds in (0.01, 100.0)
+    ]
+    assert orders[0] == orders[1]
+
+
+def test_what_was_learnt_of_past_tasks_is_learnt_once() -> None:
+    first, second = (GainPolicy(PAST, settings=GainSettings(variety=v)) for v in (0.0, 1.0))
+    assert first._model(TASK) is second._model(TASK)
+    assert first._seconds is second._seconds
+    assert GainPolicy(PAST.select(range(3)))._model(TASK) is not first._model(TASK)
 
 
 def test_variety_lowers_the_scores_of_strategies_that_were_tried() -> None:
@@ -524,6 +552,7 @@ def test_the_likely_winner_beats_the_default_and_the_default_ties_with_itself() 
         ("exploration", 1.0),
         ("exploration", -0.1),
         ("patience", -0.1),
+        ("waiting_s", 0.0),
     ],
 )
 def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
