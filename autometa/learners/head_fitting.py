@@ -28,9 +28,10 @@ _LEAST_ROWS, _MOST_CELLS = 400, 12_000
 """Cross-validation takes so many rows times classes, which bounds its time, and no fewer rows."""
 _MOST_ROWS = 10_000
 """The head takes no more rows, which bounds its memory."""
-_MOST_SHARE = 0.1
-"""Of the time until the deadline, after which no further fold is begun; the first one is to take less, too."""
-_MOST_SHARE_OF_FIT = 0.3
+_MOST_SHARE = 0.25
+"""Of the time until the deadline: what cross-validation may take. A penalty that is not chosen costs far more than a
+few epochs, so that a search that gives a fit one second must leave time to choose it."""
+_MOST_SHARE_OF_FIT = 0.25
 """Of the time that is left then, which the fit of projection and head to all rows is to take at most."""
 _USUAL_PLACE = 3
 """In `STRENGTHS`: near the penalty that was learnt, where there is no time to choose."""
@@ -125,7 +126,8 @@ def choose_strength(
     fold = np.arange(len(places)) % _N_FOLDS
     losses = np.zeros(len(STRENGTHS))
     for number in range(_N_FOLDS):
-        if number and deadline.remaining_s() < (1 - _MOST_SHARE) * at_first_s:
+        # Another fold takes as long as those before it.
+        if number and (at_first_s - deadline.remaining_s()) * (number + 1) / number > _MOST_SHARE * at_first_s:
             break
         inside, outside = rows.at(places[fold != number]), rows.at(places[fold == number])
         if len(outside.y):

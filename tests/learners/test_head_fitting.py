@@ -77,6 +77,13 @@ def test_the_fit_takes_less_than_half_of_the_time_however_slow_the_machine(row_s
     assert machine.now_s < 50.0
 
 
+def test_a_deadline_of_twenty_times_the_fit_of_a_few_rows_leaves_time_to_choose_the_penalty(monkeypatch):
+    machine = SlowMachine(monkeypatch, row_s=1e-3)
+    fit_slots_and_head(shared(), rows(1.0, n=600), 0, machine.deadline(20 * 0.8))
+    # Besides a fold or more, a few rows and all of them.
+    assert machine.n_fits > 2
+
+
 @pytest.mark.parametrize("seconds", [100.0, np.inf])
 def test_the_penalty_is_chosen_by_all_four_folds_where_there_is_time(seconds, monkeypatch):
     machine = SlowMachine(monkeypatch, row_s=0.0)
