@@ -34,6 +34,7 @@ from autometa.policy.past import TRAIN_SHARE, PastTasks
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records, loss_model
 from autometa.policy.similarity import Similarity
+from autometa.search.records import ObservedSeconds
 
 # Breaks ties once no scenario promises a gain: the best on average comes first.
 _TIE = 1e-6
@@ -41,6 +42,8 @@ _TIE = 1e-6
 # neighbours may be better.
 _MARGIN = 0.05
 _N_EVIDENCE = 5
+_ONE_UNKNOWN_IN = 5
+"""Of so many trials one is of a strategy without records, and it takes no more than this part of the time left."""
 _INTERVAL = (0.1, 0.5, 0.9)
 
 
@@ -148,7 +151,7 @@ class GainPolicy:
         Past tasks.
     strategies : sequence of Strategy, optional
         What may be proposed; all that was recorded by default. Those that were not recorded
-        get their share by exploration.
+        get their share by exploration, if a trial of theirs takes no more than a fifth of the time left.
     settings : GainSettings
         How scenarios are weighed.
     similarity : Similarity, optional
@@ -188,7 +191,7 @@ class GainPolicy:
         best = {name: float(outlook.promise[possible & (self.past.strategies == name)].max()) for name in known}
         if self._explores(seen, len(tried)) or not configurations:
             configurations = self._not_recorded(best, tried)
-        if first := _next_unknown(unknown, tried):
+        if first := _next_unknown(self._affordable(unknown, description, history, remaining_s), tried):
             configurations.insert(0, first)
         return Proposal(
             _probabilities(best, unknown), tuple(configurations), evidence=self._evidence(outlook.scenarios)
@@ -342,6 +345,20 @@ class GainPolicy:
             if configuration not in self.past.position and configuration not in tried
         ]
 
+    def _affordable(
+        self,
+        unknown: Sequence[Strategy],
+        description: TaskDescription,
+        history: Sequence[Evaluation],
+        remaining_s: float,
+    ) -> list[Strategy]:
+        """Return the strategies without records a trial of which takes no more than its share of the time."""
+        if not unknown or not math.isfinite(remaining_s):
+            return list(unknown)
+        observed = ObservedSeconds({strategy.name: strategy.cost for strategy in self.strategies or ()}, history)
+        most_s = remaining_s / _ONE_UNKNOWN_IN / description.fits_in_turn
+        return [strategy for strategy in unknown if (observed.predict(strategy.name, 1.0) or math.inf) <= most_s]
+
     def _evidence(self, scenarios: Scenarios) -> dict[str, float]:
         top = np.argsort(-scenarios.weights, kind="stable")[:_N_EVIDENCE]
         total = float(scenarios.weights[top].sum())
@@ -349,8 +366,8 @@ class GainPolicy:
 
 
 def _next_unknown(unknown: Sequence[Strategy], tried: Collection[Configuration]) -> Configuration | None:
-    """Return a configuration of a strategy without records: one in five, while its portfolio lasts."""
-    if len(tried) % 5 != 4:
+    """Return a configuration of a strategy without records every so often, while its portfolio lasts."""
+    if len(tried) % _ONE_UNKNOWN_IN != _ONE_UNKNOWN_IN - 1:
         return None
     left = (c for strategy in unknown for c in strategy.portfolio if c not in tried)
     return next(left, None)

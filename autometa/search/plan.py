@@ -14,6 +14,8 @@ _SECONDS_PER_CELL = 2.5e-5
 _SECONDS_PER_FIT = 0.3
 # A search that cannot fit about this many configurations learns little from comparing them.
 _MIN_CONFIGURATIONS = 8
+# The holdout of so few rows tells less than three folds do, also when half as many configurations can be tried.
+_MOST_ROWS_OF_FOLDS = 3000
 # Processes take seconds to start; below this budget the calling process does all the work.
 MIN_BUDGET_FOR_WORKERS_S = 8.0
 
@@ -75,7 +77,7 @@ def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int |
     fewest, most = (5, 8) if task.n_rows < 1000 else (3, 5)
     if n_folds is not None:
         n_splits, is_holdout = n_folds, False
-    elif affordable >= 2 or task.n_rows < 1000:
+    elif affordable >= (1 if task.n_rows <= _MOST_ROWS_OF_FOLDS else 2) or task.n_rows < 1000:
         n_splits, is_holdout = max(fewest, min(most, math.floor(affordable))), False
     else:
         # 2,500 validation rows compare models well enough; the rest is better spent on training.

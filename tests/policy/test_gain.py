@@ -359,6 +359,19 @@ def test_a_strategy_without_records_gets_its_share_and_every_fifth_trial_while_i
     assert [place for place, name in enumerate(names) if name == "new"] == [4, 9]
 
 
+def test_a_strategy_without_records_is_explored_where_it_takes_its_share_of_the_time_at_most() -> None:
+    policy = GainPolicy(PAST, [*make_strategies(PAST), replace(make_strategy("own"), cost=3.0)])
+    # Four trials of two seconds by strategies of cost 1: one of the own is expected to take six, twelve with two folds.
+    history = [measured(PAST.configurations[place], 0.2, 2.0) for place in (0, 1, 4, 8)]
+    for fits, remaining_s, is_explored in ((1, 31.0, True), (1, 29.0, False), (2, 61.0, True), (2, 59.0, False)):
+        task = replace(TASK, fits_in_turn=float(fits))
+        first = policy.propose(task, history, remaining_s).configurations[0]
+        assert (first.strategy == "own") == is_explored
+    failures = [replace(evaluation, status="failed", error="broken", loss=math.nan) for evaluation in history]
+    assert policy.propose(TASK, failures, 1000.0).configurations[0].strategy != "own"
+    assert policy.propose(TASK, failures, math.inf).configurations[0].strategy == "own"
+
+
 def test_strategies_that_were_recorded_for_other_problems_alone_get_a_share_too() -> None:
     losses_of = {metric: matrix.copy() for metric, matrix in PAST.losses.items()}
     only_regression = PAST.strategies == "s1"

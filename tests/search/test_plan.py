@@ -34,6 +34,13 @@ def test_small_tables_get_folds_and_large_ones_in_little_time_a_holdout() -> Non
     assert not make_plan(large, Budget(3600), 2).is_holdout
 
 
+def test_in_little_time_a_few_thousand_rows_get_folds_sooner_than_more() -> None:
+    # Seconds that are enough for as many fits of either.
+    plans = [make_plan(TaskDescription("binary", n, 20, 2), Budget(s), 1) for n, s in ((2000, 16.0), (4000, 28.0))]
+    assert [plan.is_holdout for plan in plans] == [False, True]
+    assert plans[0].n_splits == 3
+
+
 def test_more_time_gives_at_least_as_many_folds() -> None:
     task = TaskDescription("regression", 4000, 30, 0)
     folds = [make_plan(task, Budget(seconds), 2).n_splits for seconds in (60, 120, 600, 3600)]
