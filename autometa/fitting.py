@@ -203,7 +203,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         strategies=strategy_rows(
             [strategy.name for strategy in strategies],
             probabilities,
-            reasons | dict.fromkeys(unknown, "no records of it: the policy tries it by exploration"),
+            reasons
+            | dict.fromkeys(unknown, "no records of it: the policy tries it by exploration, where there is time"),
             (*advice.configurations, *expected),
             expected,
         ),

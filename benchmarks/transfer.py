@@ -220,6 +220,10 @@ def measure_fold(
         return make_archive(study.study(loaded[name].space) for study in past)
 
     rows = _read(out)
+    if len(rows) and (is_short := rows[str(arguments.trials)].isna()).any():
+        # Runs that ended earlier are made again.
+        rows = rows[~is_short]
+        rows.to_csv(out, index=False)
     done = set(rows[list(KEY)].itertuples(index=False, name=None)) if len(rows) else set()
     # Seed by seed, so that a measurement that is cut off has the same seeds of all tasks.
     for seed, scenario, name in product(range(arguments.seeds), arguments.scenarios, arguments.surrogates):

@@ -1,4 +1,4 @@
-"""What trainings by epochs share: the loop, its progress, batches, dropout, losses of rows and of validation rows."""
+"""What trainings by epochs share: the loop, its progress, batches and losses; some of it is for torch alone."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from autometa.learners.shared_arrays import N_FEATURES
 
-_N_STEPS = 20
+N_STEPS = 20
+"""Of the fit of a head of classes under one penalty."""
 _LEAST_VARIANCE = 1e-4
 """Of a direction that the steps for a penalty move along, as a share of that penalty."""
 
@@ -147,7 +148,7 @@ def _logistic_path(
         n = max(1, int(np.count_nonzero(variances > _LEAST_VARIANCE * penalty)))
         part, bound = along[:, :n], 0.5 * variances[:n] + penalty
         before, before_bias = ahead, ahead_bias = slope[:, :n], bias
-        for step in range(_N_STEPS):
+        for step in range(N_STEPS):
             wrong = ahead @ part.T + ahead_bias[:, None]
             # Of two classes with the scores -s and s the second one has the probability 1 / (1 + exp(-2 s)).
             wrong = 0.5 * np.tanh(wrong) + 0.5 if is_binary else _softmax(wrong)

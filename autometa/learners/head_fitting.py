@@ -116,7 +116,7 @@ def choose_strength(
     """
     at_first_s = deadline.remaining_s()
     n = _rows_in(_MOST_SHARE * at_first_s, row_s, len(STRENGTHS))
-    if n < min(_LEAST_ROWS, len(rows.y)):
+    if n < min(_LEAST_ROWS, len(rows.y)) or len(rows.y) < 2:
         return _USUAL_PLACE
     n = min(n, max(_LEAST_ROWS, _MOST_CELLS // (rows.n_classes or 1)))
     places = np.random.default_rng(seed).permutation(len(rows.y))[:n]
@@ -137,7 +137,8 @@ def choose_strength(
 
 def _rows_in(seconds: float, row_s: float, n_heads: int) -> int:
     """Return how many rows some heads can be fitted to in that time."""
-    # Projection and features take about as long as one head.
+    # Of many classes projection and features take about as long as one head. Of numbers and two classes all heads take
+    # hardly longer than one, so that fewer rows are taken than there is time for.
     of_row_s = row_s * (1 + n_heads) / 2
     return int(min(seconds / of_row_s, 1e9)) if of_row_s > 0 else int(1e9)
 

@@ -23,7 +23,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from autometa._support.seeds import child_seed
 from autometa.core.space import Value
 from autometa.learners.adam import AdamW
 from autometa.learners.base import FitData, Learner
@@ -64,7 +66,7 @@ class SharedNetworkModel(NetworkModel):
     Parameters
     ----------
     arrays : dict of str to ndarray
-        Parameters of `shared_network` by name, with ``slots/weight`` (n_features, N_SLOTS) and ``slots/bias``.
+        Parameters of `shared_arrays` by name, with ``slots/weight`` (n_features, N_SLOTS) and ``slots/bias``.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
     n_iterations : int
@@ -102,10 +104,10 @@ def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetwor
         If the training diverged.
     """
     settings = _Settings(**parameters)  # type: ignore[arg-type]
-    rng = np.random.default_rng(data.seed)
+    rng = np.random.default_rng(child_seed(data.seed, "epochs"))
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
     # A training that diverges is reported once, at its end.
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), threadpool_limits(data.n_threads, user_api="blas"):
         network = _Network(data, scale, settings, rng)
         n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(data.X), settings.n_epochs)
         patience = max(_LEAST_PATIENCE, math.ceil(_PATIENCE * n_epochs))

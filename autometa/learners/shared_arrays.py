@@ -204,7 +204,11 @@ def _forward(
     angles += params["wave/phase"].ravel()
     waves = np.cos(angles).reshape(-1, N_SLOTS, N_WAVES)
     # One small matrix for each slot: (S, B, W) @ (S, W, M) -> (B, S, M)
-    mixed = np.matmul(waves.transpose(1, 0, 2), params["wave/mix"]).transpose(1, 0, 2).reshape(len(slots), -1)
+    mixed = (
+        np.matmul(waves.transpose(1, 0, 2), params["wave/mix"])
+        .transpose(1, 0, 2)
+        .reshape(len(slots), N_SLOTS * N_MIXED)
+    )
     inputs = np.hstack([slots, mixed])
     hidden, slope0 = _silu(inputs @ params["layer0/weight"] + params["layer0/bias"])
     if masks is not None:

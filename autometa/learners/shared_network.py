@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autometa.learners.fitted_heads import N_STEPS
 from autometa.learners.projection import LARGEST_SLOT
 from autometa.learners.shared_arrays import DEVIATIONS, FIRST_PENALTY, N_FEATURES, SHAPES
 
-_HEAD_STEPS = 20
 _DIFFERENTIATED = 3
 
 
@@ -103,9 +103,9 @@ def _logistic(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return slope and bias after steps that lower the penalised cross-entropy."""
     before, before_bias = ahead, ahead_bias = slope, bias
-    for step in range(_HEAD_STEPS):
+    for step in range(N_STEPS):
         # Only the last steps carry gradients: at the optimum they point the way that all of them would.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and step >= _HEAD_STEPS - _DIFFERENTIATED):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and step >= N_STEPS - _DIFFERENTIATED):
             wrong = torch.softmax(centred @ ahead + ahead_bias, dim=1) - of_class
             slope = ahead - torch.cholesky_solve(weighted.T @ wrong + penalty * ahead, bound)
             bias = ahead_bias - 2 * (share @ wrong)

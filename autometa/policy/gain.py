@@ -43,7 +43,7 @@ _TIE = 1e-6
 _MARGIN = 0.05
 _N_EVIDENCE = 5
 _ONE_UNKNOWN_IN = 5
-"""Of so many trials one is of a strategy without records, and it takes no more than this part of the time left."""
+"""Of so many trials one is of a strategy without records, if it takes no more than this part of the time left."""
 _INTERVAL = (0.1, 0.5, 0.9)
 
 
@@ -121,7 +121,7 @@ class Outlook:
     gain : ndarray of shape (n_configurations,)
         Expected fall of the regret; 0 for what was tried or cannot be tried.
     score : ndarray of shape (n_configurations,)
-        Gain per second in time, or gain; divided for variety.
+        Gain per second in time; without a limit of time the gain, less what waiting for it costs; divided for variety.
     promise : ndarray of shape (n_configurations,)
         Like the score, also of what was tried, and with a margin: what configurations near
         this one may still bring. Above 0 where a configuration is usable.
@@ -151,7 +151,7 @@ class GainPolicy:
         Past tasks.
     strategies : sequence of Strategy, optional
         What may be proposed; all that was recorded by default. Those that were not recorded
-        get their share by exploration, if a trial of theirs takes no more than a fifth of the time left.
+        get their share of the softmax, and every fifth trial if it takes no more than a fifth of the time left.
     settings : GainSettings
         How scenarios are weighed.
     similarity : Similarity, optional
@@ -355,9 +355,11 @@ class GainPolicy:
         """Return the strategies without records a trial of which takes no more than its share of the time."""
         if not unknown or not math.isfinite(remaining_s):
             return list(unknown)
-        observed = ObservedSeconds({strategy.name: strategy.cost for strategy in self.strategies or ()}, history)
+        costs = {strategy.name: strategy.cost for strategy in self.strategies or ()}
+        observed = ObservedSeconds(costs, [e for e in history if e.configuration.strategy in costs])
+        expected = {strategy.name: observed.predict(strategy.name, 1.0) for strategy in unknown}
         most_s = remaining_s / _ONE_UNKNOWN_IN / description.fits_in_turn
-        return [strategy for strategy in unknown if (observed.predict(strategy.name, 1.0) or math.inf) <= most_s]
+        return [s for s in unknown if (seconds := expected[s.name]) is not None and seconds <= most_s]
 
     def _evidence(self, scenarios: Scenarios) -> dict[str, float]:
         top = np.argsort(-scenarios.weights, kind="stable")[:_N_EVIDENCE]

@@ -106,3 +106,9 @@ def test_the_shipped_start_is_not_changed_by_a_fit():
     first = fit_mlp_maml(data, {"n_epochs": 4}).predict(data.X)
     fit_mlp_maml(rows(problem="regression"), {"n_epochs": 4})
     np.testing.assert_array_equal(fit_mlp_maml(data, {"n_epochs": 4}).predict(data.X), first)
+
+
+@pytest.mark.parametrize("problem", ["binary", "regression"])
+def test_one_row_is_enough(problem):
+    data = rows(n_rows=1, validate=False, problem=problem)
+    assert np.isfinite(fit_mlp_maml(data, {"n_epochs": 2}).predict(data.X)).all()
