@@ -62,7 +62,7 @@ def recommend(
         What to advise on.
     time_budget : float or None, default=60.0
         Seconds that a fit would have; None for no limit. With little time cheap strategies
-        come first.
+        come first; without a limit a fit of half a minute counts half.
 
     Returns
     -------
