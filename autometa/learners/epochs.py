@@ -188,7 +188,8 @@ class Monitor:
 
     def __init__(self, data: FitData, scale: TargetScale | None) -> None:
         assert data.X_val is not None and data.y_val is not None
-        self.X = bounded(data.X_val)
+        # Copied: torch warns about read-only arrays. Once, not in every epoch.
+        self.X = np.array(bounded(data.X_val), dtype=np.float32)
         self.y = data.y_val if scale is None else scale.standardise(data.y_val)
         weight = data.sample_weight_val
         self.weight = weight if weight is not None and weight.sum() > 0 else None

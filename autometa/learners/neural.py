@@ -234,11 +234,11 @@ class _Network:
         return {"selu": F.selu, "mish": F.mish, "relu": F.relu}[self.settings.activation](x)
 
     def forward(self, X: np.ndarray) -> np.ndarray:
-        """Return the scores of the rows of X."""
+        """Return the scores of bounded, writable rows of float32."""
         import torch
 
         with torch.no_grad():
-            return np.asarray(self._scores(as_tensor(X)))
+            return np.asarray(self._scores(torch.from_numpy(X)))
 
     def _scores(self, X: Any, dropout: Dropout | None = None) -> Any:
         import torch

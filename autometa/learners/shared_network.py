@@ -91,17 +91,16 @@ def fitted_head(
     else:
         of_class = F.one_hot(targets, n_classes).double()
         bias = torch.log((rows @ of_class + 0.1) / (total + 0.1 * n_classes))
-        slope = torch.zeros(N_FEATURES, n_classes, dtype=torch.float64)
         bound = torch.linalg.cholesky(0.5 * covariance + penalty * identity)
-        slope, bias = _logistic(centred, weighted, share, of_class, bound, penalty, slope, bias)
+        slope, bias = _logistic(centred, weighted, share, of_class, bound, penalty, bias)
     return {"head/weight": slope.float(), "head/bias": (bias - mean @ slope).float()}
 
 
 def _logistic(
-    centred: Tensor, weighted: Tensor, share: Tensor, of_class: Tensor, bound: Tensor, penalty: Tensor,
-    slope: Tensor, bias: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Return slope and bias after steps that lower the penalised cross-entropy."""
+    centred: Tensor, weighted: Tensor, share: Tensor, of_class: Tensor, bound: Tensor, penalty: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return slope and bias after steps from no slope and a bias that lower the penalised cross-entropy."""
+    slope = torch.zeros(centred.shape[1], of_class.shape[1], dtype=centred.dtype)
     before, before_bias = ahead, ahead_bias = slope, bias
     for step in range(N_STEPS):
         # Only the last steps carry gradients: at the optimum they point the way that all of them would.

@@ -15,7 +15,8 @@ _SECONDS_PER_FIT = 0.3
 # A search that cannot fit about this many configurations learns little from comparing them.
 _MIN_CONFIGURATIONS = 8
 # Up to so many rows three folds are better than a holdout, also when fewer configurations can be tried: on 11 of 12
-# tables of 1,269 to 3,000 rows, 10 or 20 s, two splits each, with a mean log ratio of losses of −.054 (s.e. .024).
+# tables of 1,269 to 3,000 rows, 10 or 20 s, two splits each, by a mean log ratio of the losses of −.054 (s.e. .024; no
+# command prints it).
 _MOST_ROWS_OF_FOLDS = 3000
 # Processes take seconds to start; below this budget the calling process does all the work.
 MIN_BUDGET_FOR_WORKERS_S = 8.0
