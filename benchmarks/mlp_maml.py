@@ -40,10 +40,10 @@ LAST_EPOCH = 64
 EPOCHS = (1, 2, 4, 8, 16, 32, LAST_EPOCH)
 
 
-def training_names(corpus: Path) -> tuple[list[str], list[str]]:
-    """Return the tasks that may be trained on, and their families."""
+def training_names(corpus: Path, without: Path | None = None) -> tuple[list[str], list[str]]:
+    """Return the tasks that may be trained on, and their families; those of tasks in a further list are left out."""
     tasks = pd.read_csv(corpus / "tasks.csv").set_index("task_id")
-    aside = [name for file in ASIDE for name in named_tasks(str(file))]
+    aside = [name for file in (*ASIDE, *([without] if without else [])) for name in named_tasks(str(file))]
     free = tasks[~tasks["family"].isin(set(tasks.loc[aside, "family"]))]
     return list(free.index), sorted(set(free["family"]))
 
@@ -58,7 +58,7 @@ def train(options: argparse.Namespace) -> None:
     from autometa.maml.training import OuterSettings, meta_train
 
     torch.set_num_threads(1)
-    names, families = training_names(options.corpus)
+    names, families = training_names(options.corpus, options.without)
     names = prepare_all(options.corpus, options.cache, names)
     tables = []
     for name in names:
@@ -214,6 +214,7 @@ def main() -> None:
     parser.add_argument("--n-steps", type=int, default=1500)
     parser.add_argument("--n-tasks", type=int, default=4, help="tables of an outer step")
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--without", type=Path, help="list of further tasks whose families are not trained on")
     parser.add_argument("--max-s", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1, help="fits of each arm on each task")

@@ -30,7 +30,7 @@ from benchmarks.results import append_row, read_results
 
 NAME = "mlp_maml"
 DEFAULT = "default"
-N_PER_PROBLEM = 6
+N_PER_PROBLEM = 12
 FIELDS = (
     "task", "family", "problem", "arm", "seconds", "seed", "jobs", "loss", "fit_s", "n_trials", "n_ok", "n_own",
     "n_own_ok", "own_weight",

@@ -25,8 +25,8 @@ from autometa.maml.protocol import Examples, FewShotTask, Inputs, Params
 
 Variant = Literal["fitted_head", "pooled"]
 
-SUPPORT_ROWS = (48, 128, 320)
-QUERY_ROWS = 192
+SUPPORT_ROWS = (48, 128, 320, 900)
+QUERY_ROWS = 256
 MOST_CLASSES = 10
 
 
