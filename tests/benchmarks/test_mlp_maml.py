@@ -57,6 +57,28 @@ def test_shares_are_means_over_tasks_and_have_intervals(tmp_path: Path, capsys: 
     assert "100% [100%, 100%]" in lines["| random"]
 
 
+def test_a_table_counts_once_by_the_means_of_its_losses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Better on one split by more than it is worse on the other two.
+    table = [
+        {"task": "a", "seed": seed, "arm": arm, "problem": "binary", "cpu_s": 1.0,
+         **{f"loss_{n}": loss for n in mlp_maml.EPOCHS}}
+        for arm, losses in {"new": (0.1, 0.6, 0.6), "random": (0.5, 0.5, 0.5)}.items()
+        for seed, loss in enumerate(losses)
+    ]  # fmt: skip
+    pd.DataFrame(table).to_csv(tmp_path / "rows.csv", index=False)
+    mlp_maml.report(argparse.Namespace(results=tmp_path / "rows.csv", reference="random", only_seed=None))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| new")]
+    assert "33% [33%, 33%] | 100% [100%, 100%]" in line
+
+
+def test_families_of_further_tasks_are_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlp_maml, "ASIDE", ())
+    pd.DataFrame({"task_id": ["a", "b", "c"], "family": ["x", "x", "y"]}).to_csv(tmp_path / "tasks.csv", index=False)
+    (tmp_path / "aside.txt").write_text("a\n")
+    assert mlp_maml.training_names(tmp_path) == (["a", "b", "c"], ["x", "y"])
+    assert mlp_maml.training_names(tmp_path, tmp_path / "aside.txt") == (["c"], ["y"])
+
+
 def test_ensembles_are_compared_in_pairs_of_one_table() -> None:
     loss = {("a", DEFAULT): 1.0, ("a", "new"): 0.5, ("b", DEFAULT): 2.0, ("b", "new"): 2.0, ("c", DEFAULT): 1.0}
     table = pd.DataFrame(
