@@ -16,13 +16,16 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 
+from autometa.learners import epochs
 from autometa.policy.regret import paired_bootstrap
 from benchmarks import mlp_maml_ensembles
 from benchmarks.corpus import named_tasks
@@ -130,7 +133,8 @@ def compare(options: argparse.Namespace) -> None:
                 data = task.fit_data(seed)
                 began_s, began_cpu_s = time.perf_counter(), time.process_time()
                 fit = PlainMLP(LAST_EPOCH).fit if learner == PLAIN else learner_named(learner).fit
-                model = fit(data, parameters)
+                with epoch_ends() as ends:
+                    model = fit(data, parameters)
                 row: dict[str, Any] = {
                     "task": name,
                     "problem": task.problem,
@@ -146,9 +150,26 @@ def compare(options: argparse.Namespace) -> None:
                 stages = {n: test_loss(task, p) for n, p in model.staged_predict(task.X["test"])}
                 final = test_loss(task, model.predict(task.X["test"]))
                 row |= {f"loss_{n}": round(stages.get(n, final), 6) for n in EPOCHS}
+                # An epoch after the last one takes no time.
+                row |= {f"cpu_s_{n}": round(ends[:n][-1] - began_cpu_s, 4) if ends else np.nan for n in EPOCHS}
                 frame = pd.DataFrame([row])
                 options.results.parent.mkdir(exist_ok=True)
                 frame.to_csv(options.results, mode="a", header=not options.results.exists(), index=False)
+
+
+@contextmanager
+def epoch_ends() -> Iterator[list[float]]:
+    """Give the list to which each epoch of a training adds the process's CPU seconds at its end."""
+    ends: list[float] = []
+    loss = epochs.Monitor.loss
+
+    def timed(monitor: epochs.Monitor, forward: Callable[[np.ndarray], np.ndarray]) -> float:
+        found = loss(monitor, forward)
+        ends.append(time.process_time())
+        return found
+
+    with patch.object(epochs.Monitor, "loss", timed):
+        yield ends
 
 
 def test_loss(task: TableTask, prediction: np.ndarray) -> float:
@@ -176,7 +197,7 @@ def report(options: argparse.Namespace) -> None:
     print(f"reference: {options.reference!r} after {LAST_EPOCH} epochs\n")
     shown = (1, 4, 16, 64)
     print("| arm | tasks, seeds | " + " | ".join(f"{n} epochs" for n in shown) + " | reached within 8 | "
-          "on tables | median epochs to reach | difference after 64 | wins after 64 | CPU s |")  # fmt: skip
+          "on tables | median epochs, CPU s to reach | difference after 64 | wins after 64 | CPU s |")  # fmt: skip
     print("|" + "---|" * (len(shown) + 8))
     for arm in rows["arm"].unique():
         one = fits.loc[arm]
@@ -185,6 +206,7 @@ def report(options: argparse.Namespace) -> None:
         tasks = one.index.get_level_values("task")
         reached = one[losses].le(to_reach, axis=0)
         needed = np.where(reached.any(axis=1), np.array(EPOCHS)[reached.to_numpy().argmax(axis=1)], np.inf)
+        seconds = _seconds_to_reach(one, needed)
         share, share_low, share_high = paired_bootstrap((needed <= 8).astype(float), list(tasks))
         by_table = one[losses].clip(upper=MOST_LOSS).groupby("task").mean()
         table_reference = to_reach.clip(upper=MOST_LOSS).groupby("task").mean()
@@ -196,9 +218,19 @@ def report(options: argparse.Namespace) -> None:
         medians = " | ".join(f"{one[f'loss_{n}'].median():.3f}" for n in shown)
         print(f"| {arm} | {tasks.nunique()}, {one.index.get_level_values('seed').nunique()} | {medians} | "
               f"{share:.0%} [{share_low:.0%}, {share_high:.0%}] | "
-              f"{on_tables[0]:.0%} [{on_tables[1]:.0%}, {on_tables[2]:.0%}] | {np.median(needed):.0f} | "
+              f"{on_tables[0]:.0%} [{on_tables[1]:.0%}, {on_tables[2]:.0%}] | {np.median(needed):.0f}, {seconds} | "
               f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] | {(one['loss_64'] < to_reach).mean():.0%} | "
               f"{one['cpu_s'].mean():.2f} |")  # fmt: skip
+
+
+def _seconds_to_reach(fits: pd.DataFrame, epochs_needed: np.ndarray) -> str:
+    """Return the median CPU seconds of fits until the end of an epoch; infinite where it is, "-" without records."""
+    if f"cpu_s_{LAST_EPOCH}" not in fits:
+        return "-"
+    ends = {n: fits[f"cpu_s_{n}"].to_numpy() for n in EPOCHS}
+    seconds = [ends[int(n)][row] if np.isfinite(n) else np.inf for row, n in enumerate(epochs_needed)]
+    known = [second for second in seconds if not np.isnan(second)]
+    return f"{np.median(known):.2f}" if np.isfinite(known).any() else "-"
 
 
 def ensembles(options: argparse.Namespace) -> None:
