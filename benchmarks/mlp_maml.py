@@ -225,12 +225,11 @@ def report(options: argparse.Namespace) -> None:
 
 def _seconds_to_reach(fits: pd.DataFrame, epochs_needed: np.ndarray) -> str:
     """Return the median CPU seconds of fits until the end of an epoch; infinite where it is, "-" without records."""
-    if f"cpu_s_{LAST_EPOCH}" not in fits:
+    known = fits["cpu_s_1"].notna().to_numpy() if "cpu_s_1" in fits else np.zeros(len(fits), dtype=bool)
+    if not known.any():
         return "-"
-    ends = {n: fits[f"cpu_s_{n}"].to_numpy() for n in EPOCHS}
-    seconds = [ends[int(n)][row] if np.isfinite(n) else np.inf for row, n in enumerate(epochs_needed)]
-    known = [second for second in seconds if not np.isnan(second)]
-    return f"{np.median(known):.2f}" if np.isfinite(known).any() else "-"
+    timed = zip(fits[known].to_dict("records"), epochs_needed[known], strict=True)
+    return f"{np.median([fit[f'cpu_s_{n:.0f}'] if np.isfinite(n) else np.inf for fit, n in timed]):.2f}"
 
 
 def ensembles(options: argparse.Namespace) -> None:
