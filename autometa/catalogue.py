@@ -35,8 +35,8 @@ def load_strategies(
     Parameters
     ----------
     names_or_paths : iterable of str, Path or Strategy, or one of them, optional
-        Names of strategies in `folder` or its folder ``optional``, paths of ``.toml`` files, and `Strategy`
-        objects, which are passed through. None is every strategy in `folder` itself.
+        Names of strategies in `folder`, paths of ``.toml`` files, and `Strategy` objects, which are passed
+        through. None is every strategy in `folder`.
     folder : str or Path, optional
         Folder of the named strategies; by default the one that ships with autometa.
 
@@ -422,9 +422,6 @@ def _one_strategy(item: str | Path | Strategy, folder: Path) -> Strategy:
         return read_strategy(item)
     file = folder / f"{item}.toml"
     if not file.is_file():
-        # What has not proved itself is not tried by default, but can be asked for by name.
-        file = folder / "optional" / f"{item}.toml"
-    if not file.is_file():
-        known = sorted(path.stem for pattern in ("*.toml", "optional/*.toml") for path in folder.glob(pattern))
+        known = sorted(path.stem for path in folder.glob("*.toml"))
         raise ValueError(f"Unknown strategy {item!r}; {_expected(item, known)}.")
     return read_strategy(file)

@@ -5,6 +5,7 @@
 ``compare``   losses after epochs on the tables left out, one row a fit; goes on where it was interrupted
 ``report``    what the rows of `compare` say, with paired intervals
 ``ensembles`` fits of `AutoMeta` with and without it, see `benchmarks.mlp_maml_ensembles`
+``replays``   replayed searches with and without it, see `benchmarks.mlp_maml_replays`
 
 Never trained on: every family of the tasks in ``tasks24.txt``, ``tasks48.txt`` and ``tasks40.txt``. Settings were
 chosen on ``tasks40.txt``, which were drawn at random from the rest. Judged on: ``tasks48.txt``. A seed of `compare`
@@ -27,7 +28,7 @@ import pandas as pd
 
 from autometa.learners import epochs
 from autometa.policy.regret import paired_bootstrap
-from benchmarks import mlp_maml_ensembles
+from benchmarks import mlp_maml_ensembles, mlp_maml_replays
 from benchmarks.corpus import named_tasks
 from benchmarks.plain_mlp import PlainMLP
 from benchmarks.table_tasks import TableTask, prepare_all, table_task
@@ -244,11 +245,18 @@ def ensembles(options: argparse.Namespace) -> None:
     print(mlp_maml_ensembles.compared(rows).round(4).to_string(index=False))
 
 
+def replays(options: argparse.Namespace) -> None:
+    """Replay searches with and without `mlp_maml`, and print the comparison."""
+    out = options.out or HERE / "results" / "mlp_maml_replays.csv"
+    table = pd.read_csv(out) if options.report else mlp_maml_replays.replay(out, options.seed)
+    print(mlp_maml_replays.differences(table).round(4).to_string(index=False))
+
+
 def main() -> None:
     """Run one of the commands."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mlp_maml", description=__doc__)
-    parser.add_argument("command", choices=["tables", "train", "compare", "report", "ensembles"])
+    parser.add_argument("command", choices=["tables", "train", "compare", "report", "ensembles", "replays"])
     parser.add_argument("--corpus", type=Path, default=None, help="folder of tables, see benchmarks.corpus")
     parser.add_argument("--cache", type=Path, default=None, help="folder of prepared tables")
     parser.add_argument("--states", type=Path, default=Path("mlp_maml_states"), help="folder of unfinished trainings")
@@ -267,7 +275,7 @@ def main() -> None:
     parser.add_argument("--judged-by", type=Path, default=JUDGED_BY, help="list of tasks to compare on")
     parser.add_argument("--reference", default="random", help="the arm that others are compared with in the report")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--out", type=Path, help="folder of the starts (train), or CSV file (ensembles)")
+    parser.add_argument("--out", type=Path, help="folder of the starts (train), or CSV file (ensembles, replays)")
     few = parser.add_argument_group("ensembles")
     few.add_argument("--seconds", type=float, default=10.0, help="time budget of a fit")
     few.add_argument("--jobs", type=int, default=2, help="cores of a fit")
@@ -282,6 +290,7 @@ def main() -> None:
         "compare": compare,
         "report": report,
         "ensembles": ensembles,
+        "replays": replays,
     }
     commands[options.command](options)
 

@@ -328,8 +328,3 @@ def test_empty_folder_is_named(tmp_path: Path):
 def test_shipped_strategies_are_found_by_name():
     shipped = load_strategies()
     assert load_strategies([strategy.name for strategy in shipped]) == shipped
-
-
-def test_optional_strategies_are_asked_for_by_name_and_never_tried_by_default() -> None:
-    assert "mlp_maml" not in {strategy.name for strategy in load_strategies()}
-    assert load_strategies(["mlp_maml"])[0].learner == "mlp_maml"

@@ -143,7 +143,8 @@ class Learner:
     keeps_deadline : bool
         Whether `fit` itself stops at ``data.deadline``.
     is_quick : bool
-        Whether a fit on some 100,000 cells takes well under a second.
+        Whether a fit on some 100,000 cells takes well under a second, with its cheapest configurations at least;
+        one that may take longer keeps deadlines.
     has_iterations : bool
         Whether its models are `StagedModel`: one fit shows the whole learning curve.
     load_s : float

@@ -232,6 +232,7 @@ MLP_MAML = Learner(
     view="numeric",
     fit=fit_mlp_maml,
     library="numpy",
+    is_quick=True,
     keeps_deadline=True,
     has_iterations=True,
 )

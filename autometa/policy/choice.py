@@ -17,7 +17,7 @@ from autometa.exceptions import PolicyError
 from autometa.metadataset.experience import recall
 from autometa.policy.assessment import GAIN_SETTINGS
 from autometa.policy.fixed_order import FixedOrderPolicy
-from autometa.policy.gain import GainPolicy
+from autometa.policy.gain import GainPolicy, GainSettings
 from autometa.policy.mixture import MixturePolicy, Stage
 from autometa.policy.past import PastTasks
 from autometa.policy.prior import PriorPolicy
@@ -129,6 +129,31 @@ def strategies_without_records(
     return [strategy.name for strategy in strategies if strategy.name not in known] if pasts else []
 
 
+def settings_in_fits(name: str, temperatures: tuple[float, float] | None = None) -> GainSettings:
+    """Return the settings of a policy by expected gain, as fits use them.
+
+    Parameters
+    ----------
+    name : str
+        One of `GAIN_SETTINGS`.
+    temperatures : pair of float, optional
+        From training: without a limit of time, and with one.
+    """
+    usual = GAIN_SETTINGS[name]
+    without, within = temperatures or (usual.temperature, usual.temperature_in_time)
+    least = _LEAST_TEMPERATURE if usual.corrects else 0.0
+    return replace(
+        usual,
+        temperature=max(without, least),
+        temperature_in_time=max(within, least),
+        overhead_s=_OVERHEAD_S,
+        exploration=_EXPLORATION,
+        variety=_VARIETY,
+        patience=_PATIENCE,
+        waiting_s=_WAITING_S,
+    )
+
+
 @functools.cache
 def _shipped_weights() -> PolicyWeights:
     return read_weights()
@@ -155,20 +180,7 @@ class _Maker:
         return makers[name]()
 
     def _gain(self, name: str) -> GainPolicy:
-        without, within = self._weights.temperatures.get(
-            name, (GAIN_SETTINGS[name].temperature, GAIN_SETTINGS[name].temperature_in_time)
-        )
-        least = _LEAST_TEMPERATURE if GAIN_SETTINGS[name].corrects else 0.0
-        settings = replace(
-            GAIN_SETTINGS[name],
-            temperature=max(without, least),
-            temperature_in_time=max(within, least),
-            overhead_s=_OVERHEAD_S,
-            exploration=_EXPLORATION,
-            variety=_VARIETY,
-            patience=_PATIENCE,
-            waiting_s=_WAITING_S,
-        )
+        settings = settings_in_fits(name, self._weights.temperatures.get(name))
         similarity = Similarity(self._past.feature_names, self._past.features, self._weights.similarity)
         return GainPolicy(self._past, self._strategies, settings, similarity)
 
