@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from autometa.learners.base import FitData
-from benchmarks import mlp_maml
+from benchmarks import mlp_maml, mlp_maml_replays
 from benchmarks.mlp_maml_ensembles import DEFAULT, compared, strategy_arms
 from benchmarks.plain_mlp import PlainMLP
+from tests.policy.made_up import made_up_past
 
 
 def rows(problem: str) -> FitData:
@@ -96,3 +97,27 @@ def test_ensembles_are_compared_in_pairs_of_one_table() -> None:
 def test_the_arms_differ_by_one_strategy_whose_score_can_be_set() -> None:
     default, other = strategy_arms(0.7).values()
     assert other[:-1] == default and (other[-1].name, other[-1].score) == ("mlp_maml", 0.7)
+
+
+def test_a_replayed_policy_knows_nothing_of_a_strategy_left_out() -> None:
+    past = made_up_past(n_tasks=8)
+    gone = str(past.strategies[0])
+    known = mlp_maml_replays.policy_without(gone, past).past
+    assert set(known.strategies) == set(past.strategies) - {gone}
+    for place, configuration in enumerate(known.configurations):
+        np.testing.assert_array_equal(known.seconds[:, place], past.seconds[:, past.position[configuration]])
+    assert mlp_maml_replays.policy_without(None, past).past.configurations == past.configurations
+
+
+def test_differences_of_replays_are_paired_by_task() -> None:
+    regrets = {mlp_maml_replays.ALL: (0.1, 0.3), "without x": (0.2, 0.3)}
+    table = pd.DataFrame(
+        [
+            {"policy": policy, "task": task, "family": task, "limit": "seconds", "at": 10.0, "regret": regret}
+            for policy, pair in regrets.items()
+            for task, regret in zip("ab", pair, strict=True)
+        ]
+    )
+    (found,) = mlp_maml_replays.differences(table).to_dict("records")
+    assert (found["tasks"], found["against"]) == (2, "without x")
+    assert found["regret"] == pytest.approx(0.2) and found["difference"] == pytest.approx(-0.05)

@@ -42,6 +42,16 @@ def test_the_first_epoch_is_the_fitted_head_whatever_the_learning_rate():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("start", ["fitted_head", "projected"])
+def test_one_epoch_asked_for_is_the_first_of_many(start):
+    data = replace(rows(), keep_stages=True)
+    one, many = (fit_mlp_maml(data, {"start": start, "n_epochs": n}) for n in (1, 16))
+    # Nothing comes before a first epoch that stayed the best.
+    first = dict(many.staged_predict(data.X)).get(1, many.predict(data.X))
+    assert one.n_iterations == 1
+    np.testing.assert_array_equal(one.predict(data.X), first)
+
+
 @pytest.mark.parametrize("problem", ["binary", "regression"])
 @pytest.mark.parametrize("start", STARTS)
 def test_the_kept_model_predicts_what_the_training_saw(start, problem, monkeypatch):
