@@ -9,7 +9,6 @@ tried, against the best of all that were recorded for the task.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -51,15 +50,7 @@ def policy_without(strategy: str | None, past: PastTasks) -> GainPolicy:
 
 @lru_cache(maxsize=8)
 def _without(strategy: str, past: PastTasks) -> PastTasks:
-    kept = np.flatnonzero(past.strategies != strategy)
-    return replace(
-        past,
-        configurations=tuple(past.configurations[place] for place in kept),
-        losses={metric: matrix[:, kept] for metric, matrix in past.losses.items()},
-        seconds=past.seconds[:, kept],
-        memory_mb=past.memory_mb[:, kept],
-        failed=past.failed[:, kept],
-    )
+    return past.select_configurations(np.flatnonzero(past.strategies != strategy))
 
 
 @lru_cache(maxsize=8)

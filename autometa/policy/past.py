@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -151,6 +151,18 @@ class PastTasks:
             seconds=self.seconds[rows],
             memory_mb=self.memory_mb[rows],
             failed=self.failed[rows],
+        )
+
+    def select_configurations(self, places: Sequence[int] | np.ndarray) -> PastTasks:
+        """Return all tasks with some of the configurations, by place."""
+        chosen = np.asarray(places, dtype=np.int64)
+        return replace(
+            self,
+            configurations=tuple(self.configurations[place] for place in chosen),
+            losses={metric: matrix[:, chosen] for metric, matrix in self.losses.items()},
+            seconds=self.seconds[:, chosen],
+            memory_mb=self.memory_mb[:, chosen],
+            failed=self.failed[:, chosen],
         )
 
     def join(self, other: PastTasks, *, least: int = 2) -> PastTasks:

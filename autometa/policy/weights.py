@@ -206,20 +206,11 @@ def select_configurations(weights: PolicyWeights, places: Iterable[int]) -> Poli
     """Return the weights with some of the configurations."""
     chosen = np.array(list(places), dtype=np.int64)
     new = {int(old): place for place, old in enumerate(chosen)}
-    past = weights.past
-    selected = replace(
-        past,
-        configurations=tuple(past.configurations[place] for place in chosen),
-        losses={metric: matrix[:, chosen] for metric, matrix in past.losses.items()},
-        seconds=past.seconds[:, chosen],
-        memory_mb=past.memory_mb[:, chosen],
-        failed=past.failed[:, chosen],
-    )
     portfolios = {
         problem: {budget_s: tuple(new[place] for place in order if place in new) for budget_s, order in orders.items()}
         for problem, orders in weights.portfolios.items()
     }
-    return replace(weights, past=selected, portfolios=portfolios)
+    return replace(weights, past=weights.past.select_configurations(chosen), portfolios=portfolios)
 
 
 def _is_possible(configuration: Configuration, space: SearchSpace) -> bool:
