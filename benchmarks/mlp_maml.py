@@ -17,8 +17,9 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,7 +27,9 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from autometa.learners import epochs
+from autometa.learners import epochs, learner_named
+from autometa.learners.base import FitData, FitFunction, stages_before
+from autometa.learners.mlp_maml import SharedNetworkModel, fit_mlp_maml
 from autometa.policy.regret import paired_bootstrap
 from benchmarks import mlp_maml_ensembles, mlp_maml_replays
 from benchmarks.corpus import named_tasks
@@ -40,6 +43,7 @@ ASIDE = (HERE / "tasks24.txt", HERE / "tasks48.txt", HERE / "tasks40.txt")
 JUDGED_BY = HERE / "tasks48.txt"
 RESULTS = HERE / "results" / "mlp_maml_epochs.csv"
 PLAIN = "scikit-learn"
+TWO_RANDOM = "two random"
 LAST_EPOCH = 64
 EPOCHS = (1, 2, 4, 8, 16, 32, LAST_EPOCH)
 MOST_LOSS = 2.0
@@ -106,18 +110,37 @@ def train(options: argparse.Namespace) -> None:
     )
 
 
-def arms(starts: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return what is compared, by name: learner and hyperparameters."""
-    ours = {start: ("mlp_maml", {"start": start}) for start in (*starts, "projected")}
-    usual = {"random": ("mlp_maml", {"start": "random", "dropout": 0.1})}
-    others = {"neural_network": ("neural_network", {"n_epochs": LAST_EPOCH}), PLAIN: (PLAIN, {})}
-    return ours | usual | others
+def arms(starts: list[str]) -> dict[str, tuple[FitFunction, dict[str, Any]]]:
+    """Return what is compared, by name: how it is fitted, and hyperparameters."""
+    usual: dict[str, Any] = {"start": "random", "dropout": 0.1}
+    ours: dict[str, tuple[FitFunction, dict[str, Any]]] = {
+        start: (fit_mlp_maml, {"start": start}) for start in (*starts, "projected")
+    }
+    return ours | {
+        "random": (fit_mlp_maml, usual),
+        TWO_RANDOM: (fit_two, usual),
+        "neural_network": (learner_named("neural_network").fit, {"n_epochs": LAST_EPOCH}),
+        PLAIN: (PlainMLP(LAST_EPOCH).fit, {}),
+    }
+
+
+def fit_two(data: FitData, parameters: Mapping[str, Any]) -> SharedNetworkModel:
+    """Return the mean of two networks of `mlp_maml` that differ in their random weights and order of rows."""
+    models = [fit_mlp_maml(replace(data, seed=seed), parameters) for seed in (data.seed, data.seed + 1000)]
+
+    def joined(parts: Sequence[SharedNetworkModel], n_epochs: int) -> SharedNetworkModel:
+        networks = [network for part in parts for network in part.networks]
+        return SharedNetworkModel(networks, [1 / len(networks)] * len(networks), parts[0].scale, n_epochs)
+
+    both = joined(models, max(model.n_iterations for model in models))
+    if data.keep_stages:
+        stages = stages_before(both.n_iterations)
+        both._stages = {n: joined([model._stages.get(n, model) for model in models], n) for n in stages}
+    return both
 
 
 def compare(options: argparse.Namespace) -> None:
     """Fit every arm on every task left out."""
-    from autometa.learners import learner_named
-
     done: set[tuple[str, ...]] = set()
     if options.results.exists():
         done = {tuple(row) for row in pd.read_csv(options.results, dtype=str)[["task", "arm", "seed"]].to_numpy()}
@@ -130,10 +153,9 @@ def compare(options: argparse.Namespace) -> None:
                 continue
             task = table_task(options.corpus, options.cache, name, split=seed)
             for arm in missing:
-                learner, parameters = all_arms[arm]
+                fit, parameters = all_arms[arm]
                 data = task.fit_data(seed)
                 began_s, began_cpu_s = time.perf_counter(), time.process_time()
-                fit = PlainMLP(LAST_EPOCH).fit if learner == PLAIN else learner_named(learner).fit
                 with epoch_ends() as ends:
                     model = fit(data, parameters)
                 row: dict[str, Any] = {
@@ -151,6 +173,8 @@ def compare(options: argparse.Namespace) -> None:
                 stages = {n: test_loss(task, p) for n, p in model.staged_predict(task.X["test"])}
                 final = test_loss(task, model.predict(task.X["test"]))
                 row |= {f"loss_{n}": round(stages.get(n, final), 6) for n in EPOCHS}
+                if arm == TWO_RANDOM:
+                    ends = []  # of two trainings, one after the other
                 # An epoch after the last one takes no time.
                 row |= {f"cpu_s_{n}": round(ends[:n][-1] - began_cpu_s, 4) if ends else np.nan for n in EPOCHS}
                 frame = pd.DataFrame([row])

@@ -1,7 +1,8 @@
-"""What one table needs to begin with in the shared network: a projection into its slots and a fitted head.
+"""What one table needs to begin with in shared networks: a projection into their slots, and a head fitted to each.
 
-How strong the penalty of the head is says cross-validation, which fits the projection anew in every fold: directions
-found with the help of the target look better on the rows that they were found on.
+How strong the penalty of the heads is says cross-validation, which fits the projection anew in every fold: directions
+found with the help of the target look better on the rows that they were found on. The folds take turns among the
+networks, so that several are judged for the price of one.
 
 Before a deadline a first fit of a few rows tells how fast the machine is, and how many rows the rest may take.
 """
@@ -67,41 +68,42 @@ class TableRows:
         return TableRows(self.X[places], self.y[places], self.problem, self.n_classes, weight)
 
 
-def fit_slots_and_head(
-    shared: Mapping[str, np.ndarray], rows: TableRows, seed: int, deadline: Deadline
-) -> tuple[dict[str, np.ndarray], float]:
-    """Return ``slots/weight``, ``slots/bias``, ``head/weight`` and ``head/bias``, and the penalty of the head.
+def fit_slots_and_heads(
+    networks: Sequence[Mapping[str, np.ndarray]], rows: TableRows, seed: int, deadline: Deadline
+) -> list[tuple[dict[str, np.ndarray], float]]:
+    """Return ``slots/weight``, ``slots/bias``, ``head/weight`` and ``head/bias`` of networks, and the head's penalty.
 
     Parameters
     ----------
-    shared : mapping of str to ndarray
+    networks : sequence of mapping of str to ndarray
         What tables share.
     rows : TableRows
         To fit to.
     seed : int
         Of the folds, and of the rows where there are too many.
     deadline : Deadline
-        Once it has passed, a few rows under the usual penalty are all that is fitted to; before it, fewer rows are
-        taken where the machine is slow.
+        Once it has passed, a few rows under the usual penalty are all that is fitted to, and only the first network
+        is; before it, fewer rows are taken where the machine is slow.
     """
     order = np.random.default_rng(seed).permutation(len(rows.y))
     row_s = 0.0
     if math.isfinite(deadline.at_s):
         at_first_s = deadline.clock()
         few = rows.at(order[:_LEAST_ROWS])
-        found = _fitted(shared, few, seed, STRENGTHS[_USUAL_PLACE : _USUAL_PLACE + 1])
+        found = _fitted(networks[:1], few, seed, STRENGTHS[_USUAL_PLACE : _USUAL_PLACE + 1])
         row_s = (deadline.clock() - at_first_s) / len(few.y)
         if deadline.passed():
             return found
-    place = choose_strength(shared, rows, seed, deadline, row_s)
-    n = min(_MOST_ROWS, _rows_in(_MOST_SHARE_OF_FIT * deadline.remaining_s(), row_s, place + 1))
+    place = choose_strength(networks, rows, seed, deadline, row_s)
+    seconds = _MOST_SHARE_OF_FIT * deadline.remaining_s()
+    n = min(_MOST_ROWS, _rows_in(seconds, row_s, len(networks) * (place + 1)))
     if n < min(_LEAST_ROWS, len(order)):
         return found
-    return _fitted(shared, rows if n >= len(order) else rows.at(order[:n]), seed, STRENGTHS[: place + 1])
+    return _fitted(networks, rows if n >= len(order) else rows.at(order[:n]), seed, STRENGTHS[: place + 1])
 
 
 def choose_strength(
-    shared: Mapping[str, np.ndarray], rows: TableRows, seed: int, deadline: Deadline, row_s: float = 0.0
+    networks: Sequence[Mapping[str, np.ndarray]], rows: TableRows, seed: int, deadline: Deadline, row_s: float = 0.0
 ) -> int:
     """Return the place in `STRENGTHS` of the lowest loss on rows that head and projection have not seen.
 
@@ -109,8 +111,8 @@ def choose_strength(
 
     Parameters
     ----------
-    shared, rows, seed, deadline
-        As in `fit_slots_and_head`.
+    networks, rows, seed, deadline
+        As in `fit_slots_and_heads`.
     row_s : float
         Seconds a row that the fit of one head takes; 0 if that is unknown.
     """
@@ -131,7 +133,7 @@ def choose_strength(
             break
         inside, outside = rows.at(places[fold != number]), rows.at(places[fold == number])
         if len(outside.y):
-            losses += _losses(shared, inside, outside, seed)
+            losses += _losses(networks[number % len(networks)], inside, outside, seed)
     return int(np.argmin(losses))
 
 
@@ -144,14 +146,17 @@ def _rows_in(seconds: float, row_s: float, n_heads: int) -> int:
 
 
 def _fitted(
-    shared: Mapping[str, np.ndarray], rows: TableRows, seed: int, strengths: Sequence[float]
-) -> tuple[dict[str, np.ndarray], float]:
-    """Return projection and head under the last of some strengths, and its penalty."""
+    networks: Sequence[Mapping[str, np.ndarray]], rows: TableRows, seed: int, strengths: Sequence[float]
+) -> list[tuple[dict[str, np.ndarray], float]]:
+    """Return projection and head of each network under the last of some strengths, and its penalty."""
     matrix, offset = fit_projection(rows.X, rows.y, rows.problem, seed)
-    seen = features(shared, rows.X @ matrix + offset)
-    head = fitted_heads(shared, seen, rows.y, rows.n_classes, rows.weight, strengths)[-1]
-    slots = {"slots/weight": matrix, "slots/bias": offset}
-    return {**slots, "head/weight": head.weight, "head/bias": head.bias}, head.penalty
+    slots = rows.X @ matrix + offset
+    fitted = []
+    for shared in networks:
+        head = fitted_heads(shared, features(shared, slots), rows.y, rows.n_classes, rows.weight, strengths)[-1]
+        found = {"slots/weight": matrix, "slots/bias": offset, "head/weight": head.weight, "head/bias": head.bias}
+        fitted.append((found, head.penalty))
+    return fitted
 
 
 def _losses(shared: Mapping[str, np.ndarray], inside: TableRows, outside: TableRows, seed: int) -> np.ndarray:

@@ -1,25 +1,25 @@
-"""A multilayer perceptron whose weights all tables share at first, and that each table then makes its own.
+"""Multilayer perceptrons whose weights all tables share at first, and that each table then makes its own.
 
-A `projection` brings a table into the network's slots, the trunk starts from what was meta-learned on other tables,
-and the head is fitted to it (see `head_fitting`). From there all of it is trained by mini-batches, the projection
-too, so that no column is lost for good; what predicts is the mean of about an epoch's steps. It is done in NumPy,
-as loading torch takes longer than a fit to a small table.
+A `projection` brings a table into the networks' slots, their trunks start from what was meta-learned on other tables
+and from random weights, and a head is fitted to each (see `head_fitting`). That is the first epoch. In the later ones
+a copy of the first network is trained by mini-batches, its projection too, so that no column is lost for good; the
+mean of about an epoch's steps is what it predicts by. The fitted networks keep half of the say, as training alone
+overfits after a fitted head (ensembles of a model before and after fine-tuning: WiSE-FT, Wortsman et al. 2022). It is
+done in NumPy, as loading torch takes longer than a fit to a small table.
 
 ============ =====================================================================================================
-start        what the network starts from
+start        what the networks start from
 ============ =====================================================================================================
-fitted_head  meta-learned so that a fitted head does well on new rows; the default
-projected    random trunk, fitted projection and head
-random       random weights everywhere
+fitted_head  a trunk meta-learned so that a fitted head does well on new rows, and a random one; the default
+projected    two random trunks, fitted projection and heads
+random       one network with random weights everywhere, which has no fitted ones beside it
 ============ =====================================================================================================
-
-The first epoch of every start but the last is the fit of projection and head.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ from autometa.core.space import Value
 from autometa.learners.adam import AdamW
 from autometa.learners.base import FitData, Learner
 from autometa.learners.epochs import NetworkModel, batch_size, flat_cos, train_by_epochs
-from autometa.learners.head_fitting import TableRows, fit_slots_and_head
+from autometa.learners.head_fitting import TableRows, fit_slots_and_heads
 from autometa.learners.numeric import TargetScale, bounded
 from autometa.learners.projection import N_SLOTS
 from autometa.learners.shared_arrays import N_FEATURES, N_WAVES, SHAPES, WIDTH, random_arrays, scores, write_gradients
@@ -47,6 +47,11 @@ _PATIENCE = 0.25
 _LEAST_PATIENCE = 8
 _WARM_UP = 0.05
 """Share of the training in which the learning rate rises: a good start is not to be thrown away by first steps."""
+_SAY = 0.5
+"""Of the trained network, where there are fitted ones beside it."""
+
+_Arrays = dict[str, np.ndarray]
+"""Parameters of `shared_arrays` by name, with ``slots/weight`` (n_features, N_SLOTS) and ``slots/bias``."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +66,34 @@ class _Settings:
 
 
 class SharedNetworkModel(NetworkModel):
-    """The arrays of a trained network.
+    """The arrays of fitted and trained networks, whose weighted mean predicts.
 
     Parameters
     ----------
-    arrays : dict of str to ndarray
-        Parameters of `shared_arrays` by name, with ``slots/weight`` (n_features, N_SLOTS) and ``slots/bias``.
+    networks : list of dict of str to ndarray
+        Of each network the parameters of `shared_arrays` by name, with ``slots/weight`` (n_features, N_SLOTS) and
+        ``slots/bias``.
+    weights : list of float
+        Of the networks; their sum is 1.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
     n_iterations : int
         Epochs trained until these arrays.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray], scale: TargetScale | None, n_iterations: int) -> None:
-        self.arrays = arrays
+    def __init__(
+        self, networks: list[_Arrays], weights: list[float], scale: TargetScale | None, n_iterations: int
+    ) -> None:
+        self.networks = networks
+        self.weights = weights
         self.scale = scale
         self.n_iterations: int = n_iterations
 
     def _n_outputs(self) -> int:
-        return len(self.arrays["head/bias"])
+        return len(self.networks[0]["head/bias"])
 
     def _forward(self, X: np.ndarray) -> np.ndarray:
-        return scores(self.arrays, np.asarray(X, dtype=np.float32))
+        return _mean_scores(self.networks, self.weights, np.asarray(X, dtype=np.float32))
 
 
 def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetworkModel:
@@ -123,29 +134,38 @@ def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetwor
 
 
 class _Network:
-    """The network in training: its parameters, their running mean, which is what predicts, and their optimiser."""
+    """The network in training: its parameters, their running mean, which is what predicts, and their optimiser.
+
+    Beside it are the fitted networks, which predict alone until its first step.
+    """
 
     def __init__(self, data: FitData, scale: TargetScale | None, settings: _Settings, rng: np.random.Generator) -> None:
         self.settings, self.scale, self.rng = settings, scale, rng
         self.X = bounded(data.X)
         self.y = scale.standardise(data.y).astype(np.float32) if scale else data.y
         self.weight = None if data.sample_weight is None else data.sample_weight.astype(np.float32)
-        params = _shared(settings.start, rng)
+        self.fitted: list[_Arrays] = []
+        self.penalty = 0.0
         if settings.start == "random":
-            of_table, self.penalty = _random_of_table(data, rng), 0.0
+            params = random_arrays(rng) | _random_of_table(data, rng)
         else:
-            of_table, self.penalty = self._fitted(params, data)
-        params = {name: array for name, array in (params | of_table).items() if not name.startswith("penalty/")}
+            self.fitted, self.penalty = self._fitted(data)
+            params = self.fitted[0]
+        params = _without_penalties(params)
         self.optimiser = AdamW(params, self._factors(params), _decays(params), largest_norm=5.0)
         self.n_averaged = math.ceil(len(self.X) / batch_size(len(self.X)))
 
-    def _fitted(self, shared: dict[str, np.ndarray], data: FitData) -> tuple[dict[str, np.ndarray], float]:
-        """Return projection and head fitted to the rows, and the penalty of the head."""
+    def _fitted(self, data: FitData) -> tuple[list[_Arrays], float]:
+        """Return networks with projection and head fitted to the rows, and the penalty of the first one's head."""
         n_classes = None if self.scale else max(2, data.n_classes)
         rows = TableRows(self.X, self.y, data.problem, n_classes, self.weight)
         if self.weight is not None:
             rows = rows.at(np.flatnonzero(self.weight > 0))
-        return fit_slots_and_head(shared, rows, data.seed, data.deadline)
+        shared = _shared(self.settings.start, self.rng)
+        found = fit_slots_and_heads(shared, rows, data.seed, data.deadline)
+        # In a hurry only the first network is fitted.
+        fitted = [_without_penalties(params | own) for params, (own, _) in zip(shared, found, strict=False)]
+        return fitted, found[0][1]
 
     def _factors(self, params: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Return factors of the learning rate."""
@@ -175,8 +195,9 @@ class _Network:
         self.optimiser.step(self.settings.learning_rate * _rate(share), self.settings.weight_decay, self.n_averaged)
 
     def forward(self, X: np.ndarray) -> np.ndarray:
-        """Return the scores of rows by the running mean."""
-        return scores(self.optimiser.mean, X)
+        """Return the scores of rows by the running mean and the fitted networks."""
+        networks, weights = self._predicting(self.optimiser.mean, self.optimiser.n_steps > 0)
+        return _mean_scores(networks, weights, X)
 
     def snapshot(self) -> list[np.ndarray]:
         """Return copies of the running mean."""
@@ -184,7 +205,26 @@ class _Network:
 
     def to_model(self, snapshot: list[np.ndarray], n_epochs: int) -> SharedNetworkModel:
         """Return the model of a snapshot."""
-        return SharedNetworkModel(dict(zip(self.optimiser.mean, snapshot, strict=True)), self.scale, n_epochs)
+        trained = dict(zip(self.optimiser.mean, snapshot, strict=True))
+        # Of fitted networks the first epoch has no steps.
+        return SharedNetworkModel(*self._predicting(trained, n_epochs > 1), self.scale, n_epochs)
+
+    def _predicting(self, trained: _Arrays, has_steps: bool) -> tuple[list[_Arrays], list[float]]:
+        """Return the networks that predict, and their weights."""
+        if not self.fitted:
+            return [trained], [1.0]
+        say = _SAY if has_steps else 0.0
+        of_fitted = [(1 - say) / len(self.fitted)] * len(self.fitted)
+        return ([*self.fitted, trained], [*of_fitted, say]) if has_steps else (self.fitted, of_fitted)
+
+
+def _mean_scores(networks: Sequence[_Arrays], weights: Sequence[float], X: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of networks' outputs for rows, (n_rows, n_outputs)."""
+    return np.sum([np.float32(w) * scores(arrays, X) for arrays, w in zip(networks, weights, strict=True)], axis=0)
+
+
+def _without_penalties(params: Mapping[str, np.ndarray]) -> _Arrays:
+    return {name: array for name, array in params.items() if not name.startswith("penalty/")}
 
 
 def _decays(params: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -192,14 +232,18 @@ def _decays(params: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {name: float(name in ("layer0/weight", "layer1/weight", "head/weight")) for name in params}
 
 
-def _shared(start: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return the parameters that tables share."""
-    if start in ("random", "projected"):
-        return random_arrays(rng)
+def _shared(start: str, rng: np.random.Generator) -> list[_Arrays]:
+    """Return the parameters that tables share, of each network to be fitted."""
+    first = random_arrays(rng)
+    if start == "projected":
+        return [first, random_arrays(rng)]
     starts = read_starts(shipped_starts_folder(), tuple(SHAPES.items()))
     if start not in starts:
         raise ValueError(f"start must be 'random', 'projected' or one of {sorted(starts)}, got {start!r}.")
-    return starts[start]
+    learnt = starts[start]
+    # How strong penalties usually are was learnt, too.
+    penalties = {name: array for name, array in learnt.items() if name.startswith("penalty/")}
+    return [learnt, first | penalties]
 
 
 def _random_of_table(data: FitData, rng: np.random.Generator) -> dict[str, np.ndarray]:

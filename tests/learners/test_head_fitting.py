@@ -3,7 +3,7 @@ import pytest
 
 from autometa.core.budget import Deadline
 from autometa.learners import head_fitting
-from autometa.learners.head_fitting import STRENGTHS, TableRows, choose_strength, fit_slots_and_head
+from autometa.learners.head_fitting import STRENGTHS, TableRows, choose_strength, fit_slots_and_heads
 from autometa.learners.projection import N_SLOTS
 from autometa.learners.shared_arrays import N_FEATURES, random_arrays
 
@@ -11,7 +11,7 @@ NEVER = Deadline(np.inf)
 
 
 def shared():
-    return random_arrays(np.random.default_rng(0))
+    return [random_arrays(np.random.default_rng(0))]
 
 
 def rows(noise: float, problem: str = "regression", n: int = 120) -> TableRows:
@@ -33,7 +33,7 @@ def test_noise_asks_for_a_stronger_penalty(problem):
 @pytest.mark.parametrize("problem", ["regression", "binary"])
 @pytest.mark.parametrize("n", [2, 5])
 def test_a_few_rows_and_a_passed_deadline_give_finite_heads(problem, n):
-    found, penalty = fit_slots_and_head(shared(), rows(1.0, problem, n), 0, Deadline.after(-1.0))
+    ((found, penalty),) = fit_slots_and_heads(shared(), rows(1.0, problem, n), 0, Deadline.after(-1.0))
     assert found["slots/weight"].shape == (6, N_SLOTS) and len(found["head/weight"]) == N_FEATURES
     assert penalty > 0 and all(np.isfinite(value).all() for value in found.values())
 
@@ -64,7 +64,7 @@ class SlowMachine:
 @pytest.mark.parametrize("problem", ["regression", "multiclass"])
 def test_a_passed_deadline_leaves_one_fit_of_a_few_rows(problem, monkeypatch):
     machine = SlowMachine(monkeypatch, row_s=1.0)
-    found, penalty = fit_slots_and_head(shared(), rows(1.0, problem, 3000), 0, machine.deadline(-1.0))
+    ((found, penalty),) = fit_slots_and_heads(shared(), rows(1.0, problem, 3000), 0, machine.deadline(-1.0))
     # A projection and one head, for 400 rows.
     assert machine.n_fits == 1 and machine.now_s == 800
     assert penalty > 0 and all(np.isfinite(value).all() for value in found.values())
@@ -73,13 +73,13 @@ def test_a_passed_deadline_leaves_one_fit_of_a_few_rows(problem, monkeypatch):
 @pytest.mark.parametrize("row_s", [1e-3, 3e-3, 1e-2])
 def test_the_fit_takes_less_than_half_of_the_time_however_slow_the_machine(row_s, monkeypatch):
     machine = SlowMachine(monkeypatch, row_s)
-    fit_slots_and_head(shared(), rows(0.1, "regression", 2000), 0, machine.deadline(100.0))
+    fit_slots_and_heads(shared(), rows(0.1, "regression", 2000), 0, machine.deadline(100.0))
     assert machine.now_s < 50.0
 
 
 def test_a_deadline_of_twenty_times_the_fit_of_a_few_rows_leaves_time_to_choose_the_penalty(monkeypatch):
     machine = SlowMachine(monkeypatch, row_s=1e-3)
-    fit_slots_and_head(shared(), rows(1.0, n=600), 0, machine.deadline(20 * 0.8))
+    fit_slots_and_heads(shared(), rows(1.0, n=600), 0, machine.deadline(20 * 0.8))
     # Besides a fold or more, a few rows and all of them.
     assert machine.n_fits > 2
 
@@ -93,7 +93,7 @@ def test_the_penalty_is_chosen_by_all_four_folds_where_there_is_time(seconds, mo
 
 def test_without_hurry_a_deadline_changes_nothing(monkeypatch):
     machine = SlowMachine(monkeypatch, row_s=1e-9)
-    in_time, _ = fit_slots_and_head(shared(), rows(1.0), 0, machine.deadline(100.0))
-    without, _ = fit_slots_and_head(shared(), rows(1.0), 0, NEVER)
+    ((in_time, _),) = fit_slots_and_heads(shared(), rows(1.0), 0, machine.deadline(100.0))
+    ((without, _),) = fit_slots_and_heads(shared(), rows(1.0), 0, NEVER)
     for name, value in without.items():
         np.testing.assert_array_equal(in_time[name], value)
