@@ -6,23 +6,33 @@
 A quarter of each table is kept aside. A row is a table, an arm, a budget and a seed; rows that are there already are
 not measured again. The two fits of a table follow each other, and which of them comes first changes from table to
 table, so that a busy machine is busy for both. Nothing else should run on the cores of the fits.
+
+Two fits differ by chance, too. What the trials of `mlp_maml` alone are worth is told with far less noise by the
+ensemble that the same fit would be without them (``loss_left_out``), which also lacks the seconds that they took.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 import tomllib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from autometa import fitting
 from autometa.catalogue import load_strategies
+from autometa.core.budget import Deadline
 from autometa.core.strategy import Strategy
+from autometa.ensemble.predictor import FittedPredictor
 from autometa.learners.starts import shipped_starts_folder
 from autometa.policy.regret import paired_bootstrap
 from benchmarks.corpus import choose_tasks, load_table, named_tasks, read_tasks
@@ -31,11 +41,14 @@ from benchmarks.results import append_row, read_results
 NAME = "mlp_maml"
 DEFAULT = "default"
 N_PER_PROBLEM = 12
+_MEANS = ("loss", "loss_left_out", "n_own_ok", "own_weight", "own_s")
+_NOTHING = (float("nan"),) * 3
 FIELDS = (
     "task", "family", "problem", "arm", "seconds", "seed", "jobs", "loss", "fit_s", "n_trials", "n_ok", "n_own",
-    "n_own_ok", "own_weight",
+    "n_own_ok", "own_weight", "own_s", "loss_left_out",
 )  # fmt: skip
-"""Of a row; ``n_own``, ``n_own_ok`` and ``own_weight`` are trials of `mlp_maml` and its share of the ensemble."""
+"""Of a row; ``n_own``, ``n_own_ok``, ``own_weight`` and ``own_s`` are trials of `mlp_maml`, its share of the ensemble
+and its seconds, and ``loss_left_out`` is the loss of the ensemble without them."""
 
 
 def chosen_tasks(corpus: Path) -> list[str]:
@@ -69,13 +82,16 @@ def fit_row(
     model = AutoMeta(
         problem=problem, time_budget=seconds, strategies=list(strategies), random_state=seed, n_jobs=n_jobs
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ensembles_without(NAME) as others:
         warnings.simplefilter("ignore")
         model.fit(X_train, y_train)
     fit_s = time.monotonic() - began_s
     truth = y_test.to_numpy(np.float64) if problem == "regression" else model._codes(y_test)
     trials = model.history_.trials
     own = [trial for trial in trials if trial["strategy"] == NAME]
+    loss = loss_left_out = model._metric.loss(truth, model._predict(X_test))
+    for model.predictor_ in others:
+        loss_left_out = model._metric.loss(truth, model._predict(X_test))
     return {
         "task": task,
         "family": read_tasks(corpus).at[task, "family"],
@@ -84,14 +100,38 @@ def fit_row(
         "seconds": seconds,
         "seed": seed,
         "jobs": n_jobs,
-        "loss": model._metric.loss(truth, model._predict(X_test)),
+        "loss": loss,
         "fit_s": round(fit_s, 2),
         "n_trials": len(trials),
         "n_ok": sum(trial["status"] == "ok" for trial in trials),
         "n_own": len(own),
         "n_own_ok": sum(trial["status"] == "ok" for trial in own),
         "own_weight": sum(trial["weight"] for trial in own),
+        "own_s": round(sum(trial["time_s"] for trial in own), 2),
+        "loss_left_out": loss_left_out,
     }
+
+
+@contextmanager
+def ensembles_without(strategy: str) -> Iterator[list[FittedPredictor]]:
+    """Give the list to which a fit adds the ensemble that it is without the trials of a strategy, if it has some."""
+    found: list[FittedPredictor] = []
+    finish = fitting._finish
+
+    def both(search: Any, *others: Any) -> Any:
+        began_s = time.monotonic()
+        result = finish(search, *others)
+        rest = copy.copy(search)
+        rest.records = [record for record in search.records if record.configuration.strategy != strategy]
+        if any(record.predictions for record in rest.records) and len(rest.records) < len(search.records):
+            *usual, settings = others
+            # As much time to choose and to fit again as the first choice had.
+            later = Deadline(settings.deadline.at_s + time.monotonic() - began_s)
+            found.append(finish(rest, *usual, replace(settings, deadline=later))[0])
+        return result
+
+    with patch.object(fitting, "_finish", both):
+        yield found
 
 
 def measure(
@@ -113,16 +153,20 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
 
     The interval is a paired bootstrap over families of the mean log ratio of the losses; below 0 the arm is better.
     ``tables_with`` counts those where a trial of `mlp_maml` was done, ``weight`` is its mean share of the ensemble.
+    Names with ``left_out`` compare the ensemble with the one of the same fit without those trials, on these tables.
     """
     found = []
     for seconds, part in rows.groupby("seconds"):
         losses = part.pivot_table(index=["task", "family"], columns="arm", values="loss")
         for arm in losses.columns.drop(DEFAULT):
             both = losses[[DEFAULT, arm]].dropna()
-            ratio = np.log(np.maximum(both[arm], 1e-6) / np.maximum(both[DEFAULT], 1e-6)).to_numpy()
+            ratio = log_ratio(both[arm], both[DEFAULT])
             mean, low, high = paired_bootstrap(ratio, list(both.index.get_level_values("family")))
             better, worse = int((ratio < -1e-9).sum()), int((ratio > 1e-9).sum())
-            own = part[part["arm"] == arm].groupby("task")[["n_own_ok", "own_weight"]].mean()
+            fits = part[part["arm"] == arm].groupby(["task", "family"])[list(_MEANS)].mean()
+            own = fits[fits["n_own_ok"] > 0]
+            added = log_ratio(own["loss"], own["loss_left_out"])
+            of_own = paired_bootstrap(added, list(own.index.get_level_values("family"))) if len(own) else _NOTHING
             found.append(
                 {
                     "seconds": seconds,
@@ -135,8 +179,17 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
                     "low": low,
                     "high": high,
                     "median": float(np.median(ratio)),
-                    "tables_with": int((own["n_own_ok"] > 0).sum()),
-                    "weight": float(own["own_weight"].mean()),
+                    "tables_with": len(own),
+                    "weight": float(fits["own_weight"].mean()),
+                    "share_of_time": float(fits["own_s"].mean() / seconds),
+                    "left_out_better": int((added < -1e-9).sum()),
+                    "left_out_worse": int((added > 1e-9).sum()),
+                    **dict(zip(("left_out", "left_out_low", "left_out_high"), of_own, strict=True)),
                 }
             )
     return pd.DataFrame(found)
+
+
+def log_ratio(losses: pd.Series, others: pd.Series) -> np.ndarray:
+    """Return logarithms of ratios of losses; losses of nearly 0 count as equal."""
+    return np.log(np.maximum(losses, 1e-6) / np.maximum(others, 1e-6)).to_numpy()

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import make_classification
 
+from autometa import AutoMeta
 from autometa.learners.base import FitData
 from benchmarks import mlp_maml, mlp_maml_replays
-from benchmarks.mlp_maml_ensembles import DEFAULT, compared, strategy_arms
+from benchmarks.mlp_maml_ensembles import DEFAULT, compared, ensembles_without, strategy_arms
 from benchmarks.plain_mlp import PlainMLP
 from tests.policy.made_up import made_up_past
 
@@ -85,13 +87,28 @@ def test_ensembles_are_compared_in_pairs_of_one_table() -> None:
     table = pd.DataFrame(
         [
             {"task": task, "family": task, "arm": arm, "seconds": 3.0, "seed": 0, "loss": value, "n_own_ok": 1,
-             "own_weight": 0.25}
+             "own_weight": 0.25, "own_s": 0.3, "loss_left_out": 2 * value if task == "a" else value}
             for (task, arm), value in loss.items()
         ]
     )  # fmt: skip
     (found,) = compared(table).to_dict("records")
     assert (found["tables"], found["better"], found["equal"], found["worse"]) == (2, 1, 1, 0)
     assert found["mean_log_ratio"] == pytest.approx(np.log(0.5) / 2) and found["high"] <= 0
+    assert found["left_out"] == pytest.approx(np.log(0.5) / 2) and found["share_of_time"] == pytest.approx(0.1)
+    assert (found["left_out_better"], found["left_out_worse"]) == (1, 0)
+
+
+def test_a_fit_tells_what_its_ensemble_is_without_a_strategy() -> None:
+    X, y = make_classification(200, random_state=0)
+    model = AutoMeta(strategies=["ridge", "logistic_regression", "mlp_maml"], n_trials=3, time_budget=None, n_jobs=1)
+    with ensembles_without("mlp_maml") as others:
+        model.fit(X, y)
+    own = {trial["number"] for trial in model.history_.trials if trial["strategy"] == "mlp_maml"}
+    (without,) = others
+    assert own and not own & {member.trial for member in without.members}
+    with ensembles_without("lightgbm") as none:
+        model.fit(X, y)
+    assert not none
 
 
 def test_the_arms_differ_by_one_strategy_whose_score_can_be_set() -> None:
