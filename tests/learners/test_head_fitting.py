@@ -91,6 +91,22 @@ def test_the_penalty_is_chosen_by_all_four_folds_where_there_is_time(seconds, mo
     assert machine.n_fits == 4
 
 
+def test_folds_take_turns_among_networks(monkeypatch):
+    networks = [random_arrays(np.random.default_rng(seed)) for seed in range(2)]
+    used, heads = [], head_fitting.fitted_heads
+
+    def noted(shared, *others):
+        used.append(next(place for place, network in enumerate(networks) if network is shared))
+        return heads(shared, *others)
+
+    monkeypatch.setattr(head_fitting, "fitted_heads", noted)
+    fitted = fit_slots_and_heads(networks, rows(0.1), 0, NEVER)
+    assert used == [0, 1, 0, 1, 0, 1]  # four folds, then one head for each
+    (one, _), (other, _) = fitted
+    np.testing.assert_array_equal(one["slots/weight"], other["slots/weight"])
+    assert not np.array_equal(one["head/weight"], other["head/weight"])
+
+
 def test_without_hurry_a_deadline_changes_nothing(monkeypatch):
     machine = SlowMachine(monkeypatch, row_s=1e-9)
     ((in_time, _),) = fit_slots_and_heads(shared(), rows(1.0), 0, machine.deadline(100.0))

@@ -52,6 +52,27 @@ def test_one_epoch_asked_for_is_the_first_of_many(start):
     np.testing.assert_array_equal(one.predict(data.X), first)
 
 
+@pytest.mark.parametrize("start", ["fitted_head", "projected"])
+def test_fitted_networks_stay_as_they_are_and_keep_half_of_the_say(start):
+    first, later = (
+        fit_mlp_maml(replace(rows(validate=False), n_iterations=n), {"start": start, "learning_rate": 0.02})
+        for n in (1, 4)
+    )
+    assert first.weights == [0.5, 0.5] and later.weights == [0.25, 0.25, 0.5]
+    one, other = first.networks
+    assert not np.array_equal(one["layer1/weight"], other["layer1/weight"])
+    for before, after in zip(first.networks, later.networks, strict=False):
+        for name, array in before.items():
+            np.testing.assert_array_equal(after[name], array)
+    trained = later.networks[-1]
+    assert not any(np.array_equal(trained[name], one[name]) for name in ("layer1/weight", "head/weight"))
+
+
+def test_random_weights_train_alone():
+    model = fit_mlp_maml(replace(rows(validate=False), n_iterations=2), {"start": "random"})
+    assert len(model.networks) == 1 and model.weights == [1.0]
+
+
 @pytest.mark.parametrize("problem", ["binary", "regression"])
 @pytest.mark.parametrize("start", STARTS)
 def test_the_kept_model_predicts_what_the_training_saw(start, problem, monkeypatch):
