@@ -41,6 +41,7 @@ from benchmarks.results import append_row, read_results
 NAME = "mlp_maml"
 DEFAULT = "default"
 N_PER_PROBLEM = 12
+_KEY = ["task", "arm", "seconds", "seed", "jobs"]
 _MEANS = ("loss", "loss_left_out", "n_own_ok", "own_weight", "own_s")
 _NOTHING = (float("nan"),) * 3
 FIELDS = (
@@ -139,24 +140,24 @@ def measure(
 ) -> None:
     """Append the rows that are missing."""
     rows = read_results(out)
-    done = set() if rows.empty else set(rows[["task", "arm", "seconds", "seed"]].itertuples(index=False, name=None))
+    done = set() if rows.empty else set(rows[_KEY].itertuples(index=False, name=None))
     arms = list(strategy_arms(score).items())
     for seed in range(seeds):
         for place, task in enumerate(tasks):
             for arm, strategies in arms if (place + seed) % 2 else reversed(arms):
-                if (task, arm, seconds, seed) not in done:
+                if (task, arm, seconds, seed, n_jobs) not in done:
                     append_row(out, FIELDS, fit_row(corpus, task, arm, strategies, seconds, seed, n_jobs))
 
 
 def compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return by seconds and arm how its losses compare with those of the default, paired by table.
+    """Return by seconds, cores and arm how its losses compare with those of the default, paired by table.
 
     The interval is a paired bootstrap over families of the mean log ratio of the losses; below 0 the arm is better.
     ``tables_with`` counts those where a trial of `mlp_maml` was done, ``weight`` is its mean share of the ensemble.
     Names with ``left_out`` compare the ensemble with the one of the same fit without those trials, on these tables.
     """
     found = []
-    for seconds, part in rows.groupby("seconds"):
+    for (seconds, jobs), part in rows.groupby(["seconds", "jobs"]):
         losses = part.pivot_table(index=["task", "family"], columns="arm", values="loss")
         for arm in losses.columns.drop(DEFAULT):
             both = losses[[DEFAULT, arm]].dropna()
@@ -170,6 +171,7 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
             found.append(
                 {
                     "seconds": seconds,
+                    "jobs": jobs,
                     "arm": arm,
                     "tables": len(both),
                     "better": better,

@@ -86,8 +86,8 @@ def test_ensembles_are_compared_in_pairs_of_one_table() -> None:
     loss = {("a", DEFAULT): 1.0, ("a", "new"): 0.5, ("b", DEFAULT): 2.0, ("b", "new"): 2.0, ("c", DEFAULT): 1.0}
     table = pd.DataFrame(
         [
-            {"task": task, "family": task, "arm": arm, "seconds": 3.0, "seed": 0, "loss": value, "n_own_ok": 1,
-             "own_weight": 0.25, "own_s": 0.3, "loss_left_out": 2 * value if task == "a" else value}
+            {"task": task, "family": task, "arm": arm, "seconds": 3.0, "seed": 0, "jobs": 1, "loss": value,
+             "n_own_ok": 1, "own_weight": 0.25, "own_s": 0.3, "loss_left_out": 2 * value if task == "a" else value}
             for (task, arm), value in loss.items()
         ]
     )  # fmt: skip
