@@ -154,7 +154,8 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
 
     The interval is a paired bootstrap over families of the mean log ratio of the losses; below 0 the arm is better.
     ``tables_with`` counts those where a trial of `mlp_maml` was done, ``weight`` is its mean share of the ensemble.
-    Names with ``left_out`` compare the ensemble with the one of the same fit without those trials, on these tables.
+    On these tables ``left_out`` compares the ensemble with the one of the same fit without those trials, which ``helped``
+    or ``harmed`` it; ``share_of_time`` is theirs of all cores.
     """
     found = []
     for (seconds, jobs), part in rows.groupby(["seconds", "jobs"]):
@@ -183,9 +184,9 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
                     "median": float(np.median(ratio)),
                     "tables_with": len(own),
                     "weight": float(fits["own_weight"].mean()),
-                    "share_of_time": float(fits["own_s"].mean() / seconds),
-                    "left_out_better": int((added < -1e-9).sum()),
-                    "left_out_worse": int((added > 1e-9).sum()),
+                    "share_of_time": float(fits["own_s"].mean() / (seconds * jobs)),
+                    "helped": int((added < -1e-9).sum()),
+                    "harmed": int((added > 1e-9).sum()),
                     **dict(zip(("left_out", "left_out_low", "left_out_high"), of_own, strict=True)),
                 }
             )

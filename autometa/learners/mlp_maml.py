@@ -74,7 +74,7 @@ class SharedNetworkModel(NetworkModel):
         Of each network the parameters of `shared_arrays` by name, with ``slots/weight`` (n_features, N_SLOTS) and
         ``slots/bias``.
     weights : list of float
-        Of the networks; their sum is 1.
+        What the outputs of the networks are multiplied by; their sum is 1.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
     n_iterations : int
@@ -147,11 +147,10 @@ class _Network:
         self.fitted: list[_Arrays] = []
         self.penalty = 0.0
         if settings.start == "random":
-            params = random_arrays(rng) | _random_of_table(data, rng)
+            params = _without_penalties(random_arrays(rng)) | _random_of_table(data, rng)
         else:
             self.fitted, self.penalty = self._fitted(data)
             params = self.fitted[0]
-        params = _without_penalties(params)
         self.optimiser = AdamW(params, self._factors(params), _decays(params), largest_norm=5.0)
         self.n_averaged = math.ceil(len(self.X) / batch_size(len(self.X)))
 
@@ -213,9 +212,10 @@ class _Network:
         """Return the networks that predict, and their weights."""
         if not self.fitted:
             return [trained], [1.0]
-        say = _SAY if has_steps else 0.0
-        of_fitted = [(1 - say) / len(self.fitted)] * len(self.fitted)
-        return ([*self.fitted, trained], [*of_fitted, say]) if has_steps else (self.fitted, of_fitted)
+        each = 1 / len(self.fitted)
+        if not has_steps:
+            return self.fitted, [each for _ in self.fitted]
+        return [*self.fitted, trained], [*((1 - _SAY) * each for _ in self.fitted), _SAY]
 
 
 def _mean_scores(networks: Sequence[_Arrays], weights: Sequence[float], X: np.ndarray) -> np.ndarray:

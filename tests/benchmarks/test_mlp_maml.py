@@ -95,7 +95,7 @@ def test_ensembles_are_compared_in_pairs_of_one_table() -> None:
     assert (found["tables"], found["better"], found["equal"], found["worse"]) == (2, 1, 1, 0)
     assert found["mean_log_ratio"] == pytest.approx(np.log(0.5) / 2) and found["high"] <= 0
     assert found["left_out"] == pytest.approx(np.log(0.5) / 2) and found["share_of_time"] == pytest.approx(0.1)
-    assert (found["left_out_better"], found["left_out_worse"]) == (1, 0)
+    assert (found["helped"], found["harmed"]) == (1, 0)
 
 
 def test_a_fit_tells_what_its_ensemble_is_without_a_strategy() -> None:
