@@ -154,8 +154,8 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
 
     The interval is a paired bootstrap over families of the mean log ratio of the losses; below 0 the arm is better.
     ``tables_with`` counts those where a trial of `mlp_maml` was done, ``weight`` is its mean share of the ensemble.
-    On these tables ``left_out`` compares the ensemble with the one of the same fit without those trials, which ``helped``
-    or ``harmed`` it; ``share_of_time`` is theirs of all cores.
+    On these tables ``left_out`` compares the ensemble with the one of the same fit without those trials, which
+    ``helped`` or ``harmed`` it; ``share_of_time`` is theirs of all cores.
     """
     found = []
     for (seconds, jobs), part in rows.groupby(["seconds", "jobs"]):
