@@ -25,6 +25,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from autometa._support.progress import LogHandler
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget, Deadline
 from autometa.core.proposal import Policy
@@ -38,7 +39,7 @@ from autometa.learners.constant import ConstantModel, NoPreparation
 from autometa.learners.frames import Schema
 from autometa.learners.inputs import as_frame
 from autometa.policy.choice import DEFAULT_POLICY, checked_policy
-from autometa.report import leaderboard, strategy_report
+from autometa.report import closing_line, leaderboard, strategy_report
 from autometa.search.history import SearchHistory
 from autometa.search.studies import open_study
 
@@ -228,6 +229,8 @@ class AutoMeta(BaseEstimator):
                 fitted = _fit_constant(task, metric, strategies, settings)
             else:
                 fitted = fit_task(task, schema, metric, strategies, settings)
+            fitted.history.total_s = time.monotonic() - start_s
+            logger.info(closing_line(fitted.history, metric))
         # Only now: a fit that fails leaves the fit before it as it was.
         self.n_features_in_ = np.shape(X)[1] if scipy.sparse.issparse(X) else frame.shape[1]
         self._keep_names(X)
@@ -238,7 +241,6 @@ class AutoMeta(BaseEstimator):
             del self.classes_
         self._schema, self._metric = schema, metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
-        self.history_.total_s = time.monotonic() - start_s
         return self
 
     def _problem_choice(self) -> ProblemChoice:
@@ -424,8 +426,14 @@ class AutoMeta(BaseEstimator):
 
     # ------------------------------------------------------------------ explain
 
-    def leaderboard(self) -> pd.DataFrame:
-        """Return every trial: configuration, losses by fold and anchor, seconds, status, weight.
+    def leaderboard(self, *, full: bool = False) -> pd.DataFrame:
+        """Return every trial: strategy, loss, weight in the ensemble, seconds, status.
+
+        Parameters
+        ----------
+        full : bool, default=False
+            Whether to add the configuration, what was expected of it, its error, and the
+            losses by fold and anchor.
 
         Returns
         -------
@@ -433,10 +441,16 @@ class AutoMeta(BaseEstimator):
             Best first; see ``autometa.report.leaderboard`` for the columns.
         """
         check_is_fitted(self, "predictor_")
-        return leaderboard(self.history_)
+        return leaderboard(self.history_, full=full)
 
-    def report(self) -> pd.DataFrame:
-        """Return each strategy's probability, trials, best loss, seconds and share of the ensemble.
+    def report(self, *, full: bool = False) -> pd.DataFrame:
+        """Return each strategy's probability, trials, best loss, share of the ensemble and a note.
+
+        Parameters
+        ----------
+        full : bool, default=False
+            Whether to add what was recommended and expected, seconds and the best
+            configuration, and the strategies that are not for this kind of problem.
 
         Returns
         -------
@@ -444,7 +458,7 @@ class AutoMeta(BaseEstimator):
             The likeliest first; see ``autometa.report.strategy_report`` for the columns.
         """
         check_is_fitted(self, "predictor_")
-        return strategy_report(self.history_)
+        return strategy_report(self.history_, full=full)
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted model to a file that can be loaded without running code from it.
@@ -587,8 +601,8 @@ def _verbosity(verbose: int) -> Iterator[None]:
     """Log to standard error for the duration of a fit, and keep Optuna quiet unless asked."""
     package = logging.getLogger("autometa")
     level, optuna_level = package.level, optuna.logging.get_verbosity()
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler = LogHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
     optuna.logging.set_verbosity(optuna.logging.INFO if verbose >= 2 else optuna.logging.WARNING)
     if verbose:
         package.addHandler(handler)

@@ -43,6 +43,7 @@ from autometa.policy.choice import (
     policy_in_time,
     strategies_without_records,
 )
+from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.history import SearchHistory, strategy_rows, trial_rows
 from autometa.search.plan import Plan, make_plan
@@ -148,7 +149,9 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
     memory_bytes = _memory_per_worker(task, settings)
     workers = Workers(workspace.folder, settings.n_jobs, memory_bytes, with_deadline | quick)
-    bar = ProgressBar(settings.progress, settings.budget.time_s, settings.budget.n_trials)
+    budget = settings.budget
+    elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
+    bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
 
     def prepare(strategy: str, fold: int) -> None:
         workspace.prepare(fold, learners[strategy].view)
@@ -187,9 +190,11 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         on_trial=show,
         drop_models=workspace.drop_models,
     )
+    logger.info(opening_line(search, schema, settings.deadline))
     try:
         search.run()
         predictor, weights, loss = _finish(search, workspace, workers, task, metric, plan, settings)
+        bar.complete()
     finally:
         workers.stop()
         workspace.close()
@@ -204,7 +209,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             [strategy.name for strategy in strategies],
             probabilities,
             reasons
-            | dict.fromkeys(unknown, "no records of it: the policy tries it by exploration, where there is time"),
+            | dict.fromkeys(unknown, "no records: tried by exploration"),
             (*advice.configurations, *expected),
             expected,
         ),

@@ -1,21 +1,41 @@
-"""A search as pandas tables."""
+"""A search as pandas tables, and as the first and last line of a log."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from datetime import datetime, timedelta
 
 import pandas as pd
 
+from autometa.core.budget import Deadline
+from autometa.evaluation.metrics import Metric
+from autometa.learners.frames import Schema
+from autometa.search.engine import Search
 from autometa.search.history import SearchHistory
 
+_TRIAL_COLUMNS = ["trial", "strategy", "configuration", "loss", "predicted_loss", "status", "weight", "time_s"]
+_TRIAL_COLUMNS += ["predicted_s", "ended_s", "error"]
 
-def leaderboard(history: SearchHistory) -> pd.DataFrame:
+LEADERBOARD_COLUMNS = ["trial", "strategy", "loss", "weight", "time_s", "status"]
+"""Columns of a leaderboard unless all are asked for: they fit into a terminal of 80 columns."""
+
+REPORT_COLUMNS = ["strategy", "probability", "n_trials", "best_loss", "weight", "note"]
+"""Columns of a report unless all are asked for."""
+
+_KINDS = {"number": "number", "timedelta": "duration", "datetime": "date", "category": "category", "text": "text"}
+_OTHER_PROBLEM = "left out: not for "  # as `Fitness.reason_against` begins it
+
+
+def leaderboard(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
     """Return one row per trial, best first.
 
-    Columns: ``trial``, ``strategy``, ``configuration`` (a dict), ``loss`` (mean over the
-    folds, lower is better), ``status``, ``weight`` in the ensemble, ``time_s`` of all its
-    fits, ``ended_s`` from the start, ``error``, and a column per measured anchor and fold,
-    such as ``loss_fold0`` (all training rows) or ``loss_fold0_anchor0.125``.
+    Columns: ``trial``, ``strategy``, ``loss`` (mean over the folds, lower is better),
+    ``weight`` in the ensemble, ``time_s`` of all its fits, ``status``.
+
+    With ``full=True`` also ``configuration`` (a dict), ``predicted_loss``, ``predicted_s``,
+    ``ended_s`` from the start, ``error``, and a column per measured anchor and fold, such as
+    ``loss_fold0`` (all training rows) or ``loss_fold0_anchor0.125``.
     """
     rows = []
     for trial in history.trials:
@@ -36,39 +56,26 @@ def leaderboard(history: SearchHistory) -> pd.DataFrame:
             suffix = "" if evaluation["anchor"] == 1 else f"_anchor{evaluation['anchor']:g}"
             row[f"loss_fold{evaluation['fold']}{suffix}"] = evaluation["loss"]
         rows.append(row)
-    columns = [
-        "trial",
-        "strategy",
-        "configuration",
-        "loss",
-        "predicted_loss",
-        "status",
-        "weight",
-        "time_s",
-        "predicted_s",
-        "ended_s",
-        "error",
-    ]
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=_TRIAL_COLUMNS)
     folds = sorted(column for column in table.columns if column.startswith("loss_fold"))
-    order = [column for column in table.columns if column not in folds] + folds
     incomplete = (table["status"] != "ok").rename("incomplete")
-    ranked = table[order].assign(incomplete=incomplete).sort_values(["incomplete", "loss", "trial"], ignore_index=True)
-    return ranked.drop(columns="incomplete")
+    ranked = table.assign(incomplete=incomplete).sort_values(["incomplete", "loss", "trial"], ignore_index=True)
+    return ranked[_TRIAL_COLUMNS + folds if full else LEADERBOARD_COLUMNS]
 
 
-def strategy_report(history: SearchHistory) -> pd.DataFrame:
-    """Return one row per strategy, the likeliest first.
+def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
+    """Return one row per strategy that suits the kind of problem, the likeliest first and those left out last.
 
-    Columns: ``probability`` that the policy gives it after the search (missing when it was
-    left out), the configuration that it ``recommended`` before the search with its
+    Columns: ``strategy``, the ``probability`` that the policy gives it after the search
+    (missing when it was left out), ``n_trials``, ``best_loss``, ``weight`` in the ensemble and
+    ``note``: why it was left out, that the policy has no records of it, its last error when
+    nothing of it worked.
+
+    With ``full=True`` also the strategies for other kinds of problems, and the columns
+    ``recommended`` (the configuration that the policy named before the search), its
     ``predicted_loss``, the ``predicted_s`` of one fit and the probability that it
-    ``beats_default`` (missing where the policy does not predict),
-    ``n_trials`` tried, of which ``n_ok`` on every fold, ``best_loss``, ``time_s`` spent on
-    it, ``weight`` in the ensemble, ``best_configuration`` and ``note``: why it was left
-    out, that the policy has no records of it, its last error when nothing of it worked.
+    ``beats_default`` (missing where the policy does not predict), ``n_ok`` (trials measured on
+    every fold), ``time_s`` spent on it and ``best_configuration``.
     """
     rows = []
     for strategy in history.strategies:
@@ -94,4 +101,46 @@ def strategy_report(history: SearchHistory) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows).astype({"probability": "float64", "best_loss": "float64"})
-    return table.sort_values(["probability", "weight"], ascending=False, na_position="last", ignore_index=True)
+    table = table.sort_values(["probability", "weight"], ascending=False, na_position="last", ignore_index=True)
+    if full:
+        return table
+    suited = ~table["note"].str.startswith(_OTHER_PROBLEM)
+    return table.loc[suited, REPORT_COLUMNS].reset_index(drop=True)
+
+
+def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
+    """Return one line about a fit that begins: the table, the problem, how it is validated, and its limits."""
+    task, plan, budget = search.task, search.plan, search.budget
+    kinds = [_counted(n, _KINDS[kind]) for kind, n in Counter(schema.kinds.values()).items()]
+    if schema.dropped:
+        kinds.append(f"{len(schema.dropped)} left out")
+    is_holdout = plan.is_holdout and search.n_folds == 1
+    validation = f"holdout of 1/{plan.n_splits} of the rows" if is_holdout else _counted(search.n_folds, "fold")
+    workers = _counted(search.n_jobs, "worker") if plan.use_workers else "no workers"
+    limits = [] if budget.n_trials is None else [f"at most {_counted(budget.n_trials, 'trial')}"]
+    if budget.has_time_limit:
+        end = datetime.now() + timedelta(seconds=deadline.remaining_s())
+        limits.append(f"{budget.time_s:g} s, until {end:%H:%M:%S}")
+    return (
+        f"fit: {_counted(task.n_rows, 'row')}, {_counted(len(schema.columns), 'column')} ({', '.join(kinds)}); "
+        f"{task.problem}, {task.metric}; "
+        f"{validation}, {workers}; {', '.join(limits)}"
+    )
+
+
+def closing_line(history: SearchHistory, metric: Metric) -> str:
+    """Return one line about a fit that ended: the ensemble, its score, and the seconds."""
+    if not history.trials:
+        return f"fitted without a search: {history.stop_reason}"
+    n_members = sum(trial["weight"] > 0 for trial in history.trials)
+    score = metric.score(history.ensemble_loss)
+    return (
+        f"fitted: ensemble of {n_members} of {_counted(len(history.trials), 'trial')}, {history.metric} {score:.5g} "
+        f"(out of fold, on the rows that chose it), {history.total_s:.1f} s"
+    )
+
+
+def _counted(n: int, noun: str) -> str:
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n} {noun[:-1]}ies" if noun.endswith("y") else f"{n} {noun}s"

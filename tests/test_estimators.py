@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_labels_come_back_in_their_own_dtype_and_order(fitted: AutoMeta) -> None
 
 
 def test_the_leaderboard_has_a_row_per_trial_and_weights_that_sum_to_one(fitted: AutoMeta) -> None:
-    table = fitted.leaderboard()
+    table = fitted.leaderboard(full=True)
     assert len(table) == 4
     assert table["weight"].sum() == pytest.approx(1)
     assert {"trial", "strategy", "configuration", "loss", "status", "time_s", "loss_fold0", "loss_fold2"} <= set(table)
@@ -326,7 +327,7 @@ def test_names_and_scorers_mean_the_same_metric(metric: Any) -> None:
 def test_cv_is_followed(cv: Any) -> None:
     X = make_frame()
     model = AutoMetaClassifier(**{**LINEAR_C, "cv": cv}).fit(X, make_labels(X), groups=np.arange(120) % 6)
-    folds = [column for column in model.leaderboard() if column.startswith("loss_fold")]
+    folds = [column for column in model.leaderboard(full=True) if column.startswith("loss_fold")]
     assert len(folds) == (1 if isinstance(cv, list) else 3)
 
 
@@ -364,8 +365,8 @@ def test_a_stored_study_is_gone_on_with(tmp_path: Any) -> None:
     first = AutoMetaRegressor(**arguments).fit(X, make_values(X))
     second = AutoMetaRegressor(**arguments).fit(X, make_values(X))
     assert len(second.study_.trials) == 6
-    best = first.leaderboard().iloc[0]["configuration"]
-    assert second.leaderboard().sort_values("trial").iloc[0]["configuration"] == best
+    best = first.leaderboard(full=True).iloc[0]["configuration"]
+    assert second.leaderboard(full=True).sort_values("trial").iloc[0]["configuration"] == best
 
 
 def test_callbacks_see_every_trial_and_can_stop() -> None:
@@ -404,7 +405,14 @@ def test_progress_is_shown_when_asked_for_and_not_otherwise(capfd: pytest.Captur
 def test_verbose_logs_for_the_duration_of_the_fit(capfd: pytest.CaptureFixture[str]) -> None:
     X = make_frame()
     AutoMetaRegressor(**LINEAR_R, verbose=1).fit(X, make_values(X))
-    assert "search ended" in capfd.readouterr().err
+    lines = capfd.readouterr().err.splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d INFO autometa\.", line) for line in lines)
+    assert lines[0].endswith(
+        "fit: 120 rows, 7 columns (4 numbers, 1 date, 2 categories); regression, rmse; 2 folds, 1 worker; "
+        "at most 1 trial"
+    )
+    assert re.search(r"fitted: ensemble of \d of \d trials?, rmse \S+ \(out of fold.*\), \S+ s$", lines[-1])
+    assert any("search ended: all trials are done" in line for line in lines)
     assert not logging.getLogger("autometa").handlers
 
 
@@ -499,7 +507,7 @@ def test_any_scikit_learn_estimator_can_be_a_strategy() -> None:
     )
     model = AutoMetaClassifier(**{**QUICK, "n_trials": 3, "strategies": [forest]}).fit(X, make_labels(X))
     assert (model.leaderboard()["status"] != "failed").all()
-    assert model.leaderboard()["configuration"].map(lambda c: 0.1 <= c.get("max_features", 0.5) <= 1).all()
+    assert model.leaderboard(full=True)["configuration"].map(lambda c: 0.1 <= c.get("max_features", 0.5) <= 1).all()
 
 
 def test_a_strategy_whose_library_is_missing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,7 +576,7 @@ def test_fitted_models_can_be_pickled(fitted: AutoMeta, how: str, tmp_path: Any)
         again = joblib.load(tmp_path / "model.joblib")
     X = make_frame(20, seed=5)
     assert np.array_equal(again.predict_proba(X), fitted.predict_proba(X))
-    pd.testing.assert_frame_equal(again.leaderboard(), fitted.leaderboard())
+    pd.testing.assert_frame_equal(again.leaderboard(full=True), fitted.leaderboard(full=True))
 
 
 def test_metadata_is_routed() -> None:

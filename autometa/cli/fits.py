@@ -145,7 +145,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     model = autometa.load(arguments.model)
     if arguments.csv:
-        table = model.leaderboard() if arguments.leaderboard else model.report()
+        table = model.leaderboard(full=True) if arguments.leaderboard else model.report(full=True)
         for name in ("configuration", "recommended", "best_configuration"):
             if name in table:
                 table[name] = table[name].map(json.dumps)
@@ -171,7 +171,7 @@ def _summary(model: AutoMeta) -> str:
 
 
 def _leaderboard_text(model: AutoMeta, n_rows: int | None = None) -> str:
-    table = model.leaderboard()
+    table = model.leaderboard(full=True)
     if table.empty:
         return "no trials"
     chosen = table[["trial", "strategy", "loss", "weight", "time_s", "status", "configuration"]].head(n_rows)
@@ -179,5 +179,4 @@ def _leaderboard_text(model: AutoMeta, n_rows: int | None = None) -> str:
 
 
 def _report_text(model: AutoMeta) -> str:
-    columns = ["strategy", "probability", "n_trials", "n_ok", "best_loss", "time_s", "weight", "note"]
-    return aligned(model.report()[columns].rename(columns={"time_s": "seconds"}), "note")
+    return aligned(model.report(), "note")

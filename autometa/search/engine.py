@@ -182,7 +182,7 @@ class Search:
                     break
                 self._fill(handles)
                 if not handles:
-                    self.stop_reason = self.stop_reason or "nothing is left that the budget allows"
+                    self.stop_reason = self.stop_reason or self._why_nothing_follows()
                     break
                 self._beat()
                 for handle, outcome in self.evaluator.wait(
@@ -209,6 +209,20 @@ class Search:
             kill_after_s = job.limit_s + (_GRACE_S if keeps_deadline else _IMPORT_S)
             kill_after_s = min(kill_after_s, LONGEST_EVALUATION_S)
             handles.append(self.evaluator.submit(job, inline=self._is_inline(job), kill_after_s=kill_after_s))
+
+    def _why_nothing_follows(self) -> str:
+        """Return why no further trial starts although neither seconds nor trials are used up."""
+        left = self.available - self._given_up()
+        if not left:
+            return "every strategy kept failing"
+        was_cut = bool(self.records) and self.records[-1].status == "stopped"
+        is_late = was_cut or self._is_nearly_over() or not all(self._fits_in_time(name) for name in left)
+        if self.budget.has_time_limit and is_late:
+            return "the time left is too short for another trial"
+        return "there is nothing more to try"
+
+    def _is_nearly_over(self) -> bool:
+        return self.budget.has_time_limit and self.deadline.remaining_s() < 0.02 * self._limits.search_s
 
     def _is_inline(self, job: Job) -> bool:
         """Whether the calling process evaluates a job, because workers are not there (yet)."""
@@ -278,7 +292,7 @@ class Search:
             if not self._running:
                 self.stop_reason = "all trials are done"
             return None
-        if self._n_asked and self.budget.has_time_limit and self.deadline.remaining_s() < 0.02 * self._limits.search_s:
+        if self._n_asked and self._is_nearly_over():
             return None
         try:
             if not self._enqueue_next():

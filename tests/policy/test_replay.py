@@ -232,7 +232,7 @@ def test_a_policy_that_proposes_nothing_ends_the_episode_without_a_result() -> N
     assert episode.configurations == ()
     assert np.isnan(episode.incumbent_at(1e9))
     assert episode.regret_after(3) == 1
-    assert episode.stop_reason == "nothing is left that the budget allows"
+    assert episode.stop_reason == "there is nothing more to try"
 
 
 def test_running_evaluations_are_told_to_the_policy() -> None:

@@ -16,7 +16,7 @@ from optuna.distributions import FloatDistribution
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Proposal
-from autometa.core.space import Configuration
+from autometa.core.space import Configuration, SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome, failed
@@ -61,6 +61,13 @@ class InstantEvaluator:
             return Outcome(failed(job, "failed", "told to", 0.0))
         loss = abs(float(job.configuration.parameters["x"]) - 0.3) + 0.01 * job.fold  # type: ignore[arg-type]
         return Outcome(Evaluation(job.configuration, job.anchor, job.fold, loss, 0.0, 0.0), np.zeros(10), 7)
+
+
+class NoParameters(InstantEvaluator):
+    """Gives every job the same loss."""
+
+    def _outcome(self, job: Job) -> Outcome:
+        return Outcome(Evaluation(job.configuration, job.anchor, job.fold, 0.5, 0.0, 0.0), np.zeros(10))
 
 
 class InOrder:
@@ -277,6 +284,33 @@ def test_a_search_in_which_everything_fails_ends() -> None:
     search.run()
     assert len(search.records) < 20
     assert usable(search.records, 3) == []
+    assert search.stop_reason == "every strategy kept failing"
+
+
+def test_a_search_without_parameters_ends_once_all_was_tried() -> None:
+    strategies = tuple(replace(s, space=SearchSpace({}), portfolio=()) for s in make_strategies())
+    search = make_search(NoParameters(), n_trials=9, strategies=strategies, budget=Budget(n_trials=9))
+    search.run()
+    assert len(search.records) == 2
+    assert search.stop_reason == "there is nothing more to try"
+
+
+def test_a_search_whose_last_seconds_are_too_few_says_so() -> None:
+    now = [0.0]
+
+    def each_trial_takes_a_quarter(records: Sequence[Any]) -> None:
+        now[0] += 24.9
+
+    search = make_search(
+        InstantEvaluator(),
+        n_jobs=1,
+        budget=Budget(time_s=100.0),
+        deadline=Deadline(100.0, clock=lambda: now[0]),
+        on_trial=each_trial_takes_a_quarter,
+    )
+    search.run()
+    assert len(search.records) == 4
+    assert search.stop_reason == "the time left is too short for another trial"
 
 
 def test_after_a_trial_without_a_model_the_cheapest_proposals_come_first() -> None:
