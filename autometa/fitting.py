@@ -208,8 +208,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         strategies=strategy_rows(
             [strategy.name for strategy in strategies],
             probabilities,
-            reasons
-            | dict.fromkeys(unknown, "no records: tried by exploration"),
+            reasons | dict.fromkeys(unknown, "no records: tried by exploration"),
             (*advice.configurations, *expected),
             expected,
         ),

@@ -135,7 +135,9 @@ def test_target_weight_groups_and_dropped_columns_are_not_features(
     assert call["groups"].tolist() == _table()["customer"].tolist()
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.semicolons.csv", "t.parquet"])
+@pytest.mark.parametrize(
+    "name", ["t.csv", "t.csv.gz", "t.csv.zip", "t.tsv", "t.tsv.gz", "t.semicolons.csv", "t.parquet"]
+)
 def test_kinds_of_files_give_the_same_table(tmp_path: Path, arguments_only: list[dict[str, Any]], name: str) -> None:
     file, table = tmp_path / name, _table()
     if name.endswith(".parquet"):
@@ -146,6 +148,29 @@ def test_kinds_of_files_give_the_same_table(tmp_path: Path, arguments_only: list
         table.to_csv(file, index=False, sep=separator, encoding="utf-8-sig" if name == "t.csv" else "utf-8")
     main(["fit", str(file), "--target", "risk"])
     pd.testing.assert_frame_equal(arguments_only[0]["X"], table.drop(columns="risk"))
+
+
+def test_amounts_with_decimal_commas_are_numbers(tmp_path: Path, arguments_only: list[dict[str, Any]]) -> None:
+    rows = [f"{k},5;{k % 3};2,25;1.234,{k}" for k in range(5)]
+    (tmp_path / "t.csv").write_text("\n".join(["price, in €;size;weight;total", *rows]), encoding="utf-8")
+    main(["fit", str(tmp_path / "t.csv"), "--target", "price, in €", "--weight", "weight"])
+    call = arguments_only[0]
+    assert call["y"].tolist() == [k + 0.5 for k in range(5)]
+    assert call["sample_weight"].tolist() == [2.25] * 5
+    assert call["X"]["total"].tolist() == [1234 + k / 10 for k in range(5)]
+
+
+@pytest.mark.parametrize("said", ["tab", r"\t", "\t"])
+def test_separator_and_decimal_mark_can_be_said(
+    tmp_path: Path, arguments_only: list[dict[str, Any]], said: str
+) -> None:
+    (tmp_path / "t.csv").write_text("last, first\tborn\nDoe, Ann\t1,200\nRoe, Bob\t1,300\n")
+    given = ["fit", str(tmp_path / "t.csv"), "--target", "born", "--separator", said, "--decimal", ","]
+    main(given)
+    assert arguments_only[0]["y"].tolist() == [1.2, 1.3]
+    with pytest.raises(SystemExit) as stop:
+        main([*given[:-3], "two", "--decimal", ","])
+    assert stop.value.code == 2
 
 
 def test_fit_prints_scores_leaderboard_report_and_file(
@@ -246,9 +271,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
     [
         ("trian.csv", None, "Did you mean 'train.csv'"),
         ("empty.csv", b"", "cannot be read as a table"),
-        ("latin.csv", "a,b\nKöln,1\n".encode("latin-1"), "not UTF-8"),
+        ("latin.csv", "a,b\nKöln,1\n".encode("latin-1"), "neither UTF-8 nor UTF-16"),
         ("ragged.csv", b"a,b\n1,2\n1,2,3,4\n", "cannot be read as a table"),
         ("cut.csv.gz", b"\x1f\x8b\x08\x00\x00", "cannot be read as a table"),
+        ("none.csv.xz", b"no such format", "cannot be read as a table"),
+        ("none.csv.zip", b"no such format", "cannot be read as a table"),
         ("table.xlsx", b"", "expected .csv"),
         ("gaps.csv", b"x,risk\n1,high\n2,\n3,low\n", "NaN"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from autometa import AutoMeta
 
 _N_LEADERBOARD_ROWS = 10
+
+_PROBLEMS = ("auto", "classification", "binary", "multiclass", "regression")
 
 _ESTIMATOR_OPTIONS = (
     "problem",
@@ -49,32 +53,74 @@ def _add_fit(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="fit a table and save the model",
-        description="Fit a table from a CSV, TSV (both also compressed) or Parquet file.",
+        description="Fit a table from a text file (CSV, TSV; also compressed) or a Parquet file.",
         argument_default=argparse.SUPPRESS,
+        formatter_class=_WithEstimatorDefaults,
     )
     fit.set_defaults(run=_fit)
     fit.add_argument("train", metavar="TRAIN", type=Path, help="the table with the target")
     fit.add_argument("--target", metavar="COL", required=True, help="column to predict")
-    fit.add_argument("--problem", choices=["auto", "classification", "binary", "multiclass", "regression"])
-    fit.add_argument("--time-budget", metavar="SECONDS", type=float, help="default: 60, or no limit with --n-trials")
+    fit.add_argument("--problem", choices=_PROBLEMS, help="auto: by the target")
+    fit.add_argument("--time-budget", metavar="SECONDS", type=float, help="for the whole fit")
     fit.add_argument("--n-trials", metavar="N", type=int, help="most trials to start")
-    fit.add_argument("--metric", help="e.g. log_loss, balanced_accuracy, mae; default: by the kind of problem")
+    fit.add_argument("--metric", help="e.g. log_loss, balanced_accuracy, mae; auto: by the kind of problem")
     fit.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
-    fit.add_argument("--policy", help="name of a policy, or a folder that `autometa train` wrote; default: prior")
+    fit.add_argument("--policy", help="name of a policy, or a folder that `autometa train` wrote")
     fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
-    fit.add_argument("--n-jobs", metavar="N", type=int, help="evaluations at a time; -1: one per core (default)")
+    fit.add_argument("--n-jobs", metavar="N", type=int, help="evaluations at a time; -1: one per core")
     fit.add_argument("--memory-limit", metavar="GIB", type=float, help="GiB for all worker processes together")
     fit.add_argument("--storage", metavar="URL", help="where to keep the Optuna study, e.g. sqlite:///study.db")
-    fit.add_argument("--study-name", metavar="NAME", help="name of the study; one that is there is gone on with")
+    fit.add_argument("--study-name", metavar="NAME", help="name of the study; one that is there is resumed")
     fit.add_argument("--weight", metavar="COL", help="column with the weight of each row")
     fit.add_argument("--groups", metavar="COL", help="column whose equal values stay on one side of every split")
     fit.add_argument("--drop", metavar="COL", nargs="+", help="columns not to learn from")
     fit.add_argument("--random-state", metavar="N", type=int, help="seed")
     fit.add_argument("--save", metavar="FILE", type=Path, help="where to write the model, e.g. model.autometa")
-    fit.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
+    _add_text_options(fit)
+    fit.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal or a notebook"
+    )
     fit.add_argument("-v", "--verbose", action="count", help="log new trials and show tracebacks; -vv: everything")
+
+
+def _add_text_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--separator", metavar="CHAR", type=_separator, help="between fields, tab for a tab; default: found in the file"
+    )
+    parser.add_argument(
+        "--decimal", metavar="MARK", choices=[".", ","], help="point or comma; default: found in the file"
+    )
+
+
+def _separator(text: str) -> str:
+    separator = {"tab": "\t", r"\t": "\t"}.get(text, text)
+    if len(separator) != 1:
+        raise argparse.ArgumentTypeError(f"expected one character or the word tab, got {text!r}")
+    return separator
+
+
+class _WithEstimatorDefaults(argparse.HelpFormatter):
+    """Adds the defaults of `AutoMeta` to the help; None is explained by the words of each option."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = _estimator_defaults().get(action.dest)
+        # Without a value on the command line there is no default value to show.
+        if default is None or action.nargs == 0:
+            return action.help
+        return f"{action.help}; default: {default}" if action.help else f"default: {default}"
+
+
+@functools.cache
+def _estimator_defaults() -> dict[str, Any]:
+    """Return what `AutoMeta` takes for options left out; imported late, as it takes a second or two."""
+    from autometa.estimators import DEFAULT_TIME_BUDGET_S, AutoMeta
+
+    defaults = {name: parameter.default for name, parameter in inspect.signature(AutoMeta).parameters.items()}
+    if defaults["time_budget"] is None:
+        defaults["time_budget"] = f"{DEFAULT_TIME_BUDGET_S:g}, or no limit with --n-trials"
+    return defaults
 
 
 def _add_predict(commands: Any) -> None:
@@ -84,6 +130,7 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("new", metavar="NEW", type=Path, help="table with the columns of the training table")
     predict.add_argument("--out", metavar="FILE", type=Path, help="CSV to write; default: standard output")
     predict.add_argument("--proba", action="store_true", help="a column of probabilities per class")
+    _add_text_options(predict)
     predict.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
@@ -101,7 +148,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     destination: Path | None = given.get("save")
     if destination is not None:
         check_destination(destination)
-    table = read_table(arguments.train)
+    table = read_table(arguments.train, given.get("separator"), given.get("decimal"))
     target = column_of(table, arguments.target, "--target")
     weight = column_of(table, given["weight"], "--weight") if "weight" in given else None
     groups = column_of(table, given["groups"], "--groups") if "groups" in given else None
@@ -131,7 +178,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 
     if arguments.out is not None:
         check_destination(arguments.out)
-    table = read_table(arguments.new)
+    table = read_table(arguments.new, arguments.separator, arguments.decimal)
     model = autometa.load(arguments.model)
     if not arguments.proba:
         result = pd.DataFrame({"prediction": model.predict(table)})

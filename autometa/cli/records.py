@@ -45,18 +45,24 @@ def _add_collect(commands: Any) -> None:
     collect.add_argument(
         "--known", metavar="RECORDS", type=Path, help="a meta-dataset: what is in it is not measured again"
     )
-    collect.add_argument("--jobs", metavar="N", type=int, default=2, help="evaluations at a time; default: 2")
+    collect.add_argument("--jobs", metavar="N", type=int, default=2, help="evaluations at a time; default: %(default)s")
     collect.add_argument(
-        "--time-limit", metavar="SECONDS", type=float, default=60.0, help="of an evaluation; default: 60"
+        "--time-limit", metavar="SECONDS", type=float, default=60.0, help="of an evaluation; default: %(default)g"
     )
-    collect.add_argument("--memory-limit", metavar="GIB", type=float, default=4.0, help="of an evaluation; default: 4")
     collect.add_argument(
-        "--max-rows", metavar="N", type=int, default=10_000, help="most training rows of a fold; default: 10000"
+        "--memory-limit", metavar="GIB", type=float, default=4.0, help="of an evaluation; default: %(default)g"
     )
-    collect.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: 0")
-    collect.add_argument("--backend", choices=["local", "dask"], default="local", help="where to measure")
+    collect.add_argument(
+        "--max-rows", metavar="N", type=int, default=10_000, help="most training rows of a fold; default: %(default)s"
+    )
+    collect.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: %(default)s")
+    collect.add_argument(
+        "--backend", choices=["local", "dask"], default="local", help="where to measure; default: %(default)s"
+    )
     collect.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, e.g. tcp://10.0.0.1:8786")
-    collect.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
+    collect.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal or a notebook"
+    )
     collect.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
@@ -75,7 +81,9 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--manifest", metavar="NAME=TEXT", nargs="*", default=(), help="entries of the manifest, e.g. licence=..."
     )
-    export.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal")
+    export.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal or a notebook"
+    )
     export.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
@@ -92,12 +100,20 @@ def _add_train(commands: Any) -> None:
         "--predictions", metavar="FOLDER", type=Path, help="the collection, to choose portfolios by their ensembles"
     )
     train.add_argument(
-        "--replayed", metavar="N", type=int, default=24, help="tasks to tune temperatures on; default: 24; 0: do not"
+        "--replayed",
+        metavar="N",
+        type=int,
+        default=24,
+        help="tasks to tune temperatures on; default: %(default)s; 0: do not",
     )
     train.add_argument(
-        "--recurrent", metavar="SECONDS", type=float, default=0.0, help="most time for the recurrent policy; default: 0"
+        "--recurrent",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="most time for the recurrent policy; default: %(default)g",
     )
-    train.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: 0")
+    train.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: %(default)s")
     train.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
@@ -115,15 +131,17 @@ def _add_assess(commands: Any) -> None:
         "--baseline",
         metavar="NAME",
         default="greedy_per_second",
-        help="compare with it; default: greedy_per_second, the static portfolio that counts costs",
+        help="compare with it; default: %(default)s, the static portfolio that counts costs",
     )
     assess.add_argument(
-        "--budgets", metavar="SECONDS", nargs="*", type=float, default=[1, 10, 60, 600], help="default: 1 10 60 600"
+        "--budgets", metavar="SECONDS", nargs="*", type=float, default=[1, 10, 60, 600], help="default: %(default)s"
     )
     assess.add_argument(
-        "--counts", metavar="N", nargs="*", type=int, default=[1, 3, 5, 10, 16, 32], help="default: 1 3 5 10 16 32"
+        "--counts", metavar="N", nargs="*", type=int, default=[1, 3, 5, 10, 16, 32], help="default: %(default)s"
     )
-    assess.add_argument("--folds", metavar="N", type=int, default=10, help="parts of the families; default: 10")
+    assess.add_argument(
+        "--folds", metavar="N", type=int, default=10, help="parts of the families; default: %(default)s"
+    )
     assess.add_argument("--sample", metavar="N", type=int, help="search on N tasks drawn at random; default: on all")
     assess.add_argument(
         "--predictions", metavar="FOLDER", type=Path, help="the collection, for the regret of ensembles"
@@ -133,10 +151,10 @@ def _add_assess(commands: Any) -> None:
         metavar="SECONDS",
         type=float,
         default=0.0,
-        help="train the recurrent policy, at most this long for each part of the families; default: 0, leave it out",
+        help="train the recurrent policy, at most this long for each part of the families; default: %(default)g, leave it out",
     )
-    assess.add_argument("--jobs", metavar="N", type=int, default=1, help="processes; default: 1")
-    assess.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: 0")
+    assess.add_argument("--jobs", metavar="N", type=int, default=1, help="processes; default: %(default)s")
+    assess.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: %(default)s")
     assess.add_argument("--out", metavar="CSV", type=Path, help="a row per policy, task and limit")
     assess.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 

@@ -8,16 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autometa._support.delimited import COMPRESSED, read_delimited
 from autometa._support.imports import import_optional
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
-
-def read_table(file: Path) -> pd.DataFrame:
+def read_table(file: Path, separator: str | None = None, decimal: str | None = None) -> pd.DataFrame:
     """Return the table in a file.
+
+    Parameters
+    ----------
+    file : Path
+        A text file, which may be compressed, or Parquet.
+    separator, decimal : str, optional
+        Separator of the fields and decimal mark of a text file; found in the file unless given.
 
     Raises
     ------
@@ -25,7 +31,7 @@ def read_table(file: Path) -> pd.DataFrame:
         If the file is not there, is of another kind, or cannot be read.
     """
     suffixes = [suffix.lower() for suffix in file.suffixes]
-    kind = next((suffix for suffix in reversed(suffixes) if suffix not in _COMPRESSED), "")
+    kind = next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSED), "")
     if kind not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
         raise ValueError(
             f"{file} is not a kind of table that can be read: expected .csv, .tsv (also compressed, e.g. .csv.gz) "
@@ -34,29 +40,20 @@ def read_table(file: Path) -> pd.DataFrame:
     if not file.is_file():
         near = difflib.get_close_matches(file.name, os.listdir(file.parent) if file.parent.is_dir() else [], n=3)
         raise FileNotFoundError(f"There is no file {file}.{did_you_mean(near)}")
-    import pandas as pd
-
     if kind in (".parquet", ".pq"):
         import_optional("pyarrow", extra="meta")
+        import pandas as pd
+
         try:
             return pd.read_parquet(file)
         except (ValueError, OSError) as error:
             raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
     try:
-        names = list(pd.read_csv(file, sep="\x1f", nrows=0, encoding="utf-8-sig"))
-        separator = _separator("".join(names), kind)
-        return pd.read_csv(file, sep=separator, encoding="utf-8-sig", low_memory=False)
+        return read_delimited(file, separator=separator, decimal=decimal)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
-    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{file} is neither UTF-8 nor UTF-16 text ({error.reason}). Save it as UTF-8.") from error
+    except (ValueError, OSError) as error:
         raise ValueError(f"{file} cannot be read as a table: {error}") from error
-
-
-def _separator(header: str, kind: str) -> str:
-    """Return the separator of a table, from its first line: a CSV may use semicolons or tabs."""
-    if kind == ".tsv":
-        return "\t"
-    return max((",", ";", "\t"), key=header.count)
 
 
 def column_of(table: pd.DataFrame, name: str, option: str) -> pd.Series:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from autometa._support.delimited import read_delimited
 from autometa._support.imports import import_optional
 from autometa._support.seeds import child_seed
 from autometa.core.target import read_target
@@ -96,7 +97,7 @@ def read_table_list(folder: Path, only: Collection[str] | None = None) -> tuple[
             "optional: problem, family) and one <task_id>.parquet or <task_id>.csv per line."
         )
     try:
-        listed = pd.read_csv(file, dtype=str, keep_default_na=False)
+        listed = read_delimited(file, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
         raise ValueError(f"{file} cannot be read as CSV: {error}") from error
     if missing := {"task_id", "target"} - set(listed.columns):
@@ -167,7 +168,7 @@ def _read(table: Table) -> pd.DataFrame:
         raise ValueError(f"there is no file {table.path.name} (nor one that ends in .csv)")
     try:
         if table.path.suffix == ".csv":
-            return pd.read_csv(table.path, low_memory=False)
+            return read_delimited(table.path)
         import_optional("pyarrow", extra="meta")
         return pd.read_parquet(table.path)
     except (ValueError, OSError) as error:
