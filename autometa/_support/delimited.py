@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from autometa._support.imports import import_optional
 
@@ -248,7 +248,7 @@ def _opened(file: Path) -> IO[bytes]:
     """Open a file for reading, decompressed."""
     match file.suffix.lower():
         case ".gz":
-            return gzip.open(file, "rb")
+            return cast(IO[bytes], gzip.open(file, "rb"))
         case ".bz2":
             return bz2.open(file, "rb")
         case ".xz":

@@ -125,6 +125,5 @@ def _new_bar(show: bool | None, **settings: Any) -> Any:
 
 def _in_notebook() -> bool:
     """Whether the code runs in a Jupyter kernel; its streams say that they are no terminal."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if hasattr(ipython, "get_ipython") else None
-    return getattr(shell, "kernel", None) is not None
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    return getattr(get_shell(), "kernel", None) is not None

@@ -151,7 +151,8 @@ def _add_assess(commands: Any) -> None:
         metavar="SECONDS",
         type=float,
         default=0.0,
-        help="train the recurrent policy, at most this long for each part of the families; default: %(default)g, leave it out",
+        help="train the recurrent policy, at most this long for each part of the families, 0 leaves it out; "
+        "default: %(default)g",
     )
     assess.add_argument("--jobs", metavar="N", type=int, default=1, help="processes; default: %(default)s")
     assess.add_argument("--random-state", metavar="N", type=int, default=0, help="seed; default: %(default)s")
