@@ -53,7 +53,9 @@ def load_table(folder: Path, task_id: str) -> tuple[pd.DataFrame, pd.Series, str
     return table.drop(columns=target), table[target], tasks.at[task_id, "problem"]
 
 
-def choose_tasks(tasks: pd.DataFrame, n_per_problem: int, *, without: Collection[str] = ()) -> list[str]:
+def choose_tasks(
+    tasks: pd.DataFrame, n_per_problem: int, *, without: Collection[str] = (), without_families: Collection[str] = ()
+) -> list[str]:
     """Return task ids spread over problems, rows and kinds, by a rule that sees no result.
 
     For each problem the wanted rows are a geometric grid from 100 to 60,000, filled from the large
@@ -70,6 +72,8 @@ def choose_tasks(tasks: pd.DataFrame, n_per_problem: int, *, without: Collection
         Number of tables of each problem.
     without : collection of str
         Task ids whose whole families are left out.
+    without_families : collection of str
+        Further families to leave out.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def choose_tasks(tasks: pd.DataFrame, n_per_problem: int, *, without: Collection
     ValueError
         If a problem has fewer families left than tables are wanted.
     """
-    used_families = set(tasks.loc[list(without), "family"])
+    used_families = set(tasks.loc[list(without), "family"]) | set(without_families)
     chosen: list[str] = []
     for turn, problem in enumerate(PROBLEMS):
         grid = np.geomspace(SMALLEST_ROWS, LARGEST_ROWS, n_per_problem)

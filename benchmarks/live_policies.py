@@ -4,8 +4,9 @@
     python -m benchmarks.live_policies FOLDER --out CSV --report
 
 A quarter of each table is kept aside; a row of the CSV is a table, a policy and a budget. Rows that are there already
-are not measured again. The tables are chosen by `benchmarks.corpus` among the families that neither the meta-dataset
-nor the comparison with other libraries uses.
+are not measured again. The tables are chosen by `benchmarks.corpus` among the families that nothing that ships has
+learnt from (the records, the starts of `mlp_maml`) and that the comparison with other libraries does not use. The
+report tells the tables that are still unseen apart, as a later build may have learnt from tables measured before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -24,7 +26,25 @@ from benchmarks.corpus import choose_tasks, load_table, named_tasks, read_tasks
 
 COLUMNS = ("task", "policy", "budget_s", "seed", "loss", "fit_s", "first_model_s", "n_trials", "n_ok")
 N_PER_PROBLEM = 7
+ROOT = Path(__file__).parents[1]
 USED = ("datasets/tasks.txt", "benchmarks/tasks24.txt")
+
+
+def seen_families(tasks: pd.DataFrame) -> set[str]:
+    """Return the families that a part that ships has learnt from, or that other comparisons use.
+
+    Parameters
+    ----------
+    tasks : DataFrame
+        The tables of a folder, indexed by task id, with a column ``family``.
+    """
+    names = [task for file in USED for task in named_tasks(str(ROOT / file))]
+    families: set[str] = set()
+    for card in sorted((ROOT / "strategies" / "starts").glob("*.card.toml")):
+        start = tomllib.loads(card.read_text(encoding="utf-8"))
+        names += start["tasks"]
+        families |= set(start["families"])
+    return families | set(tasks["family"].reindex(names).dropna())
 
 
 def split(folder: Path, task: str, seed: int) -> tuple[list[pd.DataFrame], list[pd.Series], str]:
@@ -138,14 +158,20 @@ def main() -> None:
                                 writer.writerow(fit_row(options.folder, task, policy, budget_s, seed, options.jobs))
                                 file.flush()
     table = pd.read_csv(options.out)
+    families = read_tasks(options.folder)["family"]
+    is_seen = table["task"].map(families).isin(seen_families(families.to_frame()))
     fits = table[["task", "seed"]].drop_duplicates().itertuples(index=False, name=None)
     constant = pd.Series({(task, seed): constant_loss(options.folder, task, seed) for task, seed in fits})
     print(report(table, constant).round(4).to_string(index=False))
+    if is_seen.any() and not is_seen.all():
+        unseen = table[~is_seen]
+        print(f"\nOf these, tables of families that nothing that ships has seen: {', '.join(unseen['task'].unique())}")
+        print(report(unseen, constant).round(4).to_string(index=False))
 
 
 def _chosen(folder: Path) -> list[str]:
-    used = [task for file in USED for task in named_tasks(file)]
-    return choose_tasks(read_tasks(folder), N_PER_PROBLEM, without=used)
+    tasks = read_tasks(folder)
+    return choose_tasks(tasks, N_PER_PROBLEM, without_families=seen_families(tasks))
 
 
 if __name__ == "__main__":
