@@ -86,7 +86,8 @@ class AutoMeta(BaseEstimator):
         `autometa train` wrote; or an object with a method ``propose``.
     experience : str, Path or None, default=None
         Folder of your own experience: every fit adds what it measured (meta-features,
-        configurations, losses, seconds; never data), and learnt policies go by it as well.
+        configurations, losses, seconds, types of errors; no rows, labels or names), and
+        learnt policies go by it as well.
     cv : int, splitter, iterable or None, default=None
         Number of folds, a scikit-learn splitter, or (train, validation) row numbers.
         None chooses folds or a holdout by rows and budget; folds are stratified, and keep
@@ -112,9 +113,10 @@ class AutoMeta(BaseEstimator):
         Seed of folds, samplers and learners.
     progress : bool or None, default=None
         Whether to show a bar with the incumbent's score and the time left; None shows it
-        in a terminal only.
+        in a terminal or a notebook only.
     verbose : int, default=0
-        1 logs new trials to standard error, 2 everything; 0 leaves it to ``logging``.
+        1 logs the plan, new trials and the result to standard error, 2 everything; 0 leaves
+        it to ``logging``.
 
     Attributes
     ----------

@@ -27,10 +27,8 @@ def main() -> None:
     print(f"  accuracy {model.score(X_test, y_test):.4f}")
     print(f"  ROC AUC  {roc_auc_score(y_test == model.classes_[1], second_class):.4f}")
 
-    leaderboard = model.leaderboard()
-    by_fold = [name for name in leaderboard.columns if name.startswith("loss_fold")]
     print("\nLeaderboard, the ten best trials:")
-    _print_table(leaderboard.drop(columns=by_fold).head(10))
+    _print_table(model.leaderboard().head(10))
     print("\nReport, strategy by strategy:")
     _print_table(model.report())
 

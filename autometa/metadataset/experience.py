@@ -1,4 +1,4 @@
-"""The user's own growing meta-dataset: what fits have measured, never their data."""
+"""The user's own growing meta-dataset: what fits have measured, without rows, labels or names of their tables."""
 
 from __future__ import annotations
 
