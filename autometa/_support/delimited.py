@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SEPARATORS = (",", "\t", ";", "|")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
-_SAMPLE_CHARACTERS = 2**18
+# No field of the sample is larger than the csv module takes.
+_SAMPLE_CHARACTERS = 2**17
 _SAMPLE_BYTES = 4096
 # UTF-32 first: its mark begins like that of UTF-16.
 _BYTE_ORDER_MARKS = (
@@ -40,7 +41,8 @@ _DAMAGE = (EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 _EXCEL_HINT = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)([.,]\d+)?([eE][+-]?\d+)?")
 _COMMA_DECIMAL = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")
-_COMMA_GROUP = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_COMMA_GROUP = re.compile(r"[+-]?\d{1,3},\d{3}")
+_COMMAS = re.compile(r"[+-]?\d+(,\d+){2,}")
 _POINT_DECIMAL = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 _POINT_GROUP = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 _WITH_POINT_GROUPS = r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
@@ -82,7 +84,7 @@ def read_delimited(
     Parameters
     ----------
     file : Path
-        UTF-8, or UTF-16 and UTF-32 with or without a byte order mark.
+        UTF-8 or UTF-16, with or without a byte order mark, or UTF-32 with one.
     separator, decimal : str, optional
         Found in the file unless given.
     **options
@@ -97,7 +99,7 @@ def read_delimited(
     """
     import pandas as pd
 
-    with _damage_as_error(file):
+    with _damage_as_error():
         with _opened(file) as stream:
             encoding = _encoding(stream.read(_SAMPLE_BYTES))
         with _opened(file) as stream, io.TextIOWrapper(stream, encoding, newline="") as text:
@@ -143,7 +145,9 @@ def find_form(sample: str, *, is_cut: bool = False, candidates: Sequence[str] = 
         has_spaces = bool(records) and len(records[0]) > 1 and all(name[:1] == " " for name in records[0][1:])
         if has_spaces:
             records = _records(sample, separator, is_cut, has_spaces=True)
-        if records and len(records[0]) > 1:
+        n_single = sum(len(record) == 1 for record in records)
+        # A single column may have a name with separators in it.
+        if records and len(records[0]) > 1 and n_single <= len(records) / 2:
             found.append((_fit(records, has_spaces), separator, records, has_spaces))
     if not found:
         unused = next((separator for separator in reversed(SEPARATORS) if separator not in sample), ",")
@@ -166,7 +170,7 @@ def _records(sample: str, separator: str, is_cut: bool, *, has_spaces: bool = Fa
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=separator, skipinitialspace=has_spaces)
     try:
         records = list(reader)
-    except csv.Error:  # a field of more than 100,000 letters: quotes that this separator does not match
+    except csv.Error:
         return []
     if is_cut and len(records) > 1:
         records.pop()
@@ -199,18 +203,18 @@ def _fit(records: Sequence[Sequence[str]], has_spaces: bool) -> tuple[float, boo
 def _decimal(rows: Sequence[Sequence[str]], separator: str) -> str:
     """Return the decimal mark.
 
-    Commas count when no number has a point, and one is a decimal comma for certain (``12,5``; ``1,200``
-    may be grouped) or semicolons separate: they are used where the comma is the decimal mark.
+    A comma counts when no number has a point or several commas, and either one is a decimal comma for
+    certain (``12,5``; ``1,200`` may be grouped) or semicolons separate: they are used where the comma
+    is the decimal mark.
     """
-    if separator == ",":
-        return "."
     cells = {cell.strip() for row in rows for cell in row}
-    commas = [cell for cell in cells if _COMMA_DECIMAL.fullmatch(cell)]
-    groups = [cell for cell in cells if _COMMA_GROUP.fullmatch(cell)]
-    points = [cell for cell in cells if _POINT_DECIMAL.fullmatch(cell) and not _POINT_GROUP.fullmatch(cell)]
-    if points or any(cell.count(",") > 1 for cell in groups):
-        return "."
-    return "," if commas and (separator == ";" or set(commas) - set(groups)) else "."
+    commas = {cell for cell in cells if _COMMA_DECIMAL.fullmatch(cell)}
+    certain = {cell for cell in commas if not _COMMA_GROUP.fullmatch(cell)}
+    is_against = any(
+        _COMMAS.fullmatch(cell) or (_POINT_DECIMAL.fullmatch(cell) and not _POINT_GROUP.fullmatch(cell))
+        for cell in cells
+    )
+    return "," if not is_against and (certain or (commas and separator == ";")) else "."
 
 
 def _without_point_groups(table: pd.DataFrame) -> pd.DataFrame:
@@ -237,7 +241,7 @@ def _encoding(head: bytes) -> str:
 
 
 @contextlib.contextmanager
-def _damage_as_error(file: Path) -> Iterator[None]:
+def _damage_as_error() -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:

@@ -17,8 +17,9 @@ def show(text: str) -> None:
 
 
 def say(kind: str, text: str) -> None:
-    """Write a line about the run to the standard error."""
-    sys.stderr.write(f"autometa: {kind}: {text}\n")
+    """Write a line about the run to the standard error, where there is one."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"autometa: {kind}: {text}\n")
 
 
 def aligned(table: pd.DataFrame, last: str) -> str:

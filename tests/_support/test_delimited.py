@@ -27,7 +27,7 @@ _WHOLE = st.integers(-10_000, 10_000).map(str)
 def _written(draw: st.DrawFn) -> tuple[str, str, str, list[str], list[list[str]]]:
     """Return a table as text, and what it was made of: separator, decimal mark, names and rows."""
     separator = draw(st.sampled_from(SEPARATORS))
-    decimal = "." if separator == "," else draw(st.sampled_from([".", ","]))
+    decimal = draw(st.sampled_from([".", ","]))
     fractions = st.tuples(_WHOLE, st.integers(0, 9)).map(lambda parts: f"{parts[0]}{decimal}{parts[1]}")
     names = draw(st.lists(_NAMES, min_size=2, max_size=6, unique=True))
     kinds = [draw(st.sampled_from([_WORDS, _WHOLE, fractions])) for _ in names]
@@ -46,6 +46,17 @@ def test_the_separator_is_the_one_that_a_table_was_written_with(written: tuple) 
     assert form.separator == separator
     has_fractions = any("," in cell for row in rows for cell in row)
     assert form.decimal == (decimal if has_fractions else ".")
+
+
+@given(st.sampled_from(SEPARATORS), _NAMES, st.lists(st.one_of(_WORDS, _WHOLE), min_size=2, max_size=9))
+def test_a_single_column_is_told_from_several_whatever_its_name(separator: str, name: str, cells: list[str]) -> None:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, delimiter=separator).writerows([[name], *([cell] for cell in cells)])
+    form = find_form(stream.getvalue())
+    assert form.n_columns == 1
+    table = pd.read_csv(io.StringIO(stream.getvalue(), newline=""), sep=form.separator, keep_default_na=False)
+    assert list(table) == [name]
+    assert len(table) == len(cells)
 
 
 @given(_written())
@@ -119,6 +130,7 @@ def test_one_column_stays_one_column(tmp_path: Path, cells: Sequence[str]) -> No
         (["2.5", "1,200"], ["2.5", "1,200"]),
         (["2.5", "3"], [2.5, 3.0]),
         (["1,5", "n/k"], ["1,5", "n/k"]),
+        (["1,5", "1,2,3"], ["1,5", "1,2,3"]),
     ],
 )
 def test_decimal_commas_of_a_table_with_semicolons(tmp_path: Path, cells: list[str], expected: list) -> None:
@@ -130,6 +142,23 @@ def test_decimal_commas_of_a_table_with_semicolons(tmp_path: Path, cells: list[s
 def test_a_grouped_number_between_tabs_is_no_decimal_comma(tmp_path: Path) -> None:
     assert _read(tmp_path, "x\ty\n1,200\ta\n2,400\tb\n")["x"].tolist() == ["1,200", "2,400"]
     assert _read(tmp_path, "x\ty\n1,200\ta\n2,4\tb\n")["x"].tolist() == [1.2, 2.4]
+
+
+def test_quoted_decimal_commas_between_commas_are_numbers_and_quoted_groups_are_not_split(tmp_path: Path) -> None:
+    assert _read(tmp_path, 'x,y\n"1,5",a\n2,b\n')["x"].tolist() == [1.5, 2.0]
+    assert _read(tmp_path, 'x,y\n"1,200",a\n950,b\n')["x"].tolist() == ["1,200", "950"]
+
+
+def test_line_ends_of_any_system_are_read(tmp_path: Path) -> None:
+    for end in ("\n", "\r\n", "\r"):
+        table = _read(tmp_path, end.join(["size, in cm;y", "1,5;a", "2;b", ""]))
+        assert table.to_dict("list") == {"size, in cm": [1.5, 2.0], "y": ["a", "b"]}
+
+
+def test_a_field_longer_than_the_sample_is_read(tmp_path: Path) -> None:
+    long = "word, " * 60_000
+    table = _read(tmp_path, f'text, free;y\nshort;1\n"{long}";2\n')
+    assert table["text, free"].tolist() == ["short", long]
 
 
 def test_a_user_can_say_what_cannot_be_seen(tmp_path: Path) -> None:
