@@ -92,16 +92,14 @@ def plot_learning_curves(
     ends: dict[str, tuple[float, float]] = {}
     for strategy, configuration in best.items():
         rows = part.evaluations[part.evaluations["configuration"] == configuration]
-        full = rows["anchor"] == 1
-        # Points along a fit have no seconds of their own.
-        along_a_fit = ~full & (rows["n_iterations"] > 0) & rows["fit_s"].isna()
-        for style, kept in (("-", rows[~along_a_fit]), ("--", rows[along_a_fit | full])):
+        finished, on_all_rows = rows[rows["progress"] == 1], rows[rows["anchor"] == 1]
+        for style, share, kept in (("-", "anchor", finished), ("--", "progress", on_all_rows)):
             curve = mean_curve(kept, loss_of(kept, metric).to_numpy("float64"))
             curve = curve[curve["n_evaluations"] >= curve["n_evaluations"].iloc[-1]]
             ends[strategy] = (1.0, curve["loss"].iloc[-1])
             if len(curve) > 1:
                 ax.plot(
-                    curve["anchor"], curve["loss"], style, markersize=3.5, linewidth=1.4, **looks[strategy]._asdict()
+                    curve[share], curve["loss"], style, markersize=3.5, linewidth=1.4, **looks[strategy]._asdict()
                 )
         ax.plot(*ends[strategy], markersize=5, **looks[strategy]._asdict())
     ax.set_xscale("log")
@@ -111,7 +109,7 @@ def plot_learning_curves(
     if 0 < lowest < highest / 5:  # the first points would press all ends together
         ax.set_yscale("log")
         _number_ticks(ax.yaxis, "{x:g}")
-    ax.set_xlabel("anchor: fraction of rows (solid) or iterations (dashed)")
+    ax.set_xlabel("fraction of the rows (solid) or of the iterations (dashed)")
     ax.set_ylabel(f"loss: {LOSS_LABELS[metric]}")
     row = part.tasks.iloc[0]
     n_rows = f", {row['n_rows_used']:,} rows" if row["n_rows_used"] else ""  # studies have none

@@ -7,7 +7,7 @@ The folder holds one ``<task_id>.parquet`` per table and a ``tasks.csv`` with a 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,11 @@ def load_table(folder: Path, task_id: str) -> tuple[pd.DataFrame, pd.Series, str
 
 
 def choose_tasks(
-    tasks: pd.DataFrame, n_per_problem: int, *, without: Collection[str] = (), without_families: Collection[str] = ()
+    tasks: pd.DataFrame,
+    n_per_problem: Sequence[int],
+    *,
+    without: Collection[str] = (),
+    without_families: Collection[str] = (),
 ) -> list[str]:
     """Return task ids spread over problems, rows and kinds, by a rule that sees no result.
 
@@ -68,8 +72,8 @@ def choose_tasks(
     ----------
     tasks : DataFrame
         As returned by `read_tasks`.
-    n_per_problem : int
-        Number of tables of each problem.
+    n_per_problem : sequence of int
+        Number of tables of each problem, in the order of `PROBLEMS`.
     without : collection of str
         Task ids whose whole families are left out.
     without_families : collection of str
@@ -78,7 +82,7 @@ def choose_tasks(
     Returns
     -------
     list of str
-        ``3 * n_per_problem`` ids, by problem and then by wanted rows.
+        The ids, by problem and then by wanted rows.
 
     Raises
     ------
@@ -87,10 +91,10 @@ def choose_tasks(
     """
     used_families = set(tasks.loc[list(without), "family"]) | set(without_families)
     chosen: list[str] = []
-    for turn, problem in enumerate(PROBLEMS):
-        grid = np.geomspace(SMALLEST_ROWS, LARGEST_ROWS, n_per_problem)
+    for turn, (problem, n) in enumerate(zip(PROBLEMS, n_per_problem, strict=True)):
+        grid = np.geomspace(SMALLEST_ROWS, LARGEST_ROWS, n)
         of_problem: list[str] = []
-        for slot in reversed(range(n_per_problem)):
+        for slot in reversed(range(n)):
             free = tasks[(tasks["problem"] == problem) & ~tasks["family"].isin(used_families)].sort_index()
             if free.empty:
                 raise ValueError(f"no {problem} table of an unused family is left for slot {slot}.")
@@ -117,12 +121,17 @@ def main() -> None:
     """Print a choice of tasks, one per line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corpus", description="Print a choice of tasks.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("n_per_problem", type=int)
-    parser.add_argument("--without", default="", help="tasks, or a file of tasks, whose families are left out")
+    parser.add_argument(
+        "n_per_problem", type=int, nargs="+", help="one number for all problems, or one each for " + ", ".join(PROBLEMS)
+    )
+    parser.add_argument(
+        "--without", nargs="*", default=(), help="tasks, or files of tasks, whose families are left out"
+    )
     options = parser.parse_args()
-    without = named_tasks(options.without) if options.without else []
+    without = [name for text in options.without for name in named_tasks(text)]
+    counts = options.n_per_problem * (len(PROBLEMS) if len(options.n_per_problem) == 1 else 1)
     tasks = read_tasks(options.folder)
-    for task_id in choose_tasks(tasks, options.n_per_problem, without=without):
+    for task_id in choose_tasks(tasks, counts, without=without):
         problem, n_rows, kind = tasks.loc[task_id, ["problem", "n_rows", "kind"]]
         print(f"{task_id:28} # {problem}, {n_rows} rows, {kind}")
 

@@ -171,7 +171,7 @@ def main() -> None:
 
 def _chosen(folder: Path) -> list[str]:
     tasks = read_tasks(folder)
-    return choose_tasks(tasks, N_PER_PROBLEM, without_families=seen_families(tasks))
+    return choose_tasks(tasks, [N_PER_PROBLEM] * 3, without_families=seen_families(tasks))
 
 
 if __name__ == "__main__":

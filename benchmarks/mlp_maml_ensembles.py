@@ -57,7 +57,7 @@ def chosen_tasks(corpus: Path) -> list[str]:
     card = tomllib.loads((shipped_starts_folder() / "mlp_maml.card.toml").read_text(encoding="utf-8"))
     tasks = read_tasks(corpus)
     known = [*card["tasks"], *named_tasks("datasets/tasks.txt")]
-    return choose_tasks(tasks, N_PER_PROBLEM, without=[task for task in known if task in tasks.index])
+    return choose_tasks(tasks, [N_PER_PROBLEM] * 3, without=[task for task in known if task in tasks.index])
 
 
 def strategy_arms(score: float | None) -> dict[str, tuple[Strategy, ...]]:

@@ -86,12 +86,15 @@ class Outcome:
         Iterations kept by a learner that stops early.
     stages : tuple of (int, ndarray)
         Iterations, in powers of two, and the predictions after them; for records only.
+    held_out : ndarray or None
+        Predictions of the fold's held-out rows, at anchor 1; for records only.
     """
 
     evaluation: Evaluation
     predictions: np.ndarray | None = None
     n_iterations: int | None = None
     stages: tuple[tuple[int, np.ndarray], ...] = ()
+    held_out: np.ndarray | None = None
 
 
 def evaluate(folder: Path, job: Job) -> Outcome:
@@ -167,7 +170,10 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         memory_mb=peak_memory_mb() - held_mb if job.for_records else float("nan"),
     )
     stages: tuple[tuple[int, np.ndarray], ...] = ()
+    held_out = None
     if job.for_records:
+        if job.anchor == 1:
+            held_out = expand(model.predict(prepared.X_held_out, job.n_threads), present, shared.n_classes)
         if isinstance(model, StagedModel):
             staged = model.staged_predict(prepared.X_validation, job.n_threads)
             stages = tuple((n, expand(raw, present, shared.n_classes)) for n, raw in staged)
@@ -176,7 +182,7 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         path.parent.mkdir(exist_ok=True)
         # A model of a class from the user's script: plain pickle cannot send it.
         path.write_bytes(cloudpickle.dumps((model, present), protocol=5))
-    return Outcome(evaluation, predictions, model.n_iterations, stages)
+    return Outcome(evaluation, predictions, model.n_iterations, stages, held_out)
 
 
 class _Clocks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,13 @@ class Fold:
     ----------
     train, validation : ndarray of int64
         Row numbers; no row is in both.
+    held_out : ndarray of int64
+        Rows that neither fit nor select anything, predicted for records only; none in a fit.
     """
 
     train: np.ndarray
     validation: np.ndarray
+    held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def make_folds(task: Task, n_splits: int, seed: int, *, n_kept: int | None = None) -> tuple[Fold, ...]:

@@ -69,14 +69,15 @@ class PreparedFold:
 
     Parameters
     ----------
-    X_train, X_validation : ndarray of float32
-        Prepared rows, memory-mapped; `X_validation` has no rows for ``ALL_ROWS``.
+    X_train, X_validation, X_held_out : ndarray of float32
+        Prepared rows, memory-mapped; the last two have no rows for ``ALL_ROWS``.
     categorical, n_categories : ndarray of shape (n_features,)
         Which columns hold category codes, and how many.
     """
 
     X_train: np.ndarray
     X_validation: np.ndarray
+    X_held_out: np.ndarray
     categorical: np.ndarray
     n_categories: np.ndarray
 
@@ -136,12 +137,12 @@ class Workspace:
             train = self._task.X.iloc[self.train_rows(fold)]
             preparation = fit_preparation(train, self._schema, view, self._seed)
             X_train = preparation.transform(train)
-            X_validation = (
-                X_train[:0] if fold == ALL_ROWS else self._rows(self.shared.folds[fold].validation, preparation)
-            )
+            none = np.empty(0, dtype=np.int64)
+            rows = Fold(none, none) if fold == ALL_ROWS else self.shared.folds[fold]
             stem = self.folder / f"fold{fold}-{view}"
             np.save(f"{stem}-train.npy", X_train)
-            np.save(f"{stem}-validation.npy", X_validation)
+            np.save(f"{stem}-validation.npy", self._rows(rows.validation, preparation, like=X_train))
+            np.save(f"{stem}-held_out.npy", self._rows(rows.held_out, preparation, like=X_train))
             np.savez(f"{stem}-columns.npz", categorical=preparation.categorical, n_categories=preparation.n_categories)
             self._preparations[key] = preparation
             self._seconds[view] = time.monotonic() - start_s
@@ -151,9 +152,9 @@ class Workspace:
         """Return the seconds that `prepare` is expected to take: as long as for the last fold, 0 when it is done."""
         return 0.0 if (fold, view) in self._preparations else self._seconds.get(view, 0.0)
 
-    def _rows(self, rows: np.ndarray, preparation: Preparation) -> np.ndarray:
+    def _rows(self, rows: np.ndarray, preparation: Preparation, like: np.ndarray) -> np.ndarray:
         frame: pd.DataFrame = self._task.X.iloc[rows]
-        return preparation.transform(frame)
+        return preparation.transform(frame) if len(rows) else like[:0]
 
     def load_model(self, trial: int, fold: int) -> tuple[Model, list[int] | None]:
         """Return a model and the class codes that it knows (None: all)."""
@@ -202,6 +203,7 @@ def _prepared(folder: str, fold: int, view: View) -> PreparedFold:
     return PreparedFold(
         np.load(f"{stem}-train.npy", mmap_mode="r"),
         np.load(f"{stem}-validation.npy", mmap_mode="r"),
+        np.load(f"{stem}-held_out.npy", mmap_mode="r"),
         categorical,
         n_categories,
     )

@@ -244,7 +244,7 @@ class MetaDataset:
         metric : str or None
             Metric of the loss; None takes the metric of each task, as in `metrics`.
         anchor : float
-            Where on the learning curves to look.
+            Fraction of the training rows that the fits were given.
         """
         evaluations = self._at(anchor)
         if value in matrices.COSTS:
@@ -269,8 +269,9 @@ class MetaDataset:
         Returns
         -------
         DataFrame
-            Columns anchor, n_iterations, loss (means over folds and seeds) and n_evaluations,
-            the number of evaluations behind a point: fewer where some folds stopped earlier.
+            Columns anchor, progress, n_iterations, loss (means over folds and seeds) and
+            n_evaluations, the number of evaluations behind a point: fewer where some folds
+            stopped earlier. Fits on a part of the rows come first.
             Only what ended well is in it.
 
         Raises
@@ -320,7 +321,8 @@ class MetaDataset:
 
     def _at(self, anchor: float) -> pd.DataFrame:
         # Anchors are stored as float32, in which 0.1 is another number.
-        return self.evaluations[self.evaluations["anchor"] == np.float32(anchor)]
+        is_there = (self.evaluations["anchor"] == np.float32(anchor)) & (self.evaluations["progress"] == 1)
+        return self.evaluations[is_there]
 
     def _worst_status_codes(self, anchor: float) -> pd.DataFrame:
         anchors, status = self.evaluations["anchor"], self.evaluations["status"]

@@ -17,6 +17,7 @@ from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.features import META_FEATURES
+from autometa.metadataset.machine import machine_speed
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import LOSS_COLUMNS
 from autometa.metadataset.store import FILE_NAME, Store, read_collected, read_features
@@ -106,6 +107,7 @@ def _row(task: str, name: str, description: TaskDescription, evaluation: Evaluat
         "task": task,
         "configuration": name,
         "anchor": evaluation.anchor,
+        "progress": 1.0,
         "n_iterations": 0,
         "fold": evaluation.fold,
         "seed": seed,
@@ -115,6 +117,7 @@ def _row(task: str, name: str, description: TaskDescription, evaluation: Evaluat
         "fit_cpu_s": evaluation.fit_cpu_s,
         "predict_cpu_s": evaluation.predict_cpu_s,
         "memory_mb": evaluation.memory_mb,
+        "machine_speed": machine_speed(),
         "status": evaluation.status,
         "error": evaluation.error,
     }

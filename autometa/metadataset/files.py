@@ -29,6 +29,7 @@ from autometa._support.imports import import_optional
 from autometa._support.toml_text import toml_text
 from autometa.exceptions import MetaDatasetError, MissingDependencyError
 from autometa.metadataset.schema import SCHEMA_VERSION
+from autometa.metadataset.tables import upgraded_evaluations
 
 TABLES = ("tasks", "configurations", "evaluations")
 _MANIFEST = "manifest.toml"
@@ -78,7 +79,7 @@ def read_folder(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
             tables[table] = _frame(data)
         if len(tables[table]) != n_rows:
             raise MetaDatasetError(f"{file} has {len(tables[table])} rows, expected {n_rows}. {_ADVICE}")
-    return tables, free_entries(manifest)
+    return _of_today(tables, manifest), free_entries(manifest)
 
 
 def write_npz(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any], file: Path) -> Path:
@@ -127,8 +128,14 @@ def read_npz(file: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
                 columns[table][column] = (
                     values if texts is None else pd.Categorical.from_codes(values, json.loads(str(texts)))
                 )
-        tables = {table: pd.DataFrame(columns[table]) for table in TABLES}
+        tables = _of_today({table: pd.DataFrame(columns[table]) for table in TABLES}, manifest)
     return tables, free_entries(manifest)
+
+
+def _of_today(tables: dict[str, pd.DataFrame], manifest: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    if manifest["schema_version"] == 1 and "anchor" in tables["evaluations"]:
+        tables["evaluations"] = upgraded_evaluations(tables["evaluations"])
+    return tables
 
 
 def free_entries(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,8 +167,6 @@ def _check_version(file: Path, manifest: Mapping[str, Any]) -> None:
         raise MetaDatasetError(
             f"{file} has layout {version}; this autometa reads layouts up to {SCHEMA_VERSION}. Update autometa."
         )
-    if version < SCHEMA_VERSION:
-        raise MetaDatasetError(f"{file} has the old layout {version}, expected {SCHEMA_VERSION}. {_ADVICE}")
 
 
 def _bytes(file: Path) -> bytes:

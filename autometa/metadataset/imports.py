@@ -119,7 +119,7 @@ def tables_from_studies(studies: Iterable[Study]) -> Tables:
         for configuration, row in _rows_of(study):
             found.setdefault(row["configuration"], configuration)
             rows.append(row)
-    columns = ["task", "configuration", "anchor", "n_iterations", "seed", f"loss_{OBJECTIVE}", "fit_s", "status"]
+    columns = ["task", "configuration", "progress", "n_iterations", "seed", f"loss_{OBJECTIVE}", "fit_s", "status"]
     frame = pd.DataFrame(rows, columns=[*columns, "error"])
     return {
         "tasks": _tasks(pd.Index(names, dtype=object), OBJECTIVE, pd.DataFrame()),
@@ -153,11 +153,11 @@ def _points(trial: FrozenTrial, first: int, last: int) -> Iterator[dict[str, Any
     reported = {step + first: value for step, value in sorted(trial.intermediate_values.items())}
     for n_iterations, value in reported.items():
         if trial.state != TrialState.FAIL and 0 < n_iterations < last and not np.isnan(value):
-            point = {"anchor": n_iterations / last, "n_iterations": n_iterations, "fit_s": np.nan}
+            point = {"progress": n_iterations / last, "n_iterations": n_iterations, "fit_s": np.nan}
             yield {**point, f"loss_{OBJECTIVE}": value, "status": "ok"}
     if trial.state != TrialState.PRUNED:
         duration_s = trial.duration.total_seconds() if trial.duration is not None else np.nan
-        point = {"anchor": 1.0, "n_iterations": max(reported, default=0), "fit_s": duration_s}
+        point = {"progress": 1.0, "n_iterations": max(reported, default=0), "fit_s": duration_s}
         if trial.state == TrialState.COMPLETE:
             yield {**point, f"loss_{OBJECTIVE}": trial.value, "status": "ok"}
         else:
@@ -201,7 +201,7 @@ def _tasks(names: pd.Index, problem: str, about: pd.DataFrame) -> pd.DataFrame:
 
 def _evaluations(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with all columns of the schema: anchor 1, fold 0, seed 0 and NaN where they say nothing."""
-    ends = {"anchor": 1.0, "n_iterations": 0, "fold": 0, "seed": 0}
+    ends = {"anchor": 1.0, "progress": 1.0, "n_iterations": 0, "fold": 0, "seed": 0}
     missing = {name: ends.get(name, np.nan) for name in EVALUATION_COLUMNS if name not in rows}
     return rows.assign(**missing)
 

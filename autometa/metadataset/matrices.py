@@ -67,25 +67,25 @@ def worst_status_codes(evaluations: pd.DataFrame) -> pd.DataFrame:
 def mean_curve(evaluations: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
     """Return the points of the learning curve that evaluations of one configuration on one task make.
 
-    Points taken along a fit are averaged where their iterations agree, as folds may stop at
-    different lengths; points with a fit of their own are averaged where their anchors agree.
-    The longest fits alone reach the last points along a fit, so a mean of anchors may fall there;
-    the order is that of the iterations.
+    Points along a fit are averaged where their iterations agree, as folds may stop at different lengths, and
+    finished fits where their anchors agree. The longest fits alone reach the last points along a fit, so the mean
+    progress may fall there; the order is that of the iterations.
     """
-    along_a_fit = (evaluations["anchor"] < 1) & (evaluations["n_iterations"] > 0) & evaluations["fit_s"].isna()
+    is_finished = evaluations["progress"] == 1
     points = pd.DataFrame(
         {
             "anchor": evaluations["anchor"].astype("float64"),
+            "is_finished": is_finished,
+            "stage": evaluations["n_iterations"].where(~is_finished, 0),
+            "progress": evaluations["progress"].astype("float64"),
             "n_iterations": evaluations["n_iterations"],
             "loss": losses,
-            "iterations": evaluations["n_iterations"].where(along_a_fit, 0),
-            "fraction": evaluations["anchor"].where(~along_a_fit, 0),
         }
     )[evaluations["status"] == STATUSES[0]]
-    grouped = points.groupby(["iterations", "fraction"])
-    curve = grouped[["anchor", "n_iterations", "loss"]].mean().assign(n_evaluations=grouped.size())
-    # Groups come in the order of iterations, then fractions; full fits have 0 iterations in it.
-    return curve.iloc[np.argsort(curve["anchor"] == 1, kind="stable")].reset_index(drop=True)
+    grouped = points.groupby(["anchor", "is_finished", "stage"])
+    means = grouped[["progress", "n_iterations", "loss"]].mean().assign(n_evaluations=grouped.size())
+    columns = ["anchor", "progress", "n_iterations", "loss", "n_evaluations"]
+    return means.reset_index()[columns]
 
 
 def _cells(evaluations: pd.DataFrame) -> tuple[np.ndarray, tuple[int, int]]:

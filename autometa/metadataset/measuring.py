@@ -29,6 +29,7 @@ from autometa.evaluation.workspace import Workspace
 from autometa.learners import learner_named
 from autometa.learners.base import Learner
 from autometa.learners.own import own_learner
+from autometa.metadataset.machine import machine_speed
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import LOSS_COLUMNS, LOSSES
 from autometa.metadataset.task_folder import LoadedTask, Table, load_task
@@ -39,8 +40,15 @@ logger = logging.getLogger(__name__)
 ROW_ANCHORS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Fractions of the training rows at which learners without iterations are measured."""
 
+STAGED_ROW_ANCHORS = (1 / 8, 1.0)
+"""The same for learners with iterations, each fit of which shows a whole curve."""
+
+HELD_OUT = -1
+"""The fold of kept rows that were held out."""
+
 _FEWEST_ROWS = 10  # a smaller part of a fold says nothing
-_N_KEPT_ROWS = 500  # rows of a task whose predictions are kept
+_FEWEST_STAGED_ROWS = 100
+_N_KEPT_ROWS = 3000  # validation rows of a task whose predictions are kept, besides all rows held out
 # The limit is of CPU seconds; what hangs, or gets this small a share of a core, is killed.
 _LEAST_SHARE = 1 / 3
 _GRACE_S = 6.0  # for what comes before and after the fit
@@ -82,7 +90,7 @@ class KeptRows:
     Parameters
     ----------
     fold : ndarray of shape (n_kept,)
-        Fold that each of them validates.
+        Fold that each of them validates; −1 for rows held out.
     y : ndarray of shape (n_kept,)
         Their targets.
     """
@@ -104,7 +112,8 @@ class Measured:
     rows : list of dict
         Rows of `evaluations`; none where the strategy is not for the task.
     predictions : ndarray or None
-        For the kept rows, at anchor 1; None unless every fold gave some.
+        For the kept rows, at anchor 1; means over the folds' models for rows held out. None
+        unless every fold gave some.
     task : dict
         What the row of `tasks` says without meta-features; empty if the table cannot be used.
     kept : KeptRows or None
@@ -178,6 +187,7 @@ def measure(run: Run, table: Table, entry: PoolEntry) -> Measured:
         learner = learner_of(strategy)
         rows: list[dict[str, Any]] = []
         predictions: dict[int, np.ndarray] = {}
+        held_out: list[np.ndarray] = []
         for fold in range(len(prepared.loaded.folds)):
             if fault := prepared.prepare(fold, learner):
                 return Measured(table, entry, fault=fault)
@@ -189,9 +199,11 @@ def measure(run: Run, table: Table, entry: PoolEntry) -> Measured:
                 status = outcome.evaluation.status
                 if status != "ok" and (anchor == 1 or status != "failed"):
                     return Measured(table, entry, rows, task=task)
-            assert outcome.predictions is not None
+            assert outcome.predictions is not None and outcome.held_out is not None
             predictions[fold] = outcome.predictions
-        return Measured(table, entry, rows, prepared.kept_predictions(predictions), task, prepared.kept())
+            held_out.append(outcome.held_out)
+        kept = prepared.kept_predictions(predictions, np.mean(held_out, axis=0))
+        return Measured(table, entry, rows, kept, task, prepared.kept())
 
 
 def learner_of(strategy: Strategy) -> Learner:
@@ -210,7 +222,7 @@ class _Prepared:
         settings = run.settings
         self.loaded: LoadedTask = load_task(table, settings.max_train_rows, settings.seed)
         task = self.loaded.task
-        self.description: TaskDescription = task.describe()
+        self.description: TaskDescription = replace(task.describe(), n_rows=self.loaded.n_rows_used)
         self._metrics = {name: resolve_metric(name, task.problem, task.classes) for name in LOSSES[task.problem]}
         self._lock = threading.Lock()
         self.workspace = Workspace(
@@ -252,11 +264,11 @@ class _Prepared:
         return ""
 
     def anchors(self, fold: int, learner: Learner) -> tuple[float, ...]:
-        """Return the anchors of a fold; learners with iterations show their curve in one fit."""
-        if learner.has_iterations:
-            return (1.0,)
+        """Return the anchors of a fold."""
         n_train = len(self.loaded.folds[fold].train)
-        return tuple(anchor for anchor in ROW_ANCHORS if anchor == 1 or anchor * n_train >= _FEWEST_ROWS)
+        fewest = _FEWEST_STAGED_ROWS if learner.has_iterations else _FEWEST_ROWS
+        anchors = STAGED_ROW_ANCHORS if learner.has_iterations else ROW_ANCHORS
+        return tuple(anchor for anchor in anchors if anchor == 1 or anchor * n_train >= fewest)
 
     def rows_of(self, outcome: Outcome, job: Job) -> list[dict[str, Any]]:
         """Return the points of the curve over iterations, and the evaluation itself."""
@@ -273,18 +285,20 @@ class _Prepared:
             "status": evaluation.status,
             "error": evaluation.error,
         }
-        return [*rows, {**self._row(job, job.anchor, n_iterations, outcome.predictions), **measured}]
+        return [*rows, {**self._row(job, 1.0, n_iterations, outcome.predictions), **measured}]
 
-    def _row(self, job: Job, anchor: float, n_iterations: int, predictions: np.ndarray | None) -> dict[str, Any]:
+    def _row(self, job: Job, progress: float, n_iterations: int, predictions: np.ndarray | None) -> dict[str, Any]:
         row: dict[str, Any] = {
             "task": self.table.task,
             "configuration": configuration_id(job.configuration),
-            "anchor": anchor,
+            "anchor": job.anchor,
+            "progress": progress,
             "n_iterations": n_iterations,
             "fold": job.fold,
             "seed": job.seed,
             **dict.fromkeys(LOSS_COLUMNS, math.nan),
             **dict.fromkeys(("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb"), math.nan),
+            "machine_speed": machine_speed(),
             "status": "ok",
             "error": "",
         }
@@ -296,12 +310,14 @@ class _Prepared:
     def kept(self) -> KeptRows:
         """Return folds and targets of the kept rows."""
         rows = [fold.validation[self._kept[fold.validation]] for fold in self.loaded.folds]
-        number = np.concatenate([np.full(len(part), fold) for fold, part in enumerate(rows)])
+        rows.append(self.loaded.folds[0].held_out)
+        number = np.repeat([*range(len(rows) - 1), HELD_OUT], [len(part) for part in rows])
         return KeptRows(number, self.loaded.task.y[np.concatenate(rows)])
 
-    def kept_predictions(self, predictions: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Return the predictions of the kept rows, fold after fold."""
+    def kept_predictions(self, predictions: Mapping[int, np.ndarray], held_out: np.ndarray) -> np.ndarray:
+        """Return the predictions of the kept rows, fold after fold, then of those held out."""
         parts = [predictions[k][self._kept[fold.validation]] for k, fold in enumerate(self.loaded.folds)]
+        parts.append(held_out)
         # Half precision ends at 65,504; standardised predictions beyond it are all as wrong.
         return np.clip(np.concatenate(parts), -6e4, 6e4).astype(np.float16)
 

@@ -26,21 +26,21 @@ from autometa.core.strategy import Strategy
 Origin = Literal["default", "published", "portfolio", "sample"]
 
 POOL_SIZES: dict[str, int] = {
-    "lightgbm": 56,
-    "catboost": 42,
-    "xgboost": 44,
-    "hist_gradient_boosting": 16,
-    "random_forest": 24,
-    "extra_trees": 30,
-    "neural_network": 32,
-    "mlp_maml": 12,
+    "lightgbm": 32,
+    "catboost": 14,
+    "xgboost": 20,
+    "hist_gradient_boosting": 8,
+    "random_forest": 8,
+    "extra_trees": 10,
+    "neural_network": 16,
+    "mlp_maml": 7,
     "kernel_svm": 26,
     "nearest_neighbours": 18,
     "logistic_regression": 18,
     "discriminant_analysis": 12,
     "ridge": 10,
     "elastic_net": 12,
-    "gaussian_process": 12,
+    "gaussian_process": 5,
 }
 """Configurations of each strategy that ships: more where its hyperparameters matter more."""
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from autometa.core.task import Problem
 
-SCHEMA_VERSION = 1
-"""Goes up when files of the old layout can no longer be read as the new one."""
+SCHEMA_VERSION = 2
+"""Goes up with the layout. Files of layout 1 are read: see `tables.upgraded_evaluations`."""
 
 LOSSES: dict[Problem, tuple[str, ...]] = {
     "binary": ("roc_auc", "log_loss", "balanced_accuracy"),
@@ -42,7 +42,7 @@ TASK_COLUMNS: dict[str, str] = {
     "n_rows": "int64",
     "n_columns": "int64",
     "n_classes": "int64",  # 0 for regression
-    "n_rows_used": "int64",  # rows that folds were made of
+    "n_rows_used": "int64",  # rows that folds were made of, without those held out
 }
 """Columns of `tasks`; those that follow are meta-features (float64)."""
 
@@ -57,7 +57,8 @@ CONFIGURATION_COLUMNS: dict[str, str] = {
 EVALUATION_COLUMNS: dict[str, str] = {
     "task": "str",
     "configuration": "str",
-    "anchor": "float32",  # fraction of the training rows, or of the iterations; 1 is full
+    "anchor": "float32",  # fraction of the training rows; 1 is all of them
+    "progress": "float32",  # fraction of the iterations that were kept; 1 is the finished fit
     "n_iterations": "int32",  # iterations behind the losses; 0 for learners without
     "fold": "int16",
     "seed": "int32",
@@ -67,6 +68,7 @@ EVALUATION_COLUMNS: dict[str, str] = {
     "fit_cpu_s": "float32",
     "predict_cpu_s": "float32",
     "memory_mb": "float32",  # peak resident memory of the evaluation, MiB
+    "machine_speed": "float32",  # see `machine.machine_speed`; NaN where it was not measured
     "status": "str",
     "error": "str",
 }

@@ -48,7 +48,7 @@ def _by_problem(tasks: pd.DataFrame, rows: pd.DataFrame, measured: pd.DataFrame)
 def _by_strategy(configurations: pd.DataFrame, rows: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
     counts = configurations.groupby("strategy").agg(n_configurations=("configuration", "size"))
     counts = counts.join(_evaluations(rows, "strategy")).join(pd.crosstab(rows["strategy"], rows["status"]))
-    whole = rows[(rows["anchor"] == 1) & rows["fit_cpu_s"].notna()]
+    whole = rows[(rows["anchor"] == 1) & (rows["progress"] == 1) & rows["fit_cpu_s"].notna()]
     counts["fit_cpu_s_median"] = _cpu_s(whole).groupby(whole["strategy"], observed=True).median()
     counts["cpu_h"] = _cpu_s(rows).groupby(rows["strategy"], observed=True).sum() / 3600
     strategies = configurations.set_index("configuration")["strategy"]

@@ -52,11 +52,27 @@ def checked_evaluations(evaluations: pd.DataFrame, tasks: pd.DataFrame, configur
         "error": None,
     }
     checked = _cast("evaluations", evaluations, {**EVALUATION_COLUMNS, **optional}, texts)
-    outside = ~((checked["anchor"] > 0) & (checked["anchor"] <= 1))
-    if outside.any():
-        raise ValueError(f"evaluations: anchor must be in (0, 1], got {named(checked['anchor'][outside].unique())}.")
+    for name in ("anchor", "progress"):
+        outside = ~((checked[name] > 0) & (checked[name] <= 1))
+        if outside.any():
+            raise ValueError(f"evaluations: {name} must be in (0, 1], got {named(checked[name][outside].unique())}.")
     _check_unique("evaluations", checked, list(EVALUATION_KEY))
     return checked
+
+
+def upgraded_evaluations(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Return evaluations of layout 1 in the columns of today.
+
+    There one column held the fraction of the rows, or of the iterations for points along a fit, which have no
+    seconds of their own; the speed of the machine was not measured.
+    """
+    anchor, n_iterations = evaluations["anchor"], evaluations["n_iterations"]
+    is_along_a_fit = (anchor < 1) & (n_iterations > 0) & evaluations["fit_s"].isna()
+    return evaluations.assign(
+        anchor=anchor.where(~is_along_a_fit, 1.0),
+        progress=anchor.where(is_along_a_fit, 1.0),
+        machine_speed=np.float32(np.nan),
+    )
 
 
 def named(values: Iterable[object], most: int = 5) -> str:

@@ -22,6 +22,10 @@ N_SPLITS = 3
 HOLDOUT_FROM_ROWS = 5000
 """Rows from which on only the first of the three splits is measured."""
 
+_HELD_OUT_PART = 5
+_MOST_HELD_OUT_ROWS = 2500
+"""A fifth of the rows, at most this many, is held out from fitting and selecting anything."""
+
 _TASK_LIST = "tasks.csv"
 
 
@@ -57,11 +61,11 @@ class LoadedTask:
     Parameters
     ----------
     task : Task
-        Rows to make folds of; regression targets are standardised.
+        All rows that are used; regression targets are standardised.
     schema : Schema
         Kinds of the columns, learnt from those rows.
     folds : tuple of Fold
-        Three, or one from 5,000 rows on.
+        Three, or one from 5,000 rows on; all have the same held-out rows.
     n_rows : int
         Rows of the whole table that have a target.
     """
@@ -70,6 +74,11 @@ class LoadedTask:
     schema: Schema
     folds: tuple[Fold, ...]
     n_rows: int
+
+    @property
+    def n_rows_used(self) -> int:
+        """Rows that folds are made of, without those held out."""
+        return self.task.n_rows - len(self.folds[0].held_out)
 
 
 def read_table_list(folder: Path, only: Collection[str] | None = None) -> tuple[Table, ...]:
@@ -146,7 +155,7 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
     n_rows = len(frame)
     if n_rows == 0:
         raise ValueError(f"the target {table.target!r} is missing in every row")
-    most = max_train_rows * N_SPLITS // (N_SPLITS - 1)
+    most = max_train_rows * N_SPLITS // (N_SPLITS - 1) + min(n_rows // _HELD_OUT_PART, _MOST_HELD_OUT_ROWS)
     if n_rows > most:
         rng = np.random.default_rng(child_seed(seed, "rows", table.task))
         frame = frame.iloc[np.sort(rng.choice(n_rows, most, replace=False))]
@@ -159,8 +168,21 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
         y = (y - np.mean(y)) / np.std(y)
     schema = Schema.fit(X)
     task = Task(schema.clean(X), y, target.problem, target.n_classes, classes=target.classes)
-    n_kept = 1 if task.n_rows >= HOLDOUT_FROM_ROWS else None
-    return LoadedTask(task, schema, make_folds(task, N_SPLITS, child_seed(seed, "folds"), n_kept=n_kept), n_rows)
+    return LoadedTask(task, schema, _folds(task, seed), n_rows)
+
+
+def _folds(task: Task, seed: int) -> tuple[Fold, ...]:
+    """Return folds of the rows that are left once some are held out."""
+    (split,) = make_folds(task, _HELD_OUT_PART, child_seed(seed, "held out"), n_kept=1)
+    held_out = split.validation
+    if len(held_out) > _MOST_HELD_OUT_ROWS:
+        rng = np.random.default_rng(child_seed(seed, "fewer held out"))
+        held_out = np.sort(rng.choice(held_out, _MOST_HELD_OUT_ROWS, replace=False))
+    rows = np.setdiff1d(np.arange(task.n_rows), held_out)
+    rest = Task(task.X.iloc[rows], task.y[rows], task.problem, task.n_classes)
+    n_kept = 1 if rest.n_rows >= HOLDOUT_FROM_ROWS else None
+    folds = make_folds(rest, N_SPLITS, child_seed(seed, "folds"), n_kept=n_kept)
+    return tuple(Fold(rows[fold.train], rows[fold.validation], held_out) for fold in folds)
 
 
 def _read(table: Table) -> pd.DataFrame:

@@ -31,22 +31,22 @@ def made_up_tasks(n_tasks: int, seed: int) -> pd.DataFrame:
 @pytest.mark.parametrize("seed", range(5))
 def test_choice_takes_each_family_once_and_does_not_depend_on_the_order_of_the_tasks(seed: int) -> None:
     tasks = made_up_tasks(240, seed)
-    chosen = choose_tasks(tasks, 8)
+    chosen = choose_tasks(tasks, [8, 8, 8])
     assert tasks.loc[chosen, "family"].is_unique
     assert list(tasks.loc[chosen, "problem"]) == [problem for problem in PROBLEMS for _ in range(8)]
-    assert choose_tasks(tasks.sample(frac=1, random_state=seed), 8) == chosen
+    assert choose_tasks(tasks.sample(frac=1, random_state=seed), [8, 8, 8]) == chosen
 
 
 def test_second_choice_shares_no_family_with_the_first() -> None:
     tasks = made_up_tasks(400, 0)
-    first = choose_tasks(tasks, 8)
-    second = choose_tasks(tasks, 16, without=first)
+    first = choose_tasks(tasks, [8, 8, 8])
+    second = choose_tasks(tasks, [16, 16, 16], without=first)
     assert not set(tasks.loc[first, "family"]) & set(tasks.loc[second, "family"])
 
 
 def test_choice_spreads_the_rows_over_the_whole_range() -> None:
     tasks = made_up_tasks(600, 1)
-    rows = tasks.loc[choose_tasks(tasks, 8), "n_rows"].to_numpy().reshape(3, 8)
+    rows = tasks.loc[choose_tasks(tasks, [8, 8, 8]), "n_rows"].to_numpy().reshape(3, 8)
     # Each slot lies within the reach of its place in the grid.
     ratio = rows / np.geomspace(100, 60_000, 8)
     assert ((ratio < 2.5) & (ratio > 1 / 2.5)).all()
@@ -54,7 +54,7 @@ def test_choice_spreads_the_rows_over_the_whole_range() -> None:
 
 def test_choice_refuses_more_tables_than_there_are_families() -> None:
     with pytest.raises(ValueError, match="no binary table"):
-        choose_tasks(made_up_tasks(9, 0), 8)
+        choose_tasks(made_up_tasks(9, 0), [8, 8, 8])
 
 
 def test_a_failure_loses_to_any_loss_and_ties_with_a_failure() -> None:

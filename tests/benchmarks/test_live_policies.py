@@ -64,6 +64,6 @@ def test_a_sibling_of_a_known_table_is_left_out_though_its_name_is_unknown() -> 
 
 def test_families_can_be_left_out_of_a_choice_by_name() -> None:
     tasks = _table_of_tasks()
-    first = choose_tasks(tasks, 3)
-    second = choose_tasks(tasks, 3, without_families=tasks.loc[first, "family"])
+    first = choose_tasks(tasks, [3, 3, 3])
+    second = choose_tasks(tasks, [3, 3, 3], without_families=tasks.loc[first, "family"])
     assert set(tasks.loc[first, "family"]).isdisjoint(tasks.loc[second, "family"])
