@@ -36,7 +36,7 @@ LOSS_LABELS = {
     "r2": "1 − R²",
     OBJECTIVE: "objective",
 }
-"""What the axis of a metric's losses says."""
+"""Labels of the axis of losses, by metric."""
 
 # Okabe and Ito's colours, which are told apart with any colour vision; grey instead of their yellow and black, as one
 # is too pale for lines and the other has no darker shade. More strategies get darker shades, with another marker.
@@ -98,9 +98,7 @@ def plot_learning_curves(
             curve = curve[curve["n_evaluations"] >= curve["n_evaluations"].iloc[-1]]
             ends[strategy] = (1.0, curve["loss"].iloc[-1])
             if len(curve) > 1:
-                ax.plot(
-                    curve[share], curve["loss"], style, markersize=3.5, linewidth=1.4, **looks[strategy]._asdict()
-                )
+                ax.plot(curve[share], curve["loss"], style, markersize=3.5, linewidth=1.4, **looks[strategy]._asdict())
         ax.plot(*ends[strategy], markersize=5, **looks[strategy]._asdict())
     ax.set_xscale("log")
     ax.set_xlim(min(ax.dataLim.x0, 0.5) / 1.15, 1.15)

@@ -7,10 +7,10 @@
 ``ensembles`` fits of `AutoMeta` with and without it, see `benchmarks.mlp_maml_ensembles`
 ``replays``   replayed searches with and without it, see `benchmarks.mlp_maml_replays`
 
-Never trained on: every family of the tasks in ``tasks24.txt`` and ``tasks60.txt``, on which fits are judged, and of the
-meta-dataset, whose records of `mlp_maml` could not be trusted otherwise. Settings were chosen on ``tasks40.txt``. Judged
-on: the tasks of ``tasks48.txt`` that were not trained on. A seed of `compare` is that of the rows that train, stop and
-judge, and of the fits.
+Never trained on: every family of the tasks in ``tasks24.txt`` and ``tasks60.txt``, on which fits are judged, and of
+the meta-dataset, whose records of `mlp_maml` could not be trusted otherwise. Settings were chosen on ``tasks40.txt``.
+Judged on: the tasks of ``tasks48.txt`` that were not trained on. A seed of `compare` is that of the rows that train,
+stop and judge, and of the fits.
 """
 
 from __future__ import annotations

@@ -448,7 +448,8 @@ def test_options_of_collect_are_settings(tables: Path) -> None:
     metadataset = MetaDataset.load(tables.parent / "out")
     settings = {"time_limit_s": 9.0, "memory_limit_gb": 2.0, "max_train_rows": 20, "seed": 3}
     assert settings.items() <= metadataset.manifest["settings"].items()
-    assert set(metadataset.tasks["n_rows_used"]) == {30}
+    # Two thirds of them are trained on; the classes are divided one by one.
+    assert set(metadataset.tasks["n_rows_used"]) <= {29, 30}
 
 
 @pytest.mark.parametrize(

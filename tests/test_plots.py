@@ -32,19 +32,20 @@ TIMED_OUT = ("large", "boosting-0")
 
 
 def evaluations_of(task: str, configuration: str, loss: float) -> list[dict[str, object]]:
-    """Return a curve of every fold: losses fall to the given one as iterations or rows double."""
+    """Return a curve of every fold: losses fall as iterations, of boosting, or rows, of the others, double."""
     of_all = {"task": task, "configuration": configuration, "seed": 0, "status": "ok", "error": ""}
     metric = f"loss_{METRICS[PROBLEMS[task]]}"
     rows: list[dict[str, object]] = []
     for fold in range(N_FOLDS):
-        for i, anchor in enumerate([0.25, 0.5, 1.0]):
-            along_a_fit = configuration.startswith("boosting") and anchor < 1
-            cpu_s = np.nan if along_a_fit else N_ROWS[task] * anchor / 1_000
+        for i, fraction in enumerate([0.25, 0.5, 1.0]):
+            has_iterations = configuration.startswith("boosting")
+            cpu_s = np.nan if has_iterations and fraction < 1 else N_ROWS[task] * fraction / 1_000
             point = {
-                "anchor": anchor,
-                "n_iterations": 25 * 2**i if configuration.startswith("boosting") else 0,
+                "anchor": 1.0 if has_iterations else fraction,
+                "progress": fraction if has_iterations else 1.0,
+                "n_iterations": 25 * 2**i if has_iterations else 0,
                 "fold": fold,
-                metric: loss + 0.1 * (1 - anchor),
+                metric: loss + 0.1 * (1 - fraction),
                 "fit_s": cpu_s,
                 "fit_cpu_s": cpu_s,
             }
@@ -144,12 +145,15 @@ def test_curves_over_rows_and_over_iterations_differ_in_line_style(metadataset):
 
 
 def test_configuration_measured_over_rows_and_iterations_has_a_line_of_each(metadataset):
+    """The points along the fit on a part of the rows are on neither line."""
     rows = evaluations_of("middle", "boosting-0", 0.1)
-    fits = [{**row, "anchor": 0.1, "fit_s": 1.0, "loss_roc_auc": 0.4} for row in rows if row["anchor"] == 0.25]
+    fits = [{**row, "anchor": 0.1, "loss_roc_auc": row["loss_roc_auc"] + 0.3} for row in rows]
     ax = plots.plot_learning_curves(metadataset_of(rows + fits), "middle")
     lines = {line.get_linestyle(): line for line in curves_of(ax)}
     np.testing.assert_allclose(lines["-"].get_xdata(), [0.1, 1], rtol=1e-6)
+    np.testing.assert_allclose(lines["-"].get_ydata(), [0.4, 0.1], rtol=1e-6)
     np.testing.assert_allclose(lines["--"].get_xdata(), [0.25, 0.5, 1])
+    np.testing.assert_allclose(lines["--"].get_ydata(), [0.175, 0.15, 0.1], rtol=1e-6)
 
 
 def test_point_that_some_folds_did_not_reach_is_left_out():
@@ -159,10 +163,10 @@ def test_point_that_some_folds_did_not_reach_is_left_out():
     np.testing.assert_allclose(curves_of(ax)[0].get_xdata(), [0.25, 1])
 
 
-def test_axes_of_learning_curves_say_metric_anchor_and_task(metadataset):
+def test_axes_of_learning_curves_say_metric_fractions_and_task(metadataset):
     ax = plots.plot_learning_curves(metadataset, "small")
     assert ax.get_ylabel() == "loss: RMSE of the standardised target"
-    assert "anchor" in ax.get_xlabel()
+    assert "rows (solid)" in ax.get_xlabel() and "iterations (dashed)" in ax.get_xlabel()
     assert ax.get_xscale() == "log"
     assert ax.get_title() == "small: regression, 100 rows"
 

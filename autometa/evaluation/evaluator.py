@@ -74,7 +74,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an evaluation gives back.
+    """The result of a job.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Outcome:
     stages : tuple of (int, ndarray)
         Iterations, in powers of two, and the predictions after them; for records only.
     held_out : ndarray or None
-        Predictions of the fold's held-out rows, at anchor 1; for records only.
+        Predictions for the fold's held-out rows, at anchor 1; for records only.
     """
 
     evaluation: Evaluation

@@ -27,7 +27,7 @@ class Fold:
     train, validation : ndarray of int64
         Row numbers; no row is in both.
     held_out : ndarray of int64
-        Rows that neither fit nor select anything, predicted for records only; none in a fit.
+        Rows that nothing is fitted or selected on. Only records have some, and predictions for them.
     """
 
     train: np.ndarray

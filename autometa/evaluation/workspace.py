@@ -34,7 +34,7 @@ ALL_ROWS = -1
 
 @dataclass(frozen=True)
 class Shared:
-    """What every evaluation of a run has in common.
+    """Data and settings that all evaluations of a run have in common.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class PreparedFold:
     Parameters
     ----------
     X_train, X_validation, X_held_out : ndarray of float32
-        Prepared rows, memory-mapped; the last two have no rows for ``ALL_ROWS``.
+        Prepared rows, memory-mapped; `X_validation` and `X_held_out` are empty for ``ALL_ROWS``.
     categorical, n_categories : ndarray of shape (n_features,)
         Which columns hold category codes, and how many.
     """
@@ -153,6 +153,7 @@ class Workspace:
         return 0.0 if (fold, view) in self._preparations else self._seconds.get(view, 0.0)
 
     def _rows(self, rows: np.ndarray, preparation: Preparation, like: np.ndarray) -> np.ndarray:
+        """Return prepared rows; none, with the columns of `like`, if there are no rows to prepare."""
         frame: pd.DataFrame = self._task.X.iloc[rows]
         return preparation.transform(frame) if len(rows) else like[:0]
 

@@ -26,7 +26,7 @@ from autometa.metadataset import measuring
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.measuring import Measured, Run, Settings, learner_of, measure
 from autometa.metadataset.pool import PoolEntry, configuration_id, make_pool
-from autometa.metadataset.store import Store
+from autometa.metadataset.store import Store, check_comparable
 from autometa.metadataset.task_folder import Table, read_table_list
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,8 @@ def collect(
     FileNotFoundError, ValueError
         If the folder of tables or an argument is not as described.
     MetaDatasetError
-        If `out` is damaged, was begun with other settings, or is being written.
+        If `out` is damaged, was begun with other settings or in an older layout, or is being
+        written; or if `known` was measured with other settings.
     """
     settings = settings or Settings()
     out = Path(out)
@@ -109,6 +110,8 @@ def collect(
             import_optional(learner.library, extra=learner.extra or learner.name)
     by_name = {strategy.name: strategy for strategy in strategies}
     pool = make_pool(strategies) if pool is None else pool
+    if known is not None:
+        check_comparable(known.manifest.get("settings", {}), asdict(settings))
     if unknown := sorted({entry.configuration.strategy for entry in pool} - set(by_name)):
         raise ValueError(f"The pool has configurations of {unknown}, which are not among the strategies.")
     with contextlib.ExitStack() as stack:
@@ -162,7 +165,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 class _Progress:
-    """What is left to do, and the account of what is done."""
+    """The configurations that are left to measure, and the account of those that were."""
 
     def __init__(
         self,
@@ -237,7 +240,7 @@ class _Progress:
 
 
 class _Account:
-    """What came of the configurations of one block on one task."""
+    """Statuses and seconds of the configurations of one block on one task."""
 
     def __init__(self) -> None:
         self.n_left, self._cpu_s = 0, 0.0

@@ -1,4 +1,4 @@
-"""What was measured on many tasks: the meta-dataset that policies learn from."""
+"""The meta-dataset: results measured on many tasks, which policies learn from."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ class MetaDataset:
         anchor : float
             Fraction of the training rows that the fits were given.
         """
-        evaluations = self._at(anchor)
+        evaluations = self.evaluations[self._is_finished(anchor)]
         if value in matrices.COSTS:
             return matrices.mean_matrix(evaluations, evaluations[value].to_numpy("float64"))
         if value != "loss":
@@ -319,15 +319,15 @@ class MetaDataset:
     def _tables(self) -> dict[str, pd.DataFrame]:
         return {"tasks": self.tasks, "configurations": self.configurations, "evaluations": self.evaluations}
 
-    def _at(self, anchor: float) -> pd.DataFrame:
+    def _is_finished(self, anchor: float) -> pd.Series:
+        """Return the mask of finished fits on a fraction of the rows; points along a fit are none."""
         # Anchors are stored as float32, in which 0.1 is another number.
-        is_there = (self.evaluations["anchor"] == np.float32(anchor)) & (self.evaluations["progress"] == 1)
-        return self.evaluations[is_there]
+        return (self.evaluations["anchor"] == np.float32(anchor)) & (self.evaluations["progress"] == 1)
 
     def _worst_status_codes(self, anchor: float) -> pd.DataFrame:
         anchors, status = self.evaluations["anchor"], self.evaluations["status"]
         gave_up = (anchors < np.float32(anchor)) & status.isin(["timeout", "memory"])
-        return matrices.worst_status_codes(self.evaluations[(anchors == np.float32(anchor)) | gave_up])
+        return matrices.worst_status_codes(self.evaluations[self._is_finished(anchor) | gave_up])
 
     def _losses(self, evaluations: pd.DataFrame, metric: str | None) -> np.ndarray:
         if metric is None:

@@ -129,7 +129,7 @@ def _opened(folder: Path) -> Iterator[Store]:
     waits_until_s = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            store = Store(folder, _SETTINGS)
+            store = Store(folder, _SETTINGS, finished_fits_only=True)
             break
         except MetaDatasetError:
             if time.monotonic() > waits_until_s:

@@ -1,7 +1,7 @@
 """A meta-dataset in files: a folder of Parquet files for exchange, or one file of NumPy arrays to ship.
 
 A folder holds ``tasks.parquet``, ``configurations.parquet``, ``evaluations.parquet`` and
-``manifest.toml``, which tells the version of the schema, and size and checksum of each file.
+``manifest.toml``, which tells the version of the layout, and rows and checksum of each file.
 
 An ``.npz`` file holds an array ``table/column`` for each column. A text column is an array of
 codes, beside it ``table/column/texts``: the texts that they count, as a JSON list. The array
@@ -79,7 +79,8 @@ def read_folder(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
             tables[table] = _frame(data)
         if len(tables[table]) != n_rows:
             raise MetaDatasetError(f"{file} has {len(tables[table])} rows, expected {n_rows}. {_ADVICE}")
-    return _of_today(tables, manifest), free_entries(manifest)
+    with _reading(folder, "tables of layout 1"):
+        return _upgraded(tables, manifest), free_entries(manifest)
 
 
 def write_npz(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any], file: Path) -> Path:
@@ -128,14 +129,15 @@ def read_npz(file: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
                 columns[table][column] = (
                     values if texts is None else pd.Categorical.from_codes(values, json.loads(str(texts)))
                 )
-        tables = _of_today({table: pd.DataFrame(columns[table]) for table in TABLES}, manifest)
+        tables = _upgraded({table: pd.DataFrame(columns[table]) for table in TABLES}, manifest)
     return tables, free_entries(manifest)
 
 
-def _of_today(tables: dict[str, pd.DataFrame], manifest: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    if manifest["schema_version"] == 1 and "anchor" in tables["evaluations"]:
-        tables["evaluations"] = upgraded_evaluations(tables["evaluations"])
-    return tables
+def _upgraded(tables: dict[str, pd.DataFrame], manifest: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return tables in the layout of today."""
+    if manifest["schema_version"] == SCHEMA_VERSION:
+        return tables
+    return {**tables, "evaluations": upgraded_evaluations(tables["evaluations"])}
 
 
 def free_entries(manifest: Mapping[str, Any]) -> dict[str, Any]:

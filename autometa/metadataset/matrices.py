@@ -12,7 +12,7 @@ import pandas as pd
 from autometa.metadataset.schema import LOSSES, OBJECTIVE, STATUSES
 
 COSTS = ("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb")
-"""What is measured besides losses."""
+"""Columns of `evaluations` that are measured besides losses."""
 
 _METRICS: dict[str, tuple[str, ...]] = {str(problem): metrics for problem, metrics in LOSSES.items()}
 _METRICS[OBJECTIVE] = (OBJECTIVE,)
@@ -57,7 +57,7 @@ def mean_matrix(evaluations: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
 
 
 def worst_status_codes(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Return the place in `STATUSES` of the worst status in each cell, −1 where there is none."""
+    """Return the index in `STATUSES` of the worst status in each cell, −1 where there is none."""
     cells, shape = _cells(evaluations)
     worst = np.full(shape[0] * shape[1], -1)
     np.maximum.at(worst, cells, evaluations["status"].cat.codes.to_numpy())
@@ -67,8 +67,8 @@ def worst_status_codes(evaluations: pd.DataFrame) -> pd.DataFrame:
 def mean_curve(evaluations: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
     """Return the points of the learning curve that evaluations of one configuration on one task make.
 
-    Points along a fit are averaged where their iterations agree, as folds may stop at different lengths, and
-    finished fits where their anchors agree. The longest fits alone reach the last points along a fit, so the mean
+    Finished fits of one anchor are averaged. So are points along a fit of one anchor and one number of iterations,
+    as folds may stop at different lengths. Only the longest fits reach the last points along a fit, so the mean
     progress may fall there; the order is that of the iterations.
     """
     is_finished = evaluations["progress"] == 1

@@ -31,7 +31,7 @@ from autometa.learners.base import Learner
 from autometa.learners.own import own_learner
 from autometa.metadataset.machine import machine_speed
 from autometa.metadataset.pool import PoolEntry, configuration_id
-from autometa.metadataset.schema import LOSS_COLUMNS, LOSSES
+from autometa.metadataset.schema import HELD_OUT, LOSS_COLUMNS, LOSSES
 from autometa.metadataset.task_folder import LoadedTask, Table, load_task
 from autometa.search.workers import outcome_of, process_pool
 
@@ -41,14 +41,12 @@ ROW_ANCHORS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Fractions of the training rows at which learners without iterations are measured."""
 
 STAGED_ROW_ANCHORS = (1 / 8, 1.0)
-"""The same for learners with iterations, each fit of which shows a whole curve."""
+"""Fractions for learners with iterations, each fit of which gives a whole curve."""
 
-HELD_OUT = -1
-"""The fold of kept rows that were held out."""
-
-_FEWEST_ROWS = 10  # a smaller part of a fold says nothing
+# Fewest rows of a part, without and with iterations: fewer say nothing.
+_FEWEST_ROWS = 10
 _FEWEST_STAGED_ROWS = 100
-_N_KEPT_ROWS = 3000  # validation rows of a task whose predictions are kept, besides all rows held out
+_N_KEPT_ROWS = 3000  # validation rows of a task whose predictions are kept; of rows held out all are
 # The limit is of CPU seconds; what hangs, or gets this small a share of a core, is killed.
 _LEAST_SHARE = 1 / 3
 _GRACE_S = 6.0  # for what comes before and after the fit
@@ -90,7 +88,7 @@ class KeptRows:
     Parameters
     ----------
     fold : ndarray of shape (n_kept,)
-        Fold that each of them validates; −1 for rows held out.
+        Fold that each of them validates; `HELD_OUT` for rows held out.
     y : ndarray of shape (n_kept,)
         Their targets.
     """
@@ -101,7 +99,7 @@ class KeptRows:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one configuration on one task.
+    """The results of one configuration on one task.
 
     Parameters
     ----------
@@ -112,8 +110,8 @@ class Measured:
     rows : list of dict
         Rows of `evaluations`; none where the strategy is not for the task.
     predictions : ndarray or None
-        For the kept rows, at anchor 1; means over the folds' models for rows held out. None
-        unless every fold gave some.
+        For the kept rows, at anchor 1; for rows held out the mean over the models of all folds.
+        None unless every fold gave some.
     task : dict
         What the row of `tasks` says without meta-features; empty if the table cannot be used.
     kept : KeptRows or None
@@ -140,18 +138,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a collection: what all its measurements have in common.
+    """One run of a collection: settings that all its measurements have in common.
 
     Parameters
     ----------
     name : str
-        Unlike that of any other run, as the workers of a Dask cluster can serve several.
+        Unique among runs, as the workers of a Dask cluster can serve several.
     settings : Settings
         Limits and seed.
     strategies : mapping of str to Strategy
         By name.
     scratch : Path or None
-        Where prepared tables are kept meanwhile; None for the system's place.
+        Folder for prepared tables; None is the system's folder for temporary files.
     n_processes : int
         Evaluations that a process may run at a time.
     """
@@ -164,17 +162,18 @@ class Run:
 
 
 def measure(run: Run, table: Table, entry: PoolEntry) -> Measured:
-    """Return what one configuration gives on one task, fold by fold and anchor by anchor.
+    """Return the results of one configuration on one task, fold by fold and anchor by anchor.
 
-    A fault of the table is said, not raised: the other tables can be measured all the same.
-    After a fold that runs into a limit, or fails on all rows, the others are not tried.
+    A faulty table is reported in the result instead of an error, as the other tables can be
+    measured all the same. After a fold that runs into a limit, or fails on all rows, the others
+    are not tried.
 
     Parameters
     ----------
     run : Run
         Settings and strategies.
     table, entry : Table, PoolEntry
-        What to measure.
+        The table and the configuration.
     """
     with _PREPARED.using(run, table) as prepared:
         if isinstance(prepared, str):
@@ -214,7 +213,7 @@ def learner_of(strategy: Strategy) -> Learner:
 
 
 class _Prepared:
-    """A task of which folds are prepared as they are needed."""
+    """A loaded task whose folds are prepared when they are needed."""
 
     def __init__(self, run: Run, table: Table) -> None:
         self.run, self.table = run, table
@@ -241,7 +240,7 @@ class _Prepared:
         self._kept[validated[chosen]] = True
 
     def row(self) -> dict[str, Any]:
-        """Return what `tasks` says about it."""
+        """Return its row of `tasks`, without meta-features."""
         return {
             "task": self.table.task,
             "problem": self.description.problem,
@@ -253,7 +252,7 @@ class _Prepared:
         }
 
     def prepare(self, fold: int, learner: Learner) -> str:
-        """Prepare a fold; return what is wrong with the table, if anything."""
+        """Prepare a fold; return the fault of the table, or an empty text."""
         with self._lock:
             try:
                 self.workspace.prepare(fold, learner.view)
@@ -264,14 +263,14 @@ class _Prepared:
         return ""
 
     def anchors(self, fold: int, learner: Learner) -> tuple[float, ...]:
-        """Return the anchors of a fold."""
+        """Return the anchors at which a learner is fitted on a fold; parts of too few rows are left out."""
         n_train = len(self.loaded.folds[fold].train)
         fewest = _FEWEST_STAGED_ROWS if learner.has_iterations else _FEWEST_ROWS
         anchors = STAGED_ROW_ANCHORS if learner.has_iterations else ROW_ANCHORS
         return tuple(anchor for anchor in anchors if anchor == 1 or anchor * n_train >= fewest)
 
     def rows_of(self, outcome: Outcome, job: Job) -> list[dict[str, Any]]:
-        """Return the points of the curve over iterations, and the evaluation itself."""
+        """Return the rows of one fit: the points of its curve over the iterations, then the finished fit."""
         evaluation, rows = outcome.evaluation, []
         n_iterations = outcome.n_iterations or 0
         for n, predictions in outcome.stages:
@@ -308,14 +307,22 @@ class _Prepared:
         return row
 
     def kept(self) -> KeptRows:
-        """Return folds and targets of the kept rows."""
+        """Return folds and targets of the kept rows: fold after fold, then the rows held out."""
         rows = [fold.validation[self._kept[fold.validation]] for fold in self.loaded.folds]
         rows.append(self.loaded.folds[0].held_out)
-        number = np.repeat([*range(len(rows) - 1), HELD_OUT], [len(part) for part in rows])
-        return KeptRows(number, self.loaded.task.y[np.concatenate(rows)])
+        fold = np.repeat([*range(len(rows) - 1), HELD_OUT], [len(part) for part in rows])
+        return KeptRows(fold, self.loaded.task.y[np.concatenate(rows)])
 
     def kept_predictions(self, predictions: Mapping[int, np.ndarray], held_out: np.ndarray) -> np.ndarray:
-        """Return the predictions of the kept rows, fold after fold, then of those held out."""
+        """Return predictions for the kept rows in the order of `kept`.
+
+        Parameters
+        ----------
+        predictions : mapping of int to ndarray
+            Predictions for all validation rows, by fold.
+        held_out : ndarray
+            Mean predictions for the rows held out.
+        """
         parts = [predictions[k][self._kept[fold.validation]] for k, fold in enumerate(self.loaded.folds)]
         parts.append(held_out)
         # Half precision ends at 65,504; standardised predictions beyond it are all as wrong.
@@ -339,7 +346,7 @@ def _reason(error: Exception) -> str:
 
 
 class _PreparedTasks:
-    """The tasks that this process has prepared, until nobody uses them and another is asked for."""
+    """The tasks that this process has prepared; unused ones are deleted when another task is asked for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -348,7 +355,7 @@ class _PreparedTasks:
 
     @contextmanager
     def using(self, run: Run, table: Table) -> Iterator[_Prepared | str]:
-        """Yield a prepared task, or what is wrong with it."""
+        """Yield a prepared task, or the fault of its table."""
         key = run.name, table.task
         with self._lock:
             if key not in self._tasks:
@@ -404,12 +411,12 @@ def _isolated(prepared: _Prepared, job: Job) -> Outcome:
     while not future.done() and not prepared.is_closed:
         wait([future], timeout=0.5)
     if prepared.is_closed:
-        # What it says now is not about the configuration.
+        # An outcome of an ended pool says nothing about the configuration.
         raise RuntimeError(_ENDED)
     outcome = outcome_of(future, job, submitted_s)
     evaluation = outcome.evaluation
     if evaluation.fit_cpu_s + evaluation.predict_cpu_s > settings.time_limit_s + _GRACE_S:
-        # Of a learner that knows no deadline.
+        # The learner does not watch the deadline.
         return Outcome(replace(evaluation, status="timeout", loss=math.nan, error=_TOO_LONG))
     return outcome
 

@@ -1,9 +1,8 @@
 """The pool of configurations that are measured on every task.
 
-Of each strategy: its default, the defaults that were published for it, its portfolio, and a
-low-discrepancy sample of its space. The pool is in an order in which any beginning of it is
-useful: all defaults first, after that every strategy in proportion to its share of the pool,
-the slower ones less than that at first.
+It holds for each strategy its default, the defaults that were published for it, its portfolio,
+and a low-discrepancy sample of its space. Any beginning of the pool is useful: all defaults come
+first, then the strategies in proportion to their shares of the pool, slower ones later.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ POOL_SIZES: dict[str, int] = {
     "elastic_net": 12,
     "gaussian_process": 5,
 }
-"""Configurations of each strategy that ships: more where its hyperparameters matter more."""
+"""Number of configurations of each strategy that ships; strategies whose hyperparameters matter more have more."""
 
 _SIZE_OF_OTHERS = 24
 # The sample may meet configurations that it has already, above all in small discrete spaces.

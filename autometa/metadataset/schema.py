@@ -5,7 +5,8 @@ tasks
 configurations
     A row per configuration that was tried: its strategy and its hyperparameters as JSON.
 evaluations
-    A row per measurement: task, configuration, anchor, fold, seed → losses, seconds, status.
+    A row per measurement: task, configuration, anchor, progress, fold, seed → losses, seconds, status.
+    A finished fit has progress 1; the points of its curve over the iterations come before it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from autometa.core.task import Problem
 
 SCHEMA_VERSION = 2
-"""Goes up with the layout. Files of layout 1 are read: see `tables.upgraded_evaluations`."""
+"""Version of the layout. Files of layout 1 are read, too: see `tables.upgraded_evaluations`."""
 
 LOSSES: dict[Problem, tuple[str, ...]] = {
     "binary": ("roc_auc", "log_loss", "balanced_accuracy"),
@@ -33,6 +34,9 @@ LOSS_COLUMNS: tuple[str, ...] = tuple(
 OBJECTIVE = "objective"
 """Problem and metric of a task that is an Optuna study: its loss is the study's own value, lower is better."""
 
+HELD_OUT = -1
+"""Fold of rows that no fold trains on or validates, beside the folds 0, 1, … of kept predictions."""
+
 STATUSES = ("ok", "timeout", "memory", "failed")
 
 TASK_COLUMNS: dict[str, str] = {
@@ -42,7 +46,7 @@ TASK_COLUMNS: dict[str, str] = {
     "n_rows": "int64",
     "n_columns": "int64",
     "n_classes": "int64",  # 0 for regression
-    "n_rows_used": "int64",  # rows that folds were made of, without those held out
+    "n_rows_used": "int64",  # rows that the folds train on and validate; those held out do not count
 }
 """Columns of `tasks`; those that follow are meta-features (float64)."""
 
@@ -72,7 +76,7 @@ EVALUATION_COLUMNS: dict[str, str] = {
     "status": "str",
     "error": "str",
 }
-EVALUATION_KEY = ("task", "configuration", "anchor", "n_iterations", "fold", "seed")
+EVALUATION_KEY = ("task", "configuration", "anchor", "progress", "n_iterations", "fold", "seed")
 
 OPTIONAL_EVALUATION_COLUMNS: dict[str, str] = {f"loss_{OBJECTIVE}": "float64"}
 """Columns that only evaluations of studies have; float64, as an objective can be of any size."""

@@ -20,6 +20,7 @@ from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, SCHEMA_VERSION, TASK_COLUMNS
+from autometa.metadataset.tables import upgraded_evaluations
 
 FILE_NAME = "collected.sqlite"
 
@@ -39,6 +40,11 @@ CREATE TABLE IF NOT EXISTS targets (task TEXT PRIMARY KEY, n_classes INTEGER, fo
 CREATE TABLE IF NOT EXISTS predictions
     (task TEXT, configuration TEXT, predictions BLOB, PRIMARY KEY (task, configuration)) WITHOUT ROWID;
 """
+_FROM_LAYOUT_1 = f"""
+ALTER TABLE evaluations ADD COLUMN progress DEFAULT 1.0;
+ALTER TABLE evaluations ADD COLUMN machine_speed;
+UPDATE settings SET value = '{SCHEMA_VERSION}' WHERE name = '{_VERSION}';
+"""
 
 
 class Store:
@@ -50,27 +56,34 @@ class Store:
         Its folder; made if needed.
     settings : mapping
         What must not change while a collection goes on, because rows would not be comparable.
+    finished_fits_only : bool
+        The file holds no points along a fit and nothing that depends on how rows were split, so
+        one of layout 1 is brought to the layout of today. Others of layout 1 are refused: their
+        folds are not those of today.
 
     Raises
     ------
     MetaDatasetError
-        If the file is damaged, was begun with other settings or a newer version, or is
-        being written by another collection.
+        If the file is damaged, was begun with other settings or in another layout, or is being
+        written by another collection.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, finished_fits_only: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / FILE_NAME
         with contextlib.ExitStack() as stack:
             # Two collections into one folder would repeat each other's work; the lock ends with the process.
             stack.enter_context(_locked(folder / ".lock"))
             begun_with = _settings_of(self.file)
+            is_upgraded = finished_fits_only and begun_with.get(_VERSION) == 1
             if begun_with:
+                if not is_upgraded:
+                    _check_layout(self.file, begun_with)
                 _check_same(self.file, begun_with, settings)
             self._connection = stack.enter_context(contextlib.closing(sqlite3.connect(self.file)))
             with self._writing():
                 self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.executescript(f"BEGIN; {_SCHEMA}")
+                self._connection.executescript(f"BEGIN; {_FROM_LAYOUT_1 if is_upgraded else ''} {_SCHEMA}")
                 if not begun_with:
                     rows = [(name, json.dumps(value)) for name, value in {_VERSION: SCHEMA_VERSION, **settings}.items()]
                     self._connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
@@ -138,7 +151,9 @@ class Store:
         marks = ", ".join("?" * len(EVALUATION_COLUMNS))
         values = [tuple(row[column] for column in EVALUATION_COLUMNS) for row in rows]
         with self._writing():
-            self._connection.executemany(f"INSERT OR IGNORE INTO evaluations VALUES ({marks})", values)
+            # By name: a file that was begun in layout 1 has its columns in another order.
+            insert = f"INSERT OR IGNORE INTO evaluations ({_COLUMNS}) VALUES ({marks})"
+            self._connection.executemany(insert, values)
             if predictions is not None:
                 blob = predictions.astype(np.float16).tobytes()
                 key = (rows[0]["task"], rows[0]["configuration"])
@@ -156,16 +171,27 @@ class Store:
 
 
 def read_collected(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Return tasks, configurations, evaluations and settings of a collection, also of one that is under way."""
+    """Return tasks, configurations, evaluations and settings of a collection, also of one that is under way.
+
+    One of layout 1 is read as well; its evaluations have the columns of today, and its settings tell the layout.
+
+    Raises
+    ------
+    MetaDatasetError
+        If there is no collection in the folder, it is damaged, or was begun by a newer autometa.
+    """
     with _reading(folder) as connection:
         settings = _settings(connection)
-        _check_version(folder / FILE_NAME, settings)
+        if (version := settings.get(_VERSION)) not in (1, SCHEMA_VERSION):
+            raise _unknown_layout(folder / FILE_NAME, version)
         tasks = pd.read_sql("SELECT * FROM tasks ORDER BY task", connection)
         configurations = pd.read_sql("SELECT * FROM configurations", connection)
         evaluations = pd.read_sql("SELECT * FROM evaluations", connection)
+    if version == 1:
+        evaluations = upgraded_evaluations(evaluations)
     # A column without any value would be one of objects.
     numbers = {column: "float64" for column, kind in EVALUATION_COLUMNS.items() if kind.startswith("float")}
-    return tasks, configurations, evaluations.astype(numbers), settings
+    return tasks, configurations, evaluations[list(EVALUATION_COLUMNS)].astype(numbers), settings
 
 
 def read_features(folder: Path) -> dict[str, dict[str, float]]:
@@ -188,7 +214,7 @@ def read_predictions(folder: Path, task: str) -> tuple[np.ndarray, np.ndarray, d
     Returns
     -------
     fold : ndarray of shape (n_kept,), int8
-        Fold that each row validates.
+        Fold that each row validates; `schema.HELD_OUT` for rows held out, which collections of layout 1 do not have.
     y : ndarray of shape (n_kept,), float32
         Class codes, or standardised values.
     predictions : dict of str to ndarray of shape (n_kept, n_classes) or (n_kept,), float16
@@ -226,26 +252,62 @@ def _settings_of(file: Path) -> dict[str, Any]:
         return _settings(connection) if is_begun else {}
 
 
-def _check_version(file: Path, settings: Mapping[str, Any]) -> None:
-    if settings.get(_VERSION) != SCHEMA_VERSION:
+def _check_layout(file: Path, settings: Mapping[str, Any]) -> None:
+    """Raise MetaDatasetError if new rows cannot join those of a file."""
+    version = settings.get(_VERSION)
+    if version == 1:
         raise MetaDatasetError(
-            f"{file} has layout {settings.get(_VERSION)!r}, and this autometa knows layout {SCHEMA_VERSION}. It was "
-            "left as it is: use the autometa that wrote it, or collect into another folder."
+            f"{file} was begun with layout 1, whose folds have no rows held out: new rows, of layout {SCHEMA_VERSION}, "
+            "could not be compared with it. It was left as it is, and can still be read, as by `autometa export`: "
+            "collect into another folder."
         )
+    if version != SCHEMA_VERSION:
+        raise _unknown_layout(file, version)
+
+
+def _unknown_layout(file: Path, version: object) -> MetaDatasetError:
+    return MetaDatasetError(
+        f"{file} has layout {version!r}, and this autometa knows layouts up to {SCHEMA_VERSION}. It was left as it is: "
+        "use the autometa that wrote it, or choose another folder."
+    )
 
 
 def _check_same(file: Path, begun_with: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    _check_version(file, begun_with)
-    differing = [
-        f"{name}={begun_with.get(name)!r} then, {settings.get(name)!r} now"
-        for name in dict.fromkeys([*settings, *begun_with])
-        if name != _VERSION and begun_with.get(name) != settings.get(name)
-    ]
-    if differing:
+    names = [name for name in dict.fromkeys([*settings, *begun_with]) if name != _VERSION]
+    if changed := _changed(names, begun_with, settings):
         raise MetaDatasetError(
-            f"{file} was begun with other settings ({'; '.join(differing)}), and its rows could not be compared with "
-            "new ones. Use the same settings, or collect into another folder."
+            f"{file} was begun with other settings ({changed}), and its rows could not be compared with new ones. Use "
+            "the same settings, or collect into another folder."
         )
+
+
+def check_comparable(measured_with: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Check that records from elsewhere can stand in for what these settings would measure.
+
+    Parameters
+    ----------
+    measured_with : mapping
+        What the records' manifest tells of their settings, as `read_collected` returns them; what it
+        does not tell is not checked.
+    settings : mapping
+        Settings of the collection.
+
+    Raises
+    ------
+    MetaDatasetError
+        If a setting or the layout differs.
+    """
+    if changed := _changed(measured_with, measured_with, {_VERSION: SCHEMA_VERSION, **settings}):
+        raise MetaDatasetError(
+            f"What is given as known was measured with other settings ({changed}), and could not be compared with new "
+            "rows. Leave it out, or use the same settings."
+        )
+
+
+def _changed(names: Iterable[str], then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return in words which settings differ."""
+    differing = [name for name in names if then.get(name) != now.get(name)]
+    return "; ".join(f"{name}={then.get(name)!r} then, {now.get(name)!r} now" for name in differing)
 
 
 @contextlib.contextmanager

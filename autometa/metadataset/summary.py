@@ -1,4 +1,4 @@
-"""What a meta-dataset holds, in numbers: the tables of its datasheet."""
+"""Counts of a meta-dataset: the tables of its datasheet."""
 
 from __future__ import annotations
 

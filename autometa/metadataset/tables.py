@@ -61,13 +61,22 @@ def checked_evaluations(evaluations: pd.DataFrame, tasks: pd.DataFrame, configur
 
 
 def upgraded_evaluations(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Return evaluations of layout 1 in the columns of today.
+    """Return evaluations of layout 1 in the columns of layout 2.
 
-    There one column held the fraction of the rows, or of the iterations for points along a fit, which have no
-    seconds of their own; the speed of the machine was not measured.
+    Layout 1 kept both fractions in `anchor`: that of the iterations for the points along a fit,
+    which have no seconds of their own, and that of the rows for all others. It did not record
+    the speed of the machine.
+
+    Parameters
+    ----------
+    evaluations : DataFrame
+        Evaluations as they were read. A missing column stays missing, for the check of the schema
+        to name it.
     """
-    anchor, n_iterations = evaluations["anchor"], evaluations["n_iterations"]
-    is_along_a_fit = (anchor < 1) & (n_iterations > 0) & evaluations["fit_s"].isna()
+    if not {"anchor", "n_iterations", "fit_s"} <= set(evaluations.columns):
+        return evaluations.assign(progress=np.nan, machine_speed=np.nan)
+    anchor = evaluations["anchor"]
+    is_along_a_fit = (anchor < 1) & (evaluations["n_iterations"] > 0) & evaluations["fit_s"].isna()
     return evaluations.assign(
         anchor=anchor.where(~is_along_a_fit, 1.0),
         progress=anchor.where(is_along_a_fit, 1.0),

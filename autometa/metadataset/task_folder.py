@@ -20,11 +20,11 @@ from autometa.learners.inputs import as_frame
 
 N_SPLITS = 3
 HOLDOUT_FROM_ROWS = 5000
-"""Rows from which on only the first of the three splits is measured."""
+"""Rows from which on only the first of the three splits is measured; rows held out do not count."""
 
-_HELD_OUT_PART = 5
-_MOST_HELD_OUT_ROWS = 2500
-"""A fifth of the rows, at most this many, is held out from fitting and selecting anything."""
+HELD_OUT_PART = 5
+MOST_HELD_OUT_ROWS = 2500
+"""One row in `HELD_OUT_PART`, up to this many, is held out: nothing is fitted or selected on it."""
 
 _TASK_LIST = "tasks.csv"
 
@@ -65,7 +65,7 @@ class LoadedTask:
     schema : Schema
         Kinds of the columns, learnt from those rows.
     folds : tuple of Fold
-        Three, or one from 5,000 rows on; all have the same held-out rows.
+        Three, or one from 5,000 rows on without those held out; all have the same held-out rows.
     n_rows : int
         Rows of the whole table that have a target.
     """
@@ -77,7 +77,7 @@ class LoadedTask:
 
     @property
     def n_rows_used(self) -> int:
-        """Rows that folds are made of, without those held out."""
+        """Rows that the folds train on and validate; those held out do not count."""
         return self.task.n_rows - len(self.folds[0].held_out)
 
 
@@ -155,7 +155,7 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
     n_rows = len(frame)
     if n_rows == 0:
         raise ValueError(f"the target {table.target!r} is missing in every row")
-    most = max_train_rows * N_SPLITS // (N_SPLITS - 1) + min(n_rows // _HELD_OUT_PART, _MOST_HELD_OUT_ROWS)
+    most = _most_rows(max_train_rows)
     if n_rows > most:
         rng = np.random.default_rng(child_seed(seed, "rows", table.task))
         frame = frame.iloc[np.sort(rng.choice(n_rows, most, replace=False))]
@@ -171,13 +171,19 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
     return LoadedTask(task, schema, _folds(task, seed), n_rows)
 
 
+def _most_rows(max_train_rows: int) -> int:
+    """Return the rows of a table, held-out ones included, from which a fold trains on `max_train_rows`."""
+    used = max_train_rows * N_SPLITS // (N_SPLITS - 1)
+    return used + min(used // (HELD_OUT_PART - 1), MOST_HELD_OUT_ROWS)
+
+
 def _folds(task: Task, seed: int) -> tuple[Fold, ...]:
-    """Return folds of the rows that are left once some are held out."""
-    (split,) = make_folds(task, _HELD_OUT_PART, child_seed(seed, "held out"), n_kept=1)
+    """Return the folds of a task. Some rows are held out first, stratified; the others are split."""
+    (split,) = make_folds(task, HELD_OUT_PART, child_seed(seed, "held out"), n_kept=1)
     held_out = split.validation
-    if len(held_out) > _MOST_HELD_OUT_ROWS:
+    if len(held_out) > MOST_HELD_OUT_ROWS:
         rng = np.random.default_rng(child_seed(seed, "fewer held out"))
-        held_out = np.sort(rng.choice(held_out, _MOST_HELD_OUT_ROWS, replace=False))
+        held_out = np.sort(rng.choice(held_out, MOST_HELD_OUT_ROWS, replace=False))
     rows = np.setdiff1d(np.arange(task.n_rows), held_out)
     rest = Task(task.X.iloc[rows], task.y[rows], task.problem, task.n_classes)
     n_kept = 1 if rest.n_rows >= HOLDOUT_FROM_ROWS else None

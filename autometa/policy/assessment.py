@@ -90,7 +90,7 @@ def assess(
     DataFrame
         A row per policy, task, and limit: policy, task, family, problem, limit ("trials" or
         "seconds"), at, regret (1 before the first result) and ensemble_regret (NaN without
-        predictions): of the ensemble chosen on half of the kept rows, judged on the others. Where
+        predictions): of the ensemble chosen on validation rows, judged on rows held out. Where
         not all that was recorded has predictions, it is that of a search of its own, among
         those that have.
 
@@ -323,18 +323,17 @@ def _searches(
 
 
 class _EnsembleJudge:
-    """Tells the regret of the ensemble of what was found on one task.
+    """Regret of the ensemble of a search's results on one task.
 
     Attributes
     ----------
     past : PastTasks
-        What a search may find on the task: only configurations that have predictions.
+        Past tasks in which the configurations of this task without predictions are not measured.
     """
 
     def __init__(self, kept: KeptPredictions, past: PastTasks) -> None:
         self.past = past
-        self._losses = kept.losses
-        self._chosen_on, self._judged_on = kept.halves()
+        self._chosen_on, self._judged_on = kept.split()
         self._known: dict[tuple[int, ...], float] = {}
 
     @classmethod
@@ -357,7 +356,8 @@ class _EnsembleJudge:
         """Return the regret; 1 where nothing was found."""
         results = zip(search.episode.configurations[: search.n_results], search.episode.losses, strict=False)
         found = {self.past.position[configuration] for configuration, loss in results if not math.isnan(loss)}
-        members = tuple(sorted(found, key=lambda place: (self._losses[place], place))[:_MOST_MEMBERS])
+        losses = self._chosen_on.losses
+        members = tuple(sorted(found, key=lambda index: (losses[index], index))[:_MOST_MEMBERS])
         if not members:
             return 1.0
         if members not in self._known:

@@ -1,10 +1,10 @@
-"""Predictions that a collection kept: what an ensemble of recorded configurations would be worth."""
+"""Predictions that a collection kept: they tell the loss of an ensemble of recorded configurations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -16,6 +16,7 @@ from autometa.core.task import Problem
 from autometa.ensemble.selection import select_ensemble
 from autometa.evaluation.metrics import Metric, resolve_metric
 from autometa.metadataset.pool import configuration_id
+from autometa.metadataset.schema import HELD_OUT
 from autometa.metadataset.store import read_predictions
 from autometa.policy.past import PastTasks
 from autometa.policy.replay import metric_of
@@ -25,57 +26,64 @@ _N_ROUNDS = 12
 
 @dataclass(frozen=True)
 class KeptPredictions:
-    """Out-of-fold predictions of many configurations for some rows of one task.
+    """Predictions of many configurations for some rows of one task, none of them trained on these rows.
 
     Parameters
     ----------
     metric : Metric
-        How they are judged.
+        Metric of the task.
     y : ndarray of shape (n_rows,)
         Class codes, or values.
     predictions : mapping of int to ndarray of shape (n_rows,) or (n_rows, n_classes)
-        Finite, by the place of the configuration among the past ones.
+        Finite, by the index of the configuration among the past ones.
+    is_held_out : ndarray of shape (n_rows,), bool, optional
+        Mask of the rows that no fold validates: nothing was selected on them. The others are
+        validation rows.
     """
 
     metric: Metric
     y: np.ndarray
     predictions: Mapping[int, np.ndarray]
+    is_held_out: np.ndarray | None = None
 
     @cached_property
     def losses(self) -> dict[int, float]:
         """Loss of each configuration alone."""
-        return {place: self.metric.loss(self.y, values) for place, values in self.predictions.items()}
+        return {index: self.metric.loss(self.y, values) for index, values in self.predictions.items()}
 
     def regret(self, predictions: np.ndarray) -> float:
         """Return the regret of some predictions among single ones; that of an ensemble can be below 0."""
         best, worst = min(self.losses.values()), max(self.losses.values())
         return (self.metric.loss(self.y, predictions) - best) / max(worst - best, 1e-12)
 
-    def weights(self, places: Sequence[int]) -> dict[int, float]:
+    def weights(self, indices: Sequence[int]) -> dict[int, float]:
         """Return the weights of configurations in the ensemble that is selected from them."""
         weights = select_ensemble(
-            [self.predictions[place] for place in places],
+            [self.predictions[index] for index in indices],
             lambda averaged: self.metric.loss(self.y, averaged),
             size=_N_ROUNDS,
             deadline=Deadline.after(math.inf),
         )
-        return dict(zip(places, weights.tolist(), strict=True))
+        return dict(zip(indices, weights.tolist(), strict=True))
 
     def mix(self, weights: Mapping[int, float]) -> np.ndarray:
         """Return the predictions of an ensemble."""
-        return np.sum([weight * self.predictions[place] for place, weight in weights.items() if weight > 0], axis=0)
+        return np.sum([weight * self.predictions[index] for index, weight in weights.items() if weight > 0], axis=0)
 
-    def halves(self) -> tuple[KeptPredictions, KeptPredictions]:
-        """Return every other row, and the rest: to choose on the one and judge on the other."""
-        first, second = (
-            replace(
-                self,
-                y=self.y[start::2],
-                predictions={place: values[start::2] for place, values in self.predictions.items()},
-            )
-            for start in (0, 1)
-        )
-        return first, second
+    def split(self) -> tuple[KeptPredictions, KeptPredictions]:
+        """Return the rows to choose an ensemble on, and those to judge it on.
+
+        They are the validation rows and the rows held out. Collections of layout 1 have no rows held
+        out; there they are every other row, and the rest.
+        """
+        is_judged_on = self.is_held_out
+        if is_judged_on is None or not is_judged_on.any():
+            is_judged_on = np.arange(len(self.y)) % 2 == 1
+        return self._rows(~is_judged_on), self._rows(is_judged_on)
+
+    def _rows(self, mask: np.ndarray) -> KeptPredictions:
+        predictions = {index: values[mask] for index, values in self.predictions.items()}
+        return KeptPredictions(self.metric, self.y[mask], predictions)
 
 
 def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | None:
@@ -86,7 +94,7 @@ def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | Non
     folder : Path
         The collection's.
     past : PastTasks
-        Tells the places of configurations.
+        Its configurations are those whose predictions are read.
     task : int
         Number of the task.
 
@@ -97,10 +105,10 @@ def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | Non
     """
     problem = cast(Problem, past.problems[task])
     try:
-        _, y, found = read_predictions(folder, past.tasks[task])
+        fold, y, found = read_predictions(folder, past.tasks[task])
     except KeyError:
         return None
-    by_id = {configuration_id(configuration): place for place, configuration in enumerate(past.configurations)}
+    by_id = {configuration_id(configuration): index for index, configuration in enumerate(past.configurations)}
     predictions = {
         by_id[name]: values.astype(np.float64)
         for name, values in found.items()
@@ -109,4 +117,4 @@ def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | Non
     if len(predictions) < 2:
         return None
     y = y.astype(np.float64 if problem == "regression" else np.int64)
-    return KeptPredictions(resolve_metric(metric_of(past, task), problem), y, predictions)
+    return KeptPredictions(resolve_metric(metric_of(past, task), problem), y, predictions, fold == HELD_OUT)

@@ -33,7 +33,7 @@ _SHARES = (0.5, 0.2)
 
 
 class Gains(Protocol):
-    """What a configuration adds on each past task to those that were chosen before."""
+    """Gains of a configuration on each past task, given those that were chosen before."""
 
     def of(self, place: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
@@ -69,6 +69,8 @@ class IncumbentGains:
 class EnsembleGains:
     """Gains of the ensemble that is selected from what was chosen.
 
+    It is selected on some rows of a task and judged on others, see `KeptPredictions.split`.
+
     Parameters
     ----------
     tasks : sequence of KeptPredictions
@@ -76,7 +78,7 @@ class EnsembleGains:
     """
 
     def __init__(self, tasks: Sequence[KeptPredictions]) -> None:
-        self._tasks = tasks
+        self._tasks = [task.split() for task in tasks]
         self._members: list[list[int]] = [[] for _ in tasks]
         self._ensembles: list[np.ndarray | None] = [None] * len(tasks)
         self._values = np.ones(len(tasks))
@@ -84,22 +86,22 @@ class EnsembleGains:
     def of(self, place: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
         gains = np.zeros(len(self._tasks))
-        for number, (task, ensemble) in enumerate(zip(self._tasks, self._ensembles, strict=True)):
-            new = task.predictions.get(place)
+        for number, ((_, judged_on), ensemble) in enumerate(zip(self._tasks, self._ensembles, strict=True)):
+            new = judged_on.predictions.get(place)
             if new is not None:
                 mixed = [new] if ensemble is None else [(1 - share) * ensemble + share * new for share in _SHARES]
-                gains[number] = self._values[number] - min(task.regret(predictions) for predictions in mixed)
+                gains[number] = self._values[number] - min(judged_on.regret(predictions) for predictions in mixed)
         return np.maximum(gains, 0.0)
 
     def add(self, place: int) -> None:
         """Choose a configuration."""
-        for number, task in enumerate(self._tasks):
-            if place in task.predictions:
-                weights = task.weights([*self._members[number], place])
-                # What has no weight now is not considered again, or the selection would take ever longer.
+        for number, (chosen_on, judged_on) in enumerate(self._tasks):
+            if place in chosen_on.predictions:
+                weights = chosen_on.weights([*self._members[number], place])
+                # Members without weight are not considered again, or the selection would take ever longer.
                 self._members[number] = [member for member, weight in weights.items() if weight > 0]
-                self._ensembles[number] = ensemble = task.mix(weights)
-                self._values[number] = task.regret(ensemble)
+                self._ensembles[number] = ensemble = judged_on.mix(weights)
+                self._values[number] = judged_on.regret(ensemble)
 
 
 def learn_portfolios(

@@ -17,6 +17,7 @@ from autometa.core.strategy import Strategy
 from autometa.metadataset import measuring
 from autometa.metadataset.collection import collect
 from autometa.metadataset.pool import PoolEntry, make_pool
+from autometa.metadataset.schema import EVALUATION_KEY
 from autometa.metadataset.store import read_collected
 
 Tables = Mapping[str, pd.DataFrame]
@@ -104,8 +105,8 @@ class Collection:
         return read_collected(self.out)[2].sort_values(KEY, ignore_index=True)
 
 
-KEY = ["task", "configuration", "anchor", "n_iterations", "fold", "seed"]
-SECONDS = ["fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb"]
+KEY = list(EVALUATION_KEY)
+SECONDS = ["fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb", "machine_speed"]
 
 
 def cheap_collection(folder: Path, n_configurations: int = 2) -> Collection:

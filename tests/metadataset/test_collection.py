@@ -158,6 +158,23 @@ def test_what_was_measured_elsewhere_is_not_measured_again(collected: Collection
     assert seen and seen.isdisjoint(units(collected))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"schema_version": 1}, "schema_version=1 then, 2 now"),
+        ({"max_train_rows": 5}, "max_train_rows=5 then, 10000 now"),
+    ],
+)
+def test_what_was_measured_on_other_folds_or_rows_is_not_taken_as_known(
+    collected: Collection, cheap: Collection, changes: dict[str, int], said: str
+) -> None:
+    known = export(collected.tasks, collected.out)
+    changed = {**known.manifest, "settings": {**known.manifest["settings"], **changes}}
+    with pytest.raises(MetaDatasetError, match=f"{said}.*Leave it out, or use the same settings"):
+        cheap.run(known=replace(known, manifest=changed))
+    assert not cheap.out.exists()
+
+
 def test_a_longer_pool_only_adds(cheap: Collection) -> None:
     before = cheap.run(only=["two"]).evaluations
     more = make_pool(cheap.strategies, {strategy.name: 4 for strategy in cheap.strategies})

@@ -12,7 +12,7 @@ from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, LOSS
 
 def row(task: str, configuration: str, loss: float = np.nan, **others: object) -> dict[str, object]:
     """Return an evaluation with a balanced accuracy."""
-    ends = {"anchor": 1.0, "n_iterations": 0, "fold": 0, "seed": 0, "status": "ok", "error": ""}
+    ends = {"anchor": 1.0, "progress": 1.0, "n_iterations": 0, "fold": 0, "seed": 0, "status": "ok", "error": ""}
     given = {"task": task, "configuration": configuration, "loss_balanced_accuracy": loss, **others}
     return {**dict.fromkeys(EVALUATION_COLUMNS, np.nan), **ends, **given}
 
@@ -36,7 +36,7 @@ def metadataset_of(*rows: dict[str, object], family: dict[str, str] | None = Non
 
 @pytest.fixture
 def random_metadataset(seed: int) -> MetaDataset:
-    """Return some hundred evaluations in no order, with gaps, failures, folds, seeds and all problems."""
+    """Return some hundred evaluations in no order, with gaps, failures, folds, seeds, curves and all problems."""
     rng = np.random.default_rng(seed)
     n = 400
     rows = pd.DataFrame(dict.fromkeys(EVALUATION_COLUMNS, [np.nan] * n))
@@ -44,13 +44,16 @@ def random_metadataset(seed: int) -> MetaDataset:
         task=rng.choice([f"t{i}" for i in range(7)], n),
         configuration=rng.choice([f"s{i % 3}-{i}" for i in range(9)], n),
         anchor=rng.choice([0.1, 0.5, 1.0], n),
-        n_iterations=0,
+        progress=rng.choice([0.25, 1.0], n, p=[0.2, 0.8]),
+        n_iterations=rng.integers(0, 3, n),
         fold=rng.integers(0, 3, n),
         seed=rng.integers(0, 2, n),
         status=rng.choice(STATUSES, n, p=[0.9, 0.04, 0.03, 0.03]),
         error="",
         fit_s=np.where(rng.random(n) < 0.8, rng.random(n), np.nan),
     ).drop_duplicates(list(EVALUATION_KEY))
+    # Points along a fit are there only if it ended well, and have no seconds of their own.
+    rows.loc[rows["progress"] < 1, ["status", "fit_s"]] = ["ok", np.nan]
     names = sorted(rows["task"].unique())
     problems = dict(zip(names, rng.choice(list(LOSSES), len(names)), strict=True))
     for name, problem in problems.items():
@@ -74,7 +77,7 @@ def test_matrix_is_what_a_loop_over_cells_finds(random_metadataset):
     for task in losses.index:
         for configuration in losses.columns:
             cell = rows[(rows["task"] == task) & (rows["configuration"] == configuration)]
-            full = cell[cell["anchor"] == 1]
+            full = cell[(cell["anchor"] == 1) & (cell["progress"] == 1)]
             ended = [*full["status"], *(s for s in cell[cell["anchor"] < 1]["status"] if s in ("timeout", "memory"))]
             worst = max(ended, key=STATUSES.index, default=None)
             assert statuses.loc[task, configuration] == worst
@@ -133,9 +136,9 @@ def test_unknown_matrix_is_refused(arguments, message):
 
 def test_curve_averages_folds_that_stopped_at_different_lengths():
     folds = [
-        row("iris", "boosting", 0.5, anchor=4 / 10, n_iterations=4),
-        row("iris", "boosting", 0.7, anchor=4 / 20, n_iterations=4, fold=1),
-        row("iris", "boosting", 0.6, anchor=8 / 20, n_iterations=8, fold=1),
+        row("iris", "boosting", 0.5, progress=4 / 10, n_iterations=4),
+        row("iris", "boosting", 0.7, progress=4 / 20, n_iterations=4, fold=1),
+        row("iris", "boosting", 0.6, progress=8 / 20, n_iterations=8, fold=1),
         row("iris", "boosting", 0.3, n_iterations=10),
         row("iris", "boosting", 0.5, n_iterations=20, fold=1),
     ]
@@ -148,10 +151,10 @@ def test_curve_averages_folds_that_stopped_at_different_lengths():
 def test_curve_is_in_the_order_of_iterations():
     # Only the longer fit reaches 8 iterations, at a smaller fraction than the mean at 4.
     folds = [
-        row("iris", "boosting", 0.5, anchor=4 / 5, n_iterations=4),
+        row("iris", "boosting", 0.5, progress=4 / 5, n_iterations=4),
         row("iris", "boosting", 0.5, n_iterations=5, fit_s=1.0),
-        row("iris", "boosting", 0.7, anchor=4 / 80, n_iterations=4, fold=1),
-        row("iris", "boosting", 0.6, anchor=8 / 80, n_iterations=8, fold=1),
+        row("iris", "boosting", 0.7, progress=4 / 80, n_iterations=4, fold=1),
+        row("iris", "boosting", 0.6, progress=8 / 80, n_iterations=8, fold=1),
         row("iris", "boosting", 0.5, n_iterations=80, fit_s=1.0, fold=1),
     ]
     assert metadataset_of(*folds).curve("iris", "boosting")["n_iterations"].tolist() == [4, 8, 42.5]
@@ -167,6 +170,31 @@ def test_curve_over_rows_is_averaged_by_anchor():
     ]
     curve = metadataset_of(*folds).curve("iris", "tree")
     assert curve[["anchor", "loss"]].to_numpy().tolist() == [[0.5, 0.5], [1.0, 0.25]]
+
+
+def test_curve_shows_fits_on_a_part_of_the_rows_before_those_on_all_each_with_its_iterations():
+    fits = [
+        row("iris", "boosting", 0.9, anchor=1 / 8, progress=1 / 3, n_iterations=1),
+        row("iris", "boosting", 0.8, anchor=1 / 8, progress=2 / 3, n_iterations=2),
+        row("iris", "boosting", 0.7, anchor=1 / 8, n_iterations=3, fit_s=1.0),
+        row("iris", "boosting", 0.6, progress=1 / 2, n_iterations=1),
+        row("iris", "boosting", 0.5, n_iterations=2, fit_s=8.0),
+    ]
+    metadataset = metadataset_of(*fits[::-1])
+    curve = metadataset.curve("iris", "boosting")
+    assert curve["anchor"].tolist() == [1 / 8] * 3 + [1.0] * 2
+    assert curve["progress"].tolist() == pytest.approx([1 / 3, 2 / 3, 1, 1 / 2, 1])
+    assert curve["n_iterations"].tolist() == [1, 2, 3, 1, 2]
+    assert curve["loss"].tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5])
+    assert metadataset.matrix(anchor=1 / 8).loc["iris", "boosting"] == pytest.approx(0.7)
+    assert metadataset.matrix("fit_s").loc["iris", "boosting"] == 8.0
+
+
+def test_points_along_a_fit_without_its_end_are_no_result():
+    metadataset = metadataset_of(row("iris", "boosting", 0.5, progress=0.5, n_iterations=4))
+    assert np.isnan(metadataset.matrix().loc["iris", "boosting"])
+    assert metadataset.status_matrix().loc["iris", "boosting"] is None
+    assert metadataset.summary()["problem"].loc["multiclass", "configurations_most"] == 0
 
 
 def test_curve_of_nothing_is_empty():
@@ -252,8 +280,8 @@ def test_what_was_measured_twice_counts_as_first_measured():
 
 
 def test_a_learning_curve_is_not_put_together_from_two_fits():
-    fit = [row("iris", "boosting", 0.5, n_iterations=8), row("iris", "boosting", 0.7, anchor=0.5, n_iterations=4)]
-    again = [row("iris", "boosting", 0.4, n_iterations=6), row("iris", "boosting", 0.6, anchor=2 / 3, n_iterations=4)]
+    fit = [row("iris", "boosting", 0.5, n_iterations=8), row("iris", "boosting", 0.7, progress=0.5, n_iterations=4)]
+    again = [row("iris", "boosting", 0.4, n_iterations=6), row("iris", "boosting", 0.6, progress=2 / 3, n_iterations=4)]
     joined = metadataset_of(*fit).concat(metadataset_of(*again, row("iris", "boosting", 0.3, fold=1)))
     assert joined.evaluations["loss_balanced_accuracy"].tolist() == pytest.approx([0.5, 0.7, 0.3])
 

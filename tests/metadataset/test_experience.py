@@ -47,6 +47,40 @@ def test_what_is_remembered_is_recalled_in_units_of_the_target(tmp_path: Path) -
     assert past.failed[0, places].tolist() == [False, True]
 
 
+def as_layout_1(folder: Path) -> None:
+    """Turn a folder into what the same fits would have left before there were progress and speed."""
+    with sqlite3.connect(folder / FILE_NAME) as connection:
+        names = [name for _, name, *_ in connection.execute("PRAGMA table_info(evaluations)")]
+        kept = ", ".join(name for name in names if name not in ("progress", "machine_speed"))
+        key = "task, configuration, anchor, n_iterations, fold, seed"
+        connection.execute(f"CREATE TABLE old ({kept}, PRIMARY KEY ({key})) WITHOUT ROWID")
+        connection.execute(f"INSERT INTO old SELECT {kept} FROM evaluations")
+        connection.execute("DROP TABLE evaluations")
+        connection.execute("ALTER TABLE old RENAME TO evaluations")
+        connection.execute("UPDATE settings SET value = '1' WHERE name = 'schema_version'")
+    connection.close()
+
+
+def test_experience_of_layout_1_is_recalled_and_goes_on(tmp_path: Path) -> None:
+    given = [*evaluations(), Evaluation(FOREST, 0.125, 1, 9.0, 0.1, 0.01)]
+    remember(tmp_path, description(), given, seed=1)
+    before = recall(tmp_path)
+    as_layout_1(tmp_path)
+    old = recall(tmp_path)
+    remember(tmp_path, description(), given, seed=1)
+    same = recall(tmp_path)
+    remember(tmp_path, description(n_rows=200), given, seed=1)
+    more = recall(tmp_path)
+    assert before is not None and old is not None and same is not None and more is not None
+    for metadataset in (old, same):
+        pd.testing.assert_frame_equal(metadataset.matrix(), before.matrix())
+        pd.testing.assert_frame_equal(metadataset.matrix("fit_s", anchor=0.125), before.matrix("fit_s", anchor=0.125))
+        assert len(metadataset.evaluations) == len(before.evaluations)
+    assert len(more.evaluations) == 2 * len(before.evaluations)
+    speeds = more.evaluations.set_index("task")["machine_speed"]
+    assert speeds[old.tasks["task"][0]].isna().all() and speeds.notna().sum() == len(given)
+
+
 def test_fits_of_one_table_are_one_task(tmp_path: Path) -> None:
     for seed in (1, 2, 2):
         remember(tmp_path, description(), evaluations(), seed=seed)

@@ -62,6 +62,38 @@ def test_empty_meta_dataset_is_read_again(metadataset, form, tmp_path):
     assert_same(MetaDataset.load(written(empty, form, tmp_path)), empty)
 
 
+def with_curves(metadataset: MetaDataset, seed: int) -> MetaDataset:
+    """Return it with points along each fit, and with what a machine tells of itself."""
+    rng = np.random.default_rng(seed)
+    fits = metadataset.evaluations.assign(n_iterations=12, machine_speed=np.float32(rng.uniform(0.5, 2)), fit_s=0.1)
+    points = [
+        fits.assign(anchor=anchor, progress=1 / divisor, n_iterations=12 // divisor, fit_s=np.nan)
+        for anchor in (1 / 8, 1.0)
+        for divisor in (2, 3, 12)
+    ]
+    parts = pd.concat([fits, fits.assign(anchor=1 / 8), *points], ignore_index=True)
+    return MetaDataset(metadataset.tasks, metadataset.configurations, parts, metadataset.manifest)
+
+
+@pytest.mark.parametrize("form", ["parquet", "npz", "csv"])
+def test_curves_and_speeds_are_read_again(metadataset, seed, form, tmp_path):
+    whole = with_curves(metadataset, seed)
+    assert whole.evaluations["progress"].min() < 0.1 and whole.evaluations["machine_speed"].notna().all()
+    if form == "csv":  # by way of the frames alone
+        found = {}
+        for table in files.TABLES:
+            getattr(whole, table).to_csv(tmp_path / f"{table}.csv", index=False)
+            read = pd.read_csv(tmp_path / f"{table}.csv")
+            found[table] = read.fillna({"error": ""}) if table == "evaluations" else read
+        again = MetaDataset(**found, manifest=whole.manifest)
+    else:
+        again = MetaDataset.load(written(whole, form, tmp_path))
+    assert_same(again, whole)
+    curve = again.curve("b", "forest")
+    assert curve["anchor"].tolist() == [1 / 8] * 4 + [1.0] * 4
+    assert curve["progress"].tolist() == pytest.approx([1 / 12, 1 / 3, 1 / 2, 1.0] * 2)
+
+
 @settings(max_examples=20)
 @given(st.lists(st.text(), min_size=1, unique=True), st.floats(0, 1, width=32))
 def test_any_text_and_number_survives_the_npz_file(tmp_path_factory, names, loss):

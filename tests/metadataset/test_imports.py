@@ -147,7 +147,8 @@ def test_intermediate_values_are_a_learning_curve(first):
     steps = {first: 4.0, first + 1: 3.0, first + 3: 2.0}
     metadataset = MetaDataset.from_studies([study_of("one", {"x": 0.5, "value": 1.5, "steps": steps})])
     curve = metadataset.curve("one", identity_of(0.5))
-    assert curve[["anchor", "n_iterations", "loss"]].to_numpy().tolist() == [[0.25, 1, 4], [0.5, 2, 3], [1, 4, 1.5]]
+    assert curve[["progress", "n_iterations", "loss"]].to_numpy().tolist() == [[0.25, 1, 4], [0.5, 2, 3], [1, 4, 1.5]]
+    assert set(curve["anchor"]) == {1}
 
 
 def test_pruned_trial_has_only_a_curve():
@@ -158,7 +159,15 @@ def test_pruned_trial_has_only_a_curve():
     metadataset = MetaDataset.from_studies([study_of("one", *trials)])
     assert np.isnan(metadataset.matrix().loc["one", identity_of(0.25)])
     assert metadataset.status_matrix().loc["one", identity_of(0.25)] is None
-    assert metadataset.curve("one", identity_of(0.25))["anchor"].tolist() == [0.25, 0.75]
+    assert metadataset.curve("one", identity_of(0.25))["progress"].tolist() == [0.25, 0.75]
+
+
+def test_trial_that_ends_well_before_the_longest_keeps_its_last_report_and_its_value():
+    trials = [{"x": 0.5, "value": 1.0, "steps": {1: 2.0, 4: 1.5}}, {"x": 0.25, "value": 3.0, "steps": {1: 5.0, 2: 4.0}}]
+    metadataset = MetaDataset.from_studies([study_of("one", *trials)])
+    curve = metadataset.curve("one", identity_of(0.25))
+    assert curve[["progress", "n_iterations", "loss"]].to_numpy().tolist() == [[0.25, 1, 5], [0.5, 2, 4], [1, 2, 3]]
+    assert metadataset.matrix().loc["one", identity_of(0.25)] == 3.0
 
 
 def test_failed_trial_is_a_failure_unless_it_was_tried_again():

@@ -24,9 +24,10 @@ from autometa.learners import learner_named
 from autometa.learners.base import FitData
 from autometa.learners.preparation import fit_preparation
 from autometa.metadataset import measuring
+from autometa.metadataset.machine import machine_speed
 from autometa.metadataset.measuring import Measured, Run, Settings, measure
 from autometa.metadataset.pool import PoolEntry, make_pool
-from autometa.metadataset.schema import EVALUATION_COLUMNS, LOSS_COLUMNS, LOSSES
+from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, HELD_OUT, LOSS_COLUMNS, LOSSES
 from autometa.metadataset.task_folder import LoadedTask, Table, load_task, read_table_list
 from tests.metadataset.conftest import small_tables, write_tables
 
@@ -82,18 +83,22 @@ def measured(table: Table, strategy: str | Strategy, **settings: Any) -> Measure
     return measure(run_of(strategy, **settings), table, default_of(strategy))
 
 
-def slowly(loaded: LoadedTask, row: dict[str, Any], configuration: Configuration) -> tuple[np.ndarray, np.ndarray]:
-    """Return targets and predictions of a row's validation part, without any of the machinery."""
-    task, fold = loaded.task, loaded.folds[row["fold"]]
+def slowly(
+    loaded: LoadedTask, number: int, anchor: float, configuration: Configuration, part: str = "validation"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets and predictions of a part of a fold, without any of the machinery."""
+    task, fold = loaded.task, loaded.folds[number]
+    rows = getattr(fold, part)
     learner = learner_named(configuration.strategy)
     train = task.X.iloc[fold.train]
     preparation = fit_preparation(train, loaded.schema, learner.view, child_seed(0, "preparation"))
-    X, y, X_val = preparation.transform(train), task.y[fold.train], preparation.transform(task.X.iloc[fold.validation])
-    kept = subsample(y, row["anchor"], task.problem, child_seed(0, "subsample", row["fold"]))
+    X, y = preparation.transform(train), task.y[fold.train]
+    kept = subsample(y, anchor, task.problem, child_seed(0, "subsample", number))
     data = FitData(
         X[kept], y[kept], task.problem, task.n_classes, preparation.categorical, preparation.n_categories, seed=0
     )
-    return task.y[fold.validation], learner.fit(data, configuration.parameters).predict(X_val)
+    model = learner.fit(data, configuration.parameters)
+    return task.y[rows], model.predict(preparation.transform(task.X.iloc[rows]))
 
 
 def scores(problem: str, y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -123,18 +128,19 @@ def test_rows_are_what_the_learner_gives(tables: dict[str, Table], task: str) ->
     assert {tuple(row) for row in result.rows} == {tuple(EVALUATION_COLUMNS)}
     assert {row["status"] for row in result.rows} == {"ok"}
     for row in result.rows:
-        expected = scores(problem, *slowly(loaded, row, result.entry.configuration))
+        expected = scores(problem, *slowly(loaded, row["fold"], row["anchor"], result.entry.configuration))
         for metric in LOSSES[problem]:
             # Probabilities of 0 are clipped by both, at other places.
             assert row[f"loss_{metric}"] == pytest.approx(expected[metric], rel=1e-4, abs=1e-9)
         others = set(LOSS_COLUMNS) - {f"loss_{metric}" for metric in LOSSES[problem]}
         assert all(np.isnan(row[column]) for column in others)
         assert all(row[name] >= 0 for name in ("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s"))
-        assert (row["n_iterations"], row["seed"], row["error"]) == (0, 0, "")
+        assert (row["progress"], row["n_iterations"], row["seed"], row["error"]) == (1, 0, 0, "")
+        assert 0 < row["machine_speed"] < np.inf
 
 
 def test_anchors_below_ten_rows_are_left_out(tables: dict[str, Table]) -> None:
-    """Of 60 training rows, a sixteenth and an eighth are too few."""
+    """A sixteenth and an eighth of 48 training rows are too few."""
     rows = measured(tables["numbers"], "ridge").rows
     assert [(row["fold"], row["anchor"]) for row in rows] == [(k, a) for k in range(3) for a in (0.25, 0.5, 1.0)]
 
@@ -144,13 +150,60 @@ def test_a_learner_with_iterations_shows_its_curve_from_one_fit(tables: dict[str
     for fold in range(3):
         *stages, last = [row for row in rows if row["fold"] == fold]
         assert [row["n_iterations"] for row in stages] == [2**k for k in range(len(stages))]
-        assert last["anchor"] == 1 and last["n_iterations"] > stages[-1]["n_iterations"]
+        assert (last["anchor"], last["progress"]) == (1, 1) and last["n_iterations"] > stages[-1]["n_iterations"]
         for row in stages:
-            assert row["anchor"] == row["n_iterations"] / last["n_iterations"]
+            assert row["anchor"] == 1
+            assert row["progress"] == row["n_iterations"] / last["n_iterations"] < 1
             assert np.isnan([row[name] for name in ("fit_s", "predict_s", "fit_cpu_s", "memory_mb")]).all()
             assert row["loss_rmse"] >= 0
         assert stages[0]["loss_rmse"] > last["loss_rmse"]
         assert last["fit_s"] > 0
+
+
+def line(folder: Path, n_rows: int, noise: float = 0.0) -> Table:
+    """Return a table whose target is its feature and noise, in which boosting stops early."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.uniform(size=n_rows)})
+    y = 3 * frame["a"] + 7 + noise * rng.normal(size=n_rows)
+    return read_table_list(write_tables(folder, {"line": frame.assign(y=y)}))[0]
+
+
+@pytest.mark.parametrize(("n_rows", "anchors"), [(1560, (1 / 8, 1.0)), (1400, (1.0,))])
+def test_an_eighth_of_the_rows_has_a_curve_of_its_own_if_it_is_a_hundred_rows_or_more(
+    tmp_path: Path, n_rows: int, anchors: tuple[float, ...]
+) -> None:
+    """An eighth of the training rows, which are two thirds of four fifths of all."""
+    rows = measured(line(tmp_path, n_rows, noise=1.0), "hist_gradient_boosting").rows
+    assert {row["anchor"] for row in rows} == set(anchors)
+    assert len({tuple(row[name] for name in EVALUATION_KEY) for row in rows}) == len(rows)
+    assert {row["machine_speed"] for row in rows} == {machine_speed()}
+    for fold in range(3):
+        for anchor in anchors:
+            *stages, last = [row for row in rows if (row["fold"], row["anchor"]) == (fold, anchor)]
+            assert [row["n_iterations"] for row in stages] == [2**k for k in range(len(stages))] and stages
+            assert [row["progress"] for row in stages] == [2**k / last["n_iterations"] for k in range(len(stages))]
+            assert last["progress"] == 1 and last["n_iterations"] > stages[-1]["n_iterations"]
+            assert last["fit_s"] > 0
+    full = {(row["fold"], row["n_iterations"]): row["loss_rmse"] for row in rows if row["anchor"] == 1}
+    part = {(row["fold"], row["n_iterations"]): row["loss_rmse"] for row in rows if row["anchor"] < 1}
+    assert not any(full.get(key) == loss for key, loss in part.items())
+
+
+@pytest.mark.parametrize("task", CHEAP)
+def test_kept_predictions_of_held_out_rows_are_the_means_of_the_models_of_all_folds(
+    tables: dict[str, Table], task: str
+) -> None:
+    result = measured(tables[task], CHEAP[task])
+    loaded = load_task(tables[task], 10_000, 0)
+    assert result.kept is not None and result.predictions is not None
+    here = result.kept.fold == HELD_OUT
+    pairs = [slowly(loaded, k, 1.0, result.entry.configuration, "held_out") for k in range(len(loaded.folds))]
+    assert np.array_equal(result.kept.y[here], pairs[0][0])
+    expected = np.mean([predicted for _, predicted in pairs], axis=0)
+    # Half precision.
+    np.testing.assert_allclose(result.predictions[here].astype(np.float64), expected, rtol=2e-3, atol=1e-3)
+    # A model alone would have predicted something else.
+    assert np.abs(pairs[0][1] - expected).max() > 5e-3
 
 
 def test_what_is_said_of_the_task(tables: dict[str, Table]) -> None:
@@ -172,7 +225,7 @@ def test_a_strategy_that_is_not_for_the_task_leaves_no_rows(tables: dict[str, Ta
 
 
 def test_kept_predictions_are_those_that_the_losses_are_of(tables: dict[str, Table]) -> None:
-    """All rows of a small table are kept, so that the losses follow from them, fold by fold."""
+    """All validation rows of a small table are kept, so that the losses follow from them, fold by fold."""
     for task, strategy in CHEAP.items():
         result = measured(tables[task], strategy)
         assert result.predictions is not None and result.kept is not None
@@ -190,18 +243,20 @@ def test_kept_predictions_are_those_that_the_losses_are_of(tables: dict[str, Tab
                 assert row[f"loss_{metric}"] == pytest.approx(found[metric], rel=1e-2, abs=1e-9)
 
 
-def test_at_most_500_rows_are_kept_in_the_order_of_their_targets(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"a": rng.uniform(size=1800)})
-    table = read_table_list(write_tables(tmp_path, {"line": frame.assign(y=3 * frame["a"] + 7)}))[0]
+def test_at_most_3000_validation_rows_and_all_held_out_are_kept_in_the_order_of_their_targets(tmp_path: Path) -> None:
+    table = line(tmp_path, 4500)
     result = measured(table, Strategy("line", LinearRegression()))
     again = measured(table, "ridge")
     assert result.kept is not None and result.predictions is not None and again.kept is not None
-    assert len(result.kept.y) == len(result.predictions) == 500
+    assert len(result.kept.y) == len(result.predictions)
+    is_held_out = result.kept.fold == HELD_OUT
+    assert ((~is_held_out).sum(), is_held_out.sum()) == (3000, 900)
     # The target is the feature: only predictions in another order would be off.
     assert np.abs(result.predictions - result.kept.y).max() < 0.1
     assert np.array_equal(result.kept.y, again.kept.y) and np.array_equal(result.kept.fold, again.kept.fold)
-    assert set(np.diff(result.kept.fold)) == {0, 1}
+    # Fold after fold, then the rows held out.
+    assert list(dict.fromkeys(result.kept.fold)) == [0, 1, 2, HELD_OUT]
+    assert (np.diff(result.kept.fold) != 0).sum() == 3
 
 
 def test_predictions_beyond_half_precision_stay_finite(tables: dict[str, Table]) -> None:
@@ -214,7 +269,8 @@ def test_a_failure_is_a_row_and_the_other_folds_are_not_tried(tables: dict[str, 
     assert [(row["fold"], row["anchor"], row["status"]) for row in result.rows] == [
         (0, anchor, "failed") for anchor in (0.25, 0.5, 1.0)
     ]
-    assert result.rows[-1]["error"] == "RuntimeError: 60 rows are too many"
+    # Two thirds of the 72 rows that are not held out.
+    assert result.rows[-1]["error"] == "RuntimeError: 48 rows are too many"
     assert all(np.isnan(row[column]) for row in result.rows for column in LOSS_COLUMNS)
     assert result.predictions is None and result.kept is None
 
@@ -279,7 +335,7 @@ def test_another_run_reads_the_table_anew(tables: dict[str, Table]) -> None:
     """The workers of a Dask cluster live longer than a run."""
     (ridge,) = load_strategies(["ridge"])
     first, second = run_of(ridge), run_of(ridge, max_train_rows=40)
-    assert measure(first, tables["numbers"], default_of(ridge)).task["n_rows_used"] == 90
+    assert measure(first, tables["numbers"], default_of(ridge)).task["n_rows_used"] == 72
     assert measure(second, tables["numbers"], default_of(ridge)).task["n_rows_used"] == 60
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autometa.core.space import Configuration
 from autometa.exceptions import MetaDatasetError
+from autometa.metadataset import store as store_module
 from autometa.metadataset.pool import PoolEntry, configuration_id
-from autometa.metadataset.schema import EVALUATION_COLUMNS, SCHEMA_VERSION
+from autometa.metadataset.schema import EVALUATION_COLUMNS, HELD_OUT, SCHEMA_VERSION
 from autometa.metadataset.store import FILE_NAME, Store, read_collected, read_predictions
 
 SETTINGS = {"time_limit_s": 60.0, "seed": 0}
@@ -35,6 +38,7 @@ def rows(configuration: str = "a", task: str = "two", folds: int = 3, **values: 
         "task": task,
         "configuration": configuration,
         "anchor": 1.0,
+        "progress": 1.0,
         "n_iterations": 0,
         "seed": 0,
         "loss_roc_auc": 0.25,
@@ -193,6 +197,117 @@ def test_a_file_of_a_layout_of_the_future_is_left_as_it_is(tmp_path: Path) -> No
     assert content(tmp_path) == before
     with pytest.raises(MetaDatasetError, match="layout 99"):
         read_collected(tmp_path)
+
+
+def fill_layout_1(folder: Path, **settings: Any) -> Path:
+    """Return a file as earlier versions wrote it: one fit with two points along it, and one on half of the rows."""
+    columns = [name for name in EVALUATION_COLUMNS if name not in ("progress", "machine_speed")]
+    key = "task, configuration, anchor, n_iterations, fold, seed"
+    points = [
+        *(rows("boosting", folds=1, anchor=n / 8, n_iterations=n)[0] for n in (1, 4)),
+        rows("boosting", folds=1, n_iterations=8, fit_s=2.0)[0],
+        rows("tree", folds=1, anchor=0.5, fit_s=1.0)[0],
+        rows("tree", folds=1, fit_s=2.0)[0],
+    ]
+    with sqlite3.connect(folder / FILE_NAME) as connection:
+        connection.executescript(
+            f"""
+            CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT);
+            CREATE TABLE tasks (task TEXT PRIMARY KEY, problem TEXT, family TEXT,
+                n_rows INTEGER, n_columns INTEGER, n_classes INTEGER, n_rows_used INTEGER);
+            CREATE TABLE features (task TEXT PRIMARY KEY, features TEXT);
+            CREATE TABLE configurations
+                (configuration TEXT PRIMARY KEY, strategy TEXT, position INTEGER, origin TEXT, parameters TEXT);
+            CREATE TABLE evaluations ({", ".join(columns)}, PRIMARY KEY ({key})) WITHOUT ROWID;
+            CREATE TABLE targets (task TEXT PRIMARY KEY, n_classes INTEGER, fold BLOB, y BLOB);
+            CREATE TABLE predictions (task TEXT, configuration TEXT, predictions BLOB,
+                PRIMARY KEY (task, configuration)) WITHOUT ROWID;
+            """
+        )
+        told = {"schema_version": 1, **settings}
+        connection.executemany("INSERT INTO settings VALUES (?, ?)", [(k, json.dumps(v)) for k, v in told.items()])
+        marks = ", ".join("?" * len(columns))
+        values = [tuple(point[name] for name in columns) for point in points]
+        connection.executemany(f"INSERT INTO evaluations VALUES ({marks})", values)
+        connection.execute("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(TASK.values()))
+        blobs = np.zeros(3, np.int8).tobytes(), np.zeros(3, np.float32).tobytes()
+        connection.execute("INSERT INTO targets VALUES (?, ?, ?, ?)", ("two", 2, *blobs))
+    connection.close()
+    return folder / FILE_NAME
+
+
+FRACTIONS = {
+    ("boosting", 1): (1.0, 1 / 8),
+    ("boosting", 4): (1.0, 4 / 8),
+    ("boosting", 8): (1.0, 1.0),
+    ("tree", 0): (0.5, 1.0),
+}
+
+
+def test_a_collection_of_layout_1_is_read_in_the_columns_of_today_and_left_as_it_is(tmp_path: Path) -> None:
+    fill_layout_1(tmp_path, **SETTINGS)
+    before = content(tmp_path)
+    tasks, _, evaluations, settings = read_collected(tmp_path)
+    assert tasks.to_dict("records") == [TASK]
+    assert list(evaluations) == list(EVALUATION_COLUMNS)
+    assert settings == {"schema_version": 1, **SETTINGS}
+    half = evaluations[~((evaluations["configuration"] == "tree") & (evaluations["anchor"] == 1))]
+    found = half.set_index(["configuration", "n_iterations"])[["anchor", "progress"]].T.to_dict("list")
+    assert {key: tuple(values) for key, values in found.items()} == FRACTIONS
+    assert len(evaluations) == 5 and evaluations["machine_speed"].isna().all()
+    fold, _, _ = read_predictions(tmp_path, "two")
+    assert HELD_OUT not in fold
+    assert content(tmp_path) == before
+
+
+def test_a_collection_of_layout_1_takes_no_new_rows_and_says_what_to_do(tmp_path: Path) -> None:
+    fill_layout_1(tmp_path, **SETTINGS)
+    before = content(tmp_path)
+    with pytest.raises(MetaDatasetError, match="layout 1.*autometa export.*collect into another folder"):
+        Store(tmp_path, SETTINGS)
+    assert content(tmp_path) == before
+
+
+def test_a_file_of_finished_fits_is_brought_to_the_layout_of_today(tmp_path: Path) -> None:
+    file = fill_layout_1(tmp_path, **SETTINGS)
+    with sqlite3.connect(file) as connection:
+        connection.execute("DELETE FROM evaluations WHERE anchor < 1 AND n_iterations > 0")
+    connection.close()
+    before = read_collected(tmp_path)[2]
+    for _ in range(2):  # the second time it is one of today
+        Store(tmp_path, SETTINGS, finished_fits_only=True).close()
+        _, _, after, settings = read_collected(tmp_path)
+        assert settings == {"schema_version": SCHEMA_VERSION, **SETTINGS}
+        key = ["configuration", "anchor"]
+        pd.testing.assert_frame_equal(
+            after.sort_values(key, ignore_index=True), before.sort_values(key, ignore_index=True)
+        )
+    store = Store(tmp_path, SETTINGS, finished_fits_only=True)
+    store.add(rows("new", machine_speed=1.5, progress=1.0, fit_s=3.0), None)
+    store.close()
+    new = read_collected(tmp_path)[2].query("configuration == 'new'")
+    assert set(new["machine_speed"]) == {1.5} and set(new["fit_s"]) == {3.0} and set(new["status"]) == {"ok"}
+
+
+def test_a_file_of_other_settings_is_not_brought_to_the_layout_of_today(tmp_path: Path) -> None:
+    fill_layout_1(tmp_path, **SETTINGS)
+    before = content(tmp_path)
+    with pytest.raises(MetaDatasetError, match="other settings"):
+        Store(tmp_path, {"kind": "experience"}, finished_fits_only=True)
+    assert content(tmp_path) == before
+
+
+def test_an_upgrade_that_is_interrupted_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_layout_1(tmp_path, **SETTINGS)
+    before = read_collected(tmp_path)
+    monkeypatch.setattr("autometa.metadataset.store._FROM_LAYOUT_1", f"{store_module._FROM_LAYOUT_1} SELECT nothing;")
+    with pytest.raises(MetaDatasetError, match="cannot be written"):
+        Store(tmp_path, SETTINGS, finished_fits_only=True)
+    after = read_collected(tmp_path)
+    assert after[3] == before[3]
+    pd.testing.assert_frame_equal(after[2], before[2])
 
 
 @pytest.mark.parametrize("how", ["half of it", "noise within", "no database", "another database"])

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autometa.metadataset.task_folder import HOLDOUT_FROM_ROWS, LoadedTask, Table, load_task, read_table_list
+from autometa.metadataset.task_folder import (
+    HOLDOUT_FROM_ROWS,
+    MOST_HELD_OUT_ROWS,
+    LoadedTask,
+    Table,
+    load_task,
+    read_table_list,
+)
 from tests.metadataset.conftest import small_tables, write_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:y holds whole numbers")
@@ -99,25 +106,105 @@ def test_a_regression_target_is_standardised(table_folder: Path) -> None:
     assert abs(numbers.task.y.mean()) < 1e-9 and np.isclose(numbers.task.y.std(), 1)
 
 
-def test_three_folds_validate_every_row_once_and_a_large_table_one_third(tmp_path: Path) -> None:
+def uneven(n_rows: int, problem: str) -> pd.DataFrame:
+    """Return a table whose classes are of very different sizes, the rarest of two rows; or numbers with a long tail."""
+    rng = np.random.default_rng(n_rows)
+    frame = pd.DataFrame({"a": rng.normal(size=n_rows)})
+    if problem == "regression":
+        return frame.assign(y=rng.lognormal(sigma=2, size=n_rows))
+    rare = np.array(["rare"] * 2 + (["seldom"] * (n_rows // 15) if problem == "multiclass" else []))
+    others = np.where(rng.random(n_rows - len(rare)) < 0.7, "most", "other" if problem == "multiclass" else "most")
+    return frame.assign(y=rng.permutation(np.concatenate([rare, others])))
+
+
+EVERY_KIND = pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+EVERY_SIZE = pytest.mark.parametrize("n_rows", [31, 200, HOLDOUT_FROM_ROWS * 5 // 4, 13_000, 40_000])
+
+
+@EVERY_KIND
+@EVERY_SIZE
+def test_held_out_rows_are_the_same_in_all_folds_and_in_no_other_part_of_them(
+    tmp_path: Path, n_rows: int, problem: str
+) -> None:
+    loaded = load(table_of(uneven(n_rows, problem), tmp_path, problem))
+    held_out = loaded.folds[0].held_out
+    assert len(held_out) and np.all(np.diff(held_out) > 0)
+    for fold in loaded.folds:
+        assert np.array_equal(fold.held_out, held_out)
+        parts = np.concatenate([fold.train, fold.validation, fold.held_out])
+        assert np.array_equal(np.sort(parts), np.arange(loaded.task.n_rows))
+
+
+@EVERY_KIND
+@EVERY_SIZE
+def test_a_fifth_of_the_rows_is_held_out_up_to_2500(tmp_path: Path, n_rows: int, problem: str) -> None:
+    loaded = load(table_of(uneven(n_rows, problem), tmp_path, problem))
+    expected = min(loaded.task.n_rows / 5, MOST_HELD_OUT_ROWS)
+    # Each class is divided on its own, and the rarest may stay whole.
+    assert abs(len(loaded.folds[0].held_out) - expected) <= 3
+    assert loaded.n_rows_used == loaded.task.n_rows - len(loaded.folds[0].held_out)
+
+
+@EVERY_SIZE
+def test_held_out_rows_are_like_the_others(tmp_path: Path, n_rows: int) -> None:
+    """Every class, and every tenth of the values of a number, has about its share of them."""
+    for problem in ("multiclass", "regression"):
+        loaded = load(table_of(uneven(n_rows, problem), tmp_path, problem))
+        y = loaded.task.y
+        strata = y.astype(int) if problem == "multiclass" else np.argsort(np.argsort(y)) * 10 // len(y)
+        held_out = loaded.folds[0].held_out
+        counts, of_all = np.bincount(strata[held_out], minlength=10), np.bincount(strata, minlength=10)
+        expected = of_all * len(held_out) / len(y)
+        # Stratified, a stratum is off by a few rows; above the most rows held out, these are drawn by chance.
+        slack = 4 if n_rows < 5 * MOST_HELD_OUT_ROWS else 4 * np.sqrt(expected)
+        assert np.all(np.abs(counts - expected) <= slack)
+
+
+@pytest.mark.parametrize("problem", ["binary", "multiclass"])
+@EVERY_SIZE
+def test_every_class_of_the_rows_used_is_trained_on_in_every_fold(tmp_path: Path, n_rows: int, problem: str) -> None:
+    loaded = load(table_of(uneven(n_rows, problem), tmp_path, problem))
+    for fold in loaded.folds:
+        assert set(loaded.task.y[fold.train]) == set(loaded.task.y)
+
+
+def test_other_seeds_hold_out_other_rows_and_the_same_seed_the_same(tmp_path: Path) -> None:
+    table = table_of(small_tables()["two"], tmp_path)
+    first, again, other = (load_task(table, 10_000, seed).folds[0].held_out for seed in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_three_folds_validate_every_row_that_is_not_held_out_once_and_those_of_a_large_table_one_third(
+    tmp_path: Path,
+) -> None:
     rng = np.random.default_rng(0)
-    for n_rows, n_folds in ((60, 3), (HOLDOUT_FROM_ROWS, 1)):
+    for n_rows, n_folds in ((60, 3), (HOLDOUT_FROM_ROWS, 3), (HOLDOUT_FROM_ROWS * 5 // 4, 1)):
         frame = pd.DataFrame({"a": rng.normal(size=n_rows), "y": rng.normal(size=n_rows)})
         loaded = load(table_of(frame, tmp_path))
         assert len(loaded.folds) == n_folds
         validated = np.concatenate([fold.validation for fold in loaded.folds])
         assert len(set(validated)) == len(validated)
-        assert abs(len(validated) - n_rows * n_folds / 3) <= 1
+        assert abs(len(validated) - loaded.n_rows_used * n_folds / 3) <= 1
 
 
-def test_a_large_table_is_sampled_down_to_the_most_training_rows(tmp_path: Path) -> None:
-    frame = small_tables(600)["two"]
+@pytest.mark.parametrize("most", [20, 100, 400])
+def test_a_large_table_is_sampled_down_to_the_most_training_rows(tmp_path: Path, most: int) -> None:
+    frame = small_tables(1000)["two"]
     table = table_of(frame, tmp_path)
-    loaded = load(table, 100)
-    assert (loaded.n_rows, loaded.task.n_rows) == (600, 150)
-    assert all(len(fold.train) <= 101 for fold in loaded.folds)
-    again = load(table, 100)
+    loaded = load(table, most)
+    assert loaded.n_rows == 1000
+    # Of five parts one is held out, and of three others two are trained on.
+    assert loaded.task.n_rows == most * 3 // 2 * 5 // 4
+    # Each of the two classes is divided on its own.
+    assert all(abs(len(fold.train) - most) <= 2 for fold in loaded.folds)
+    again = load(table, most)
     pd.testing.assert_frame_equal(loaded.task.X, again.task.X)
+
+
+def test_a_table_beyond_all_limits_trains_on_the_most_rows_and_holds_out_the_most(tmp_path: Path) -> None:
+    loaded = load(table_of(uneven(20_000, "regression"), tmp_path, "regression"))
+    assert (len(loaded.folds[0].train), len(loaded.folds[0].validation)) == (10_000, 5_000)
+    assert len(loaded.folds[0].held_out) == MOST_HELD_OUT_ROWS
 
 
 def test_rows_without_target_are_left_out(tmp_path: Path) -> None:

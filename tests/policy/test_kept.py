@@ -13,6 +13,8 @@ import pytest
 from autometa.evaluation.metrics import resolve_metric
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.export import export
+from autometa.metadataset.schema import HELD_OUT
+from autometa.metadataset.store import read_predictions
 from autometa.policy.assessment import assess
 from autometa.policy.baselines import RandomPolicy
 from autometa.policy.kept import KeptPredictions, read_kept
@@ -32,9 +34,27 @@ def test_kept_predictions_have_about_the_losses_that_were_recorded(collected: Co
         assert kept is not None
         recorded = past.losses[kept.metric.name][task]
         assert {place for place in kept.predictions} == set(np.flatnonzero(np.isfinite(recorded)))
-        # All rows of these small tables are kept; folds are judged together instead of one by one.
-        found = [kept.losses[place] for place in sorted(kept.losses)]
+        validated, _ = kept.split()
+        # All validation rows of these small tables are kept; folds are judged together instead of one by one.
+        found = [validated.losses[place] for place in sorted(validated.losses)]
         np.testing.assert_allclose(found, recorded[np.isfinite(recorded)], rtol=0.35, atol=0.03)
+
+
+def test_ensembles_are_chosen_on_validation_rows_and_judged_on_those_held_out(
+    collected: Collection,  # noqa: F811
+    past: PastTasks,
+) -> None:
+    for number, task in enumerate(past.tasks):
+        kept = read_kept(collected.out, past, number)
+        assert kept is not None
+        fold, y, _ = read_predictions(collected.out, task)
+        assert set(fold) == {0, 1, 2, HELD_OUT}
+        chosen_on, judged_on = kept.split()
+        np.testing.assert_allclose(chosen_on.y, y[fold != HELD_OUT])
+        np.testing.assert_allclose(judged_on.y, y[fold == HELD_OUT])
+        for index, values in kept.predictions.items():
+            np.testing.assert_array_equal(chosen_on.predictions[index], values[fold != HELD_OUT])
+            np.testing.assert_array_equal(judged_on.predictions[index], values[fold == HELD_OUT])
 
 
 def test_without_a_collection_or_predictions_there_is_nothing(tmp_path: Path, past: PastTasks) -> None:
@@ -91,9 +111,9 @@ def test_ensembles_are_those_of_a_search_among_what_has_predictions(
     table = assess(past, {"random": RandomPolicy}, predictions=collected.out, **limits).set_index("task")
     for number, task in enumerate(past.tasks):
         kept = two(collected.out, past, number)
-        chosen_on, judged_on = kept.halves()
+        chosen_on, judged_on = kept.split()
         # Two trials find both of the two, wherever they stand in the order.
-        both = judged_on.mix(chosen_on.weights(sorted(kept.predictions, key=kept.losses.__getitem__)))
+        both = judged_on.mix(chosen_on.weights(sorted(kept.predictions, key=chosen_on.losses.__getitem__)))
         assert table.loc[task, "ensemble_regret"] == pytest.approx(judged_on.regret(both))
     plain = assess(past, {"random": RandomPolicy}, **limits)
     assert table["regret"].tolist() == plain["regret"].tolist()
@@ -134,9 +154,22 @@ def test_an_ensemble_is_not_worse_than_its_best_member(seed: int) -> None:
     assert kept.regret(kept.mix(weights)) <= 0
 
 
-def test_halves_have_every_row_once(seed: int) -> None:
-    kept = three_models(seed)
-    first, second = kept.halves()
-    assert len(first.y) + len(second.y) == len(kept.y)
+@pytest.mark.parametrize("is_held_out", [None, np.zeros(60, dtype=bool)], ids=["unknown", "none"])
+def test_without_rows_held_out_both_parts_are_halves(seed: int, is_held_out: np.ndarray | None) -> None:
+    """Collections of layout 1 have no rows held out."""
+    kept = replace(three_models(seed), is_held_out=is_held_out)
+    first, second = kept.split()
+    np.testing.assert_array_equal(kept.y[::2], first.y)
+    np.testing.assert_array_equal(kept.y[1::2], second.y)
+    np.testing.assert_array_equal(kept.predictions[1][::2], first.predictions[1])
     np.testing.assert_array_equal(kept.predictions[1][1::2], second.predictions[1])
     assert first.losses != second.losses
+
+
+def test_any_rows_held_out_are_those_to_judge_on(seed: int) -> None:
+    mask = np.random.default_rng(seed).random(60) < 0.2
+    kept = replace(three_models(seed), is_held_out=mask)
+    chosen_on, judged_on = kept.split()
+    for part, rows in ((chosen_on, ~mask), (judged_on, mask)):
+        np.testing.assert_array_equal(part.y, kept.y[rows])
+        assert all(np.array_equal(part.predictions[k], kept.predictions[k][rows]) for k in kept.predictions)

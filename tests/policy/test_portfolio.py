@@ -79,6 +79,22 @@ def test_ensembles_prefer_what_complements_over_what_is_next_best() -> None:
     assert task.regret(task.mix(task.weights([1, 2]))) < 0
 
 
+def test_ensembles_are_weighed_on_validation_rows_and_their_gain_is_what_they_are_worth_on_rows_held_out() -> None:
+    """On validation rows one is perfect, on rows held out it is as bad as can be."""
+    rng = np.random.default_rng(0)
+    y, is_held_out = rng.normal(size=80), np.arange(80) >= 40
+    deceptive, fair, poor = np.where(is_held_out, y + 3, y), y + 0.1 * rng.normal(size=80), y + 1
+    kept = KeptPredictions(
+        resolve_metric("rmse", "regression"), y, {0: deceptive, 1: fair, 2: poor}, is_held_out=is_held_out
+    )
+    gains = EnsembleGains([kept])
+    assert [gains.of(index)[0] for index in range(3)] == pytest.approx([0, 1, 0.69], abs=0.02)
+    gains.add(1)
+    gains.add(0)
+    # Weights are chosen where it looks perfect, so it takes the place of the other, and all gains are lost.
+    assert gains.of(1)[0] > 0.5
+
+
 def test_a_configuration_without_predictions_gains_nothing() -> None:
     gains = EnsembleGains([two_that_complement_each_other()])
     gains.add(7)
