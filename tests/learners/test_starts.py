@@ -90,7 +90,12 @@ def test_the_starts_that_ship_fit_the_network_and_were_not_trained_on_what_they_
     assert sorted(starts) == card["starts"]
     assert "fitted_head" in starts
     assert sum(file.stat().st_size for file in folder.iterdir()) < 10e6
-    judged_by = [folder.parents[1] / "benchmarks" / f"tasks{n}.txt" for n in (24, 40, 48)]
+    root = folder.parents[1]
+    judged_by = [
+        root / "benchmarks" / "tasks24.txt",
+        root / "benchmarks" / "tasks60.txt",
+        root / "datasets" / "tasks.txt",
+    ]
     if not all(file.is_file() for file in judged_by):
         pytest.skip("the lists of tasks are in the checkout only")
     aside = {line.split("#")[0].strip() for file in judged_by for line in file.read_text().splitlines()}
