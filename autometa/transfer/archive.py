@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,18 @@ from typing import TYPE_CHECKING, Any
 from optuna.storages import BaseStorage
 from optuna.study import Study, load_study
 
-from autometa.transfer.archive_file import begin_file, connected, forget_source, read_sources, write_source
-from autometa.transfer.sources import SourceStudy, source_of
+from autometa.exceptions import ArchiveError
+from autometa.transfer.archive_file import (
+    Content,
+    begin_file,
+    forget_source,
+    read_content,
+    reading,
+    write_sources,
+    writing,
+)
+from autometa.transfer.snapshots import StudySnapshot, entered, snapshot_of
+from autometa.transfer.sources import SourceStudy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,11 +49,20 @@ class StudyArchive:
 
     Raises
     ------
+    TypeError
+        If `path` is neither a path nor None.
     ArchiveError
         If the file is damaged, locked, not an archive, of a newer layout, or cannot be made.
 
     Notes
     -----
+    A study has one entry, whenever and from wherever it is added: it is recognised by its name, its
+    storage and the times at which its trials started. A study that was deleted and made again, or a
+    copy that went on by itself, has an entry of its own.
+
+    A file that an earlier version wrote is read as it is, and gets the present layout with the first
+    change; earlier versions refuse it then.
+
     An archive holds plain values only (JSON in SQLite), no code: a file from somebody else can
     be opened without running anything of theirs.
 
@@ -59,8 +79,9 @@ class StudyArchive:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = _checked_path(path)
         self._lock = threading.Lock()
+        self._content = Content()
         self.sources: tuple[SourceStudy, ...] = ()
         if self.path is not None:
             begin_file(self.path)
@@ -84,15 +105,17 @@ class StudyArchive:
     def add(self, study: Study, name: str | None = None, tags: Mapping[str, str] | None = None) -> None:
         """Add the finished trials of a study; the study is only read.
 
-        Adding a study again brings its entry up to date. Another study of the same name (one
-        whose first trial started at another time) is kept beside it as ``"name (2)"``.
+        Adding a study again brings its entry up to date, at the cost of what is new: it may be done
+        after every trial. Trials that the study no longer has are kept. Another study of the same
+        name is kept beside it as ``"name (2)"``.
 
         Parameters
         ----------
         study : optuna.Study
-            Any study, also one that is still running or has several objectives.
+            Any study, also one that has not begun, is still running or has several objectives.
         name : str or None, default=None
-            Name in the archive; None takes the study's.
+            Name in the archive; None takes the study's, and keeps the one of a study that is known
+            already. A study that is known under another name is renamed.
         tags : mapping of str to str or None, default=None
             What to remember of it; None keeps the tags of a study that is known already.
 
@@ -106,7 +129,8 @@ class StudyArchive:
         """
         if not isinstance(study, Study):
             raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
-        self._keep([(_checked_name(name), source_of(study, name), _checked_tags(tags))])
+        checked_name, checked_tags = _checked_name(name), _checked_tags(tags)
+        self._keep([snapshot_of(study)], checked_name, checked_tags)
 
     def add_storage(
         self, storage: str | BaseStorage, pattern: str = "*", tags: Mapping[str, str] | None = None
@@ -130,8 +154,8 @@ class StudyArchive:
         Raises
         ------
         ArchiveError
-            If the storage is missing, locked, damaged or of another version of Optuna; nothing
-            is added then.
+            If the storage is missing, away, locked, damaged, of another version of Optuna or no
+            storage of Optuna; nothing is added then.
         MissingDependencyError
             If the database's driver is not installed.
         """
@@ -143,7 +167,7 @@ class StudyArchive:
             names = [found.study_name for found in opened.get_all_studies()]
             chosen = [name for name in names if fnmatchcase(name, pattern)]
             studies = [load_study(study_name=name, storage=opened) for name in chosen]
-        self._keep([(None, source_of(study), checked) for study in studies])
+        self._keep([snapshot_of(study) for study in studies], None, checked)
         if not chosen:
             logger.warning("No study matches %r; the storage holds %s.", pattern, names[:20] or "none")
         return tuple(chosen)
@@ -157,12 +181,15 @@ class StudyArchive:
             If there is none of that name.
         """
         with self._lock:
-            if name not in {source.name for source in self.sources}:
-                raise KeyError(f"The archive has no study {name!r}; it has {[s.name for s in self.sources][:20]}.")
-            if self.path is not None:
-                with connected(self.path) as connection, connection:
-                    forget_source(connection, name)
-            self.sources = tuple(source for source in self.sources if source.name != name)
+            if self.path is None:
+                index = _index_of(name, self.sources)
+                self.sources = (*self.sources[:index], *self.sources[index + 1 :])
+                return
+            with writing(self.path) as connection:
+                content = read_content(connection, self._content)
+                row = list(content.sources)[_index_of(name, content.sources.values())]
+                content = forget_source(connection, content, row)
+            self._show(content)
 
     def select(self, pattern: str = "*", tags: Mapping[str, str] | None = None) -> StudyArchive:
         """Return an archive in memory of the studies whose name matches and that have all of `tags`.
@@ -187,8 +214,10 @@ class StudyArchive:
         """Read the file again: what other processes have added is seen from here on."""
         if self.path is None:
             return
-        with self._lock, connected(self.path) as connection:
-            self.sources = tuple(read_sources(connection))
+        with self._lock:
+            with reading(self.path) as connection:
+                content = read_content(connection, self._content)
+            self._show(content)
 
     def report(self, study: Study, names: Mapping[str, str] | None = None) -> pd.DataFrame:
         """Return which past studies match a study, how parameters were aligned, and what is predicted.
@@ -199,38 +228,82 @@ class StudyArchive:
 
         return report(self, study, names)
 
-    def _keep(self, read: Sequence[tuple[str | None, SourceStudy, dict[str, str] | None]]) -> None:
+    def _keep(self, read: Sequence[StudySnapshot], name: str | None, tags: Mapping[str, str] | None) -> None:
         with self._lock:
             if self.path is None:
-                known = {source.name: source for source in self.sources}
-                for _, source, tags in read:
-                    kept = _placed(source, tags, known)
-                    known[kept.name] = kept
-                self.sources = tuple(known.values())
+                sources = _with_entries(self.sources, read, name, tags)
+                if any(map(_differ, sources, self.sources)) or len(sources) > len(self.sources):
+                    self.sources = tuple(sources)
                 return
-            with connected(self.path) as connection:
-                with connection:
-                    # The lock for writing is taken before reading, so that two writers cannot take one name.
-                    connection.execute("BEGIN IMMEDIATE")
-                    known = {source.name: source for source in read_sources(connection, with_trials=False)}
-                    for _, source, tags in read:
-                        kept = _placed(source, tags, known)
-                        known[kept.name] = kept
-                        write_source(connection, kept)
-                self.sources = tuple(read_sources(connection))
+            with writing(self.path) as connection:
+                content = read_content(connection, self._content)
+                sources = _with_entries(tuple(content.sources.values()), read, name, tags)
+                content = write_sources(connection, content, sources)
+            self._show(content)
+
+    def _show(self, content: Content) -> None:
+        # Samplers learn anew from a new tuple, so there is one only if something has changed.
+        if content is not self._content:
+            self._content, self.sources = content, tuple(content.sources.values())
 
 
-def _placed(source: SourceStudy, tags: dict[str, str] | None, known: Mapping[str, SourceStudy]) -> SourceStudy:
-    """Return the study under the name that it gets among the known ones."""
-    name, number = source.name, 1
-    while name in known and known[name].begun != source.begun:
-        number += 1
-        name = f"{source.name} ({number})"
-    if number > 1 and name not in known:
-        logger.info("The archive has another study %r; this one is kept as %r.", source.name, name)
-    if tags is None:
-        tags = dict(known[name].tags) if name in known else {}
-    return replace(source, name=name, tags=tags)
+def _with_entries(
+    sources: Sequence[SourceStudy],
+    read: Sequence[StudySnapshot],
+    name: str | None,
+    tags: Mapping[str, str] | None,
+) -> list[SourceStudy]:
+    """Return the sources with the entries of studies that were read; new ones come last."""
+    found = list(sources)
+    for snapshot in read:
+        index, entry = entered(found, snapshot, name, tags)
+        found[index : index + 1] = [entry]
+    return found
+
+
+def _differ(first: object, second: object) -> bool:
+    return first is not second
+
+
+def _index_of(name: str, sources: Iterable[SourceStudy]) -> int:
+    names = [source.name for source in sources]
+    if name not in names:
+        raise KeyError(f"The archive has no study {name!r}; it has {names[:20]}.")
+    return names.index(name)
+
+
+def _checked_path(path: str | os.PathLike[str] | None) -> Path | None:
+    if path is None:
+        return None
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f"path must be the path of the archive's file or None, got {type(path).__name__}. Studies are added with "
+            "add(study), storages with add_storage(storage)."
+        )
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"path must be a text or a Path, got {text!r}.")
+    if re.match(r"[A-Za-z][\w+.-]+:/", text):
+        raise ArchiveError(_about_url(text))
+    if text == ":memory:":
+        raise ArchiveError("StudyArchive() without a path keeps an archive in memory; ':memory:' is no file.")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise ArchiveError(f"{text!r} can be no name of a file. Give another path.") from error
+    # Absolute, so that it stays the same file when the working directory changes.
+    return Path(text).absolute()
+
+
+def _about_url(url: str) -> str:
+    from autometa.transfer.storages import shown_url  # loads SQLAlchemy
+
+    shown = shown_url(url)
+    path = re.sub("^sqlite[^:]*:/{0,3}", "", url) if url.startswith("sqlite") else "studies.db"
+    return (
+        f"{shown!r} is a URL, and an archive is a file of its own, named by its path: StudyArchive({path!r}). The "
+        f"studies of a storage of Optuna are added to an archive: archive.add_storage({shown!r})."
+    )
 
 
 def _checked_name(name: str | None) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 Direction = Literal["minimize", "maximize"]
 
@@ -37,6 +37,8 @@ class SourceTrial:
         Learning curve: reported values by step, in the order of the steps; may hold NaN or infinity.
     feasible : bool
         Whether all constraints that were set hold.
+    started : datetime or None
+        When it began, None if unknown. It never changes, so it tells trials of one number apart.
     """
 
     number: int
@@ -45,6 +47,7 @@ class SourceTrial:
     values: tuple[float, ...] | None
     intermediate: Mapping[int, float] = field(default_factory=dict)
     feasible: bool = True
+    started: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,12 @@ class SourceStudy:
         Every parameter of any of its trials; where a range changed, the widest.
     trials : tuple of SourceTrial
         Its finished trials, by number.
-    begun : str
-        When its first trial started (ISO 8601), "" if unknown: tells studies of one name apart.
+    begun : datetime or None
+        When the first of its trials started, be it finished or not; None if none has.
+    study_name : str or None
+        Name of the study in its storage, which may be another than in the archive; None if unknown.
+    origin : str
+        Where it is stored, see `autometa.transfer.origins`; "" if unknown.
     """
 
     name: str
@@ -88,7 +95,9 @@ class SourceStudy:
     directions: tuple[Direction, ...]
     distributions: Mapping[str, BaseDistribution]
     trials: tuple[SourceTrial, ...]
-    begun: str = ""
+    begun: datetime | None = None
+    study_name: str | None = None
+    origin: str = ""
 
     @cached_property
     def completed(self) -> tuple[SourceTrial, ...]:
@@ -128,47 +137,6 @@ class SourceStudy:
         return self._columns[name]
 
 
-def source_of(study: Study, name: str | None = None) -> SourceStudy:
-    """Return the finished trials of a study, which is only read; None takes the study's own name.
-
-    Raises
-    ------
-    ArchiveError
-        If its storage cannot be read.
-    """
-    from autometa.transfer.storages import reading_storage  # loads SQLAlchemy
-
-    with reading_storage(f"study {study.study_name!r}"):
-        trials = study.get_trials(deepcopy=False)
-        directions = tuple(_direction(direction) for direction in study.directions)
-    finished = [trial for trial in trials if trial.state.is_finished()]
-    begun = next((trial.datetime_start.isoformat() for trial in trials if trial.datetime_start is not None), "")
-    return SourceStudy(
-        name or study.study_name,
-        {},
-        directions,
-        merged_distributions(trial.distributions for trial in finished),
-        tuple(_source_trial(trial) for trial in finished),
-        begun,
-    )
-
-
-def _direction(direction: StudyDirection) -> Direction:
-    return "maximize" if direction == StudyDirection.MAXIMIZE else "minimize"
-
-
-def _source_trial(trial: FrozenTrial) -> SourceTrial:
-    is_complete = trial.state == TrialState.COMPLETE
-    return SourceTrial(
-        trial.number,
-        trial.state,
-        dict(trial.params),
-        tuple(float(value) for value in trial.values) if is_complete and trial.values is not None else None,
-        {int(step): float(value) for step, value in sorted(trial.intermediate_values.items())},
-        all(value <= 0 for value in trial.constraints.values()),
-    )
-
-
 def merged_distributions(found: Iterable[Mapping[str, BaseDistribution]]) -> dict[str, BaseDistribution]:
     """Return one distribution for each parameter: the widest range and all choices of those that are alike.
 
@@ -186,8 +154,8 @@ def merged_distributions(found: Iterable[Mapping[str, BaseDistribution]]) -> dic
 def _wider(before: BaseDistribution | None, latest: BaseDistribution) -> BaseDistribution:
     match before, latest:
         case CategoricalDistribution(), CategoricalDistribution():
-            choices = [*before.choices, *(choice for choice in latest.choices if choice not in before.choices)]
-            return CategoricalDistribution(choices)
+            added = [choice for choice in latest.choices if not _has(before, choice)]
+            return CategoricalDistribution([*before.choices, *added]) if added else before
         case FloatDistribution(), FloatDistribution() if before.log == latest.log:
             step = latest.step if before.step == latest.step else None
             low, high = min(before.low, latest.low), max(before.high, latest.high)
@@ -202,3 +170,12 @@ def _wider(before: BaseDistribution | None, latest: BaseDistribution) -> BaseDis
         case _, IntDistribution():
             return IntDistribution(latest.low, latest.high, log=latest.log, step=latest.step)
     return latest
+
+
+def _has(distribution: CategoricalDistribution, choice: Any) -> bool:
+    """Whether Optuna finds a choice, as it does NaN, for which ``in`` looks in vain."""
+    try:
+        distribution.to_internal_repr(choice)
+    except ValueError:
+        return False
+    return True
