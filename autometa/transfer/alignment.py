@@ -202,7 +202,7 @@ def _converting(before: BaseDistribution, after: BaseDistribution) -> Callable[[
             return (found if abs(found - 0.5) <= 0.5 + MARGIN else math.nan), False
 
         return number
-    texts = {str(choice): float(index) for index, choice in enumerate(after.choices)}
+    texts = {_text(choice): float(index) for index, choice in enumerate(after.choices)}
     numbers = [(index, choice) for index, choice in enumerate(after.choices) if _is_number(choice)]
     is_ordered = len(numbers) == len(after.choices) and not isinstance(before, CategoricalDistribution)
     if not is_ordered and not isinstance(before, CategoricalDistribution) and not numbers:
@@ -211,13 +211,18 @@ def _converting(before: BaseDistribution, after: BaseDistribution) -> Callable[[
     def choice(value: Any) -> tuple[float, bool]:
         if is_valid(after, value):
             return place(value), False
-        if str(value) in texts:
-            return texts[str(value)], True
+        if _text(value) in texts:
+            return texts[_text(value)], True
         if is_ordered and _is_number(value):
             return float(min(numbers, key=lambda item: abs(item[1] - value))[0]), True
         return math.nan, False
 
     return choice
+
+
+def _text(value: Any) -> str:
+    """Return what choices are compared by where their types differ; databases turn tuples into lists."""
+    return str([_text(item) for item in value]) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -248,7 +253,7 @@ def value_in(distribution: BaseDistribution, value: Any) -> Any:
     """
     if isinstance(distribution, CategoricalDistribution):
         same = next((c for c in distribution.choices if type(c) is type(value) and c == value), None)
-        return same if same is not None else next((c for c in distribution.choices if str(c) == str(value)), None)
+        return same if same is not None else next((c for c in distribution.choices if _text(c) == _text(value)), None)
     if not _is_number(value):
         return None
     place = placing(distribution)(value)

@@ -288,9 +288,11 @@ def _checked_path(path: str | os.PathLike[str] | None) -> Path | None:
     if text == ":memory:":
         raise ArchiveError("StudyArchive() without a path keeps an archive in memory; ':memory:' is no file.")
     try:
-        os.fsencode(text)
-    except UnicodeEncodeError as error:
-        raise ArchiveError(f"{text!r} can be no name of a file. Give another path.") from error
+        is_name = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise ArchiveError(f"{text!r} can be no name of a file. Give another path.")
     # Absolute, so that it stays the same file when the working directory changes.
     return Path(text).absolute()
 

@@ -57,9 +57,13 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
 
     Raises
     ------
+    TypeError
+        If `study` is something else.
     ValueError
         If the study has several objectives.
     """
+    if not isinstance(study, Study):
+        raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
     if len(study.directions) != 1:
         raise ValueError(f"report is for studies with one objective, and this one has {len(study.directions)}.")
     names = checked_names(names)
@@ -98,7 +102,9 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
             )
             row["agreement"] = _agreement(aligned, encoding, experts[0].kernel, points, losses)
         rows.append(row)
-    found = pd.DataFrame(rows, columns=list(COLUMNS))
+    # Names of studies are any texts, and the dtype of texts has none with lone surrogates.
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    found = pd.DataFrame({**columns, "study": pd.Series(columns["study"], dtype=object)})
     found.attrs["experts"] = {e.name: float(weight) for e, weight in zip(experts, weights, strict=True)}
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 from autometa.transfer.archive import StudyArchive
 
 LAYOUT_1 = Path(__file__).parent / "layout_1.db"
-SPACE = {"x": FloatDistribution(0, 1), "c": CategoricalDistribution(["a", None, (1, 2)])}
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Optuna's of the tuple
+    SPACE = {"x": FloatDistribution(0, 1), "c": CategoricalDistribution(["a", None, (1, 2)])}
 
 
 def dated_trial(number: int, day: int, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:

@@ -126,6 +126,14 @@ def test_value_in_clips_and_finds_choices():
     assert value_in(CategoricalDistribution(["a"]), "b") is None
 
 
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_lists_and_tuples_are_the_same_choice():
+    before, after = CategoricalDistribution([[1, [2]], [3]]), CategoricalDistribution([(3,), (1, (2,))])
+    aligned = align(source(before, [[1, [2]], [3]]), {"p": after})
+    assert aligned.points[:, 0].tolist() == [1.0, 0.0]
+    assert value_in(after, [1, [2]]) == (1, (2,))
+
+
 SPACE = {
     "x": FloatDistribution(1e-3, 10, log=True),
     "s": FloatDistribution(-1, 0.8, step=0.3),

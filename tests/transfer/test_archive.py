@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -348,6 +349,193 @@ def test_bad_tags_and_names_are_refused(archive):
         archive.add(make_study(), name="")
 
 
+@pytest.mark.parametrize(
+    ("path", "error", "text"),
+    [
+        ("sqlite:///opt.db", ArchiveError, r"is a URL.*StudyArchive\('opt.db'\).*add_storage\('sqlite:///opt.db'\)"),
+        ("sqlite:////data/opt.db", ArchiveError, r"StudyArchive\('/data/opt.db'\)"),
+        (Path("sqlite:///opt.db"), ArchiveError, "is a URL"),
+        ("postgresql://me:secret@host/db", ArchiveError, r"me:\*\*\*@host.*StudyArchive\('studies.db'\)"),
+        (3, TypeError, "path must be the path of the archive's file or None, got int"),
+        (True, TypeError, "got bool"),
+        (b"studies.db", TypeError, "got bytes"),
+        (["studies.db"], TypeError, "got list"),
+        (optuna.create_study(), TypeError, r"got Study\. Studies are added with add\(study\)"),
+        (":memory:", ArchiveError, r"StudyArchive\(\) without a path"),
+        ("\ud800.db", ArchiveError, "can be no name of a file"),
+        ("a\0b.db", ArchiveError, "can be no name of a file"),
+        ("absent/studies.db", ArchiveError, "there is no folder .*absent"),
+    ],
+    ids=str,
+)
+def test_what_is_no_path_is_named_and_nothing_is_made(path, error, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=text) as caught:
+        StudyArchive(path)
+    assert list(tmp_path.iterdir()) == []
+    assert "secret" not in str(caught.value)
+
+
+CHOICES = {
+    "lists": [[1, 2], [3]],
+    "tuples": [(1, 2), (3,)],
+    "nested": [[(1, [2])], ()],
+    "mappings": [{"a": (1,)}, {2: [3]}],
+    "NaN and infinity": [math.nan, math.inf, -math.inf, 1.0],
+    "large integers": [2**100, -(2**64)],
+    "lone surrogates": ["\ud800", "x\0y"],
+    "NumPy scalars": [np.int64(3), np.float64(0.5), np.bool_(True)],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+def test_choices_of_any_kind_come_back_as_they_were(choices, tmp_path):
+    study = optuna.create_study(study_name="any")
+    space = {"c": CategoricalDistribution(choices)}
+    for choice in choices:
+        study.add_trial(create_trial(params={"c": choice}, distributions=space, value=1.0))
+    archive = StudyArchive(tmp_path / "s.db")
+    archive.add(study)
+    (source,) = StudyArchive(tmp_path / "s.db").sources
+    plain = [choice.item() if isinstance(choice, np.generic) else choice for choice in choices]
+    assert repr(source.distributions["c"].choices) == repr(tuple(plain))
+    assert repr([trial.params["c"] for trial in source.trials]) == repr(plain)
+    before = archive.sources
+    archive.add(study)
+    assert len(archive) == 1 and repr(archive.sources) == repr(before)
+
+
+def test_numbers_of_any_size_come_back_as_they_were(archive):
+    study = optuna.create_study(study_name="numbers")
+    space = {"n": IntDistribution(0, 2**100), "x": FloatDistribution(-1e308, 1e308)}
+    for value in (math.inf, -math.inf, 5e-324, 1.7e308):
+        curve = {0: math.nan, 2**40: math.inf}
+        study.add_trial(
+            create_trial(params={"n": 2**99, "x": 1e-320}, distributions=space, value=value, intermediate_values=curve)
+        )
+    archive.add(study)
+    archive.reload()
+    (source,) = archive.sources
+    assert [trial.values for trial in source.trials] == [(math.inf,), (-math.inf,), (5e-324,), (1.7e308,)]
+    assert source.trials[0].params == {"n": 2**99, "x": 1e-320} and source.distributions == space
+    assert repr(source.trials[0].intermediate) == repr({0: math.nan, 2**40: math.inf})
+
+
+def test_names_and_tags_may_be_any_text(archive, caplog):
+    for text in ("\ud800", "", "a\0b", "'; DROP TABLE studies; --", "\U0001f600", "churn (2)"):
+        study = optuna.create_study(study_name=text)
+        study.add_trial(create_trial(params={text: 0.5}, distributions={text: FloatDistribution(0, 1)}, value=1.0))
+        archive.add(study, tags={text: text})
+        archive.add(study)
+        again = optuna.create_study(study_name=text)
+        archive.add(again)
+        archive.reload()
+        assert [source.name for source in archive.select(tags={text: text}).sources] == [text]
+        assert archive.sources[-2].trials[0].params == {text: 0.5}
+        archive.remove(archive.sources[-1].name)
+    assert len(archive) == 6
+
+
+def test_attributes_and_texts_of_errors_are_not_stored(tmp_path):
+    study = optuna.create_study(study_name="churn")
+    study.set_user_attr("note", "SECRET")
+    secret = {"fail_reason": "could not convert 'SECRET' to float"}
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=secret, system_attrs=secret))
+    study.add_trial(create_trial(value=1.0, user_attrs=secret, system_attrs=secret))
+    archive = StudyArchive(tmp_path / "s.db")
+    archive.add(study)
+    assert [trial.state for trial in archive.sources[0].trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert b"SECRET" not in (tmp_path / "s.db").read_bytes()
+    assert "SECRET" not in repr(archive.sources)
+
+
+def test_address_of_a_storage_is_not_stored(tmp_path):
+    make_study(storage=f"sqlite:///{tmp_path}/host-and-folder.db", n=1)
+    archive = StudyArchive(tmp_path / "s.db")
+    archive.add_storage(f"sqlite:///{tmp_path}/host-and-folder.db")
+    assert b"host-and-folder" not in (tmp_path / "s.db").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["Optuna's SQLite", "archive", "archive by its URL", "CSV", "JSON", "bytes", "folder"])
+def test_file_that_is_no_journal_is_named(kind, tmp_path):
+    path, storage = tmp_path / "file", str(tmp_path / "file")
+    match kind:
+        case "Optuna's SQLite":
+            make_study(storage=f"sqlite:///{path}")
+            text = f"is an SQLite file, not a journal.*add_storage\\('sqlite:///{path}'\\)"
+        case "archive" | "archive by its URL":
+            StudyArchive(path)
+            text = rf"is an archive of past studies.*StudyArchive\('{path}'\)"
+            storage = storage if kind == "archive" else f"sqlite:///{path}"
+        case "CSV":
+            path.write_text("rate,loss\n0.1,0.5\n")
+            text = "no journal of Optuna.*its first line"
+        case "JSON":
+            path.write_text('{"trials": []}\n')
+            text = "no journal of Optuna"
+        case "bytes":
+            path.write_bytes(bytes(range(256)) * 9)
+            text = "no journal of Optuna"
+        case "folder":
+            path.mkdir()
+            text = "is a folder"
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(ArchiveError, match=text):
+        StudyArchive().add_storage(storage)
+    assert (path.read_bytes() if path.is_file() else b"") == before
+    assert [found for found in tmp_path.iterdir() if found.suffix != ".db-journal"] == [path]
+
+
+def test_empty_journal_has_no_studies(tmp_path):
+    (tmp_path / "old.log").touch()
+    assert StudyArchive().add_storage(str(tmp_path / "old.log")) == ()
+
+
+class Away(InMemoryStorage):
+    """A storage whose server is away: each library has an error of its own for it."""
+
+    error: Exception = RuntimeError()
+
+    def get_all_studies(self):
+        raise self.error
+
+    def get_all_trials(self, *arguments, **options):
+        raise self.error
+
+
+class CallError(Exception):
+    """What gRPC raises: its text is long, and what counts is in its details."""
+
+    def details(self) -> str:
+        return "failed to connect to all addresses"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            CallError("<_InactiveRpcError of RPC that terminated with:\n status = …"),
+            "failed to connect to all addresses",
+        ),
+        (ConnectionError("refused"), "refused"),
+        (RuntimeError("no answer\nparameters: SECRET"), r"no answer\)\. It is missing, cannot be reached"),
+        (KeyError("Record does not exist."), "has no such study any more"),
+        (Exception(), "Exception"),
+    ],
+    ids=["gRPC", "connection", "several lines", "key", "no text"],
+)
+def test_storage_that_is_away_is_named(error, text, archive):
+    storage = Away()
+    study = optuna.create_study(storage=storage)
+    storage.error = error
+    for use in (lambda: archive.add_storage(storage), lambda: archive.add(study)):
+        with pytest.raises(ArchiveError, match=rf"The storage \(Away\) cannot be read \(.*{text}") as caught:
+            use()
+        assert "SECRET" not in str(caught.value)
+    assert len(archive) == 0
+
+
 def test_changed_ranges_and_choices_are_merged():
     found = merged_distributions(
         [
@@ -360,3 +548,8 @@ def test_changed_ranges_and_choices_are_merged():
         "c": CategoricalDistribution(["a", "b", "c"]),
         "k": FloatDistribution(0, 1),
     }
+
+
+def test_choice_nan_is_merged_once():
+    spaces = [{"c": CategoricalDistribution([float("nan"), "a"])}, {"c": CategoricalDistribution([float("nan"), "b"])}]
+    assert repr(merged_distributions(spaces)["c"].choices) == "(nan, 'a', 'b')"

@@ -63,3 +63,16 @@ def test_report_before_the_first_trial_and_of_an_empty_archive(archive):
 def test_several_objectives_are_refused(archive):
     with pytest.raises(ValueError, match="one objective"):
         archive.report(optuna.create_study(directions=["minimize"] * 2))
+
+
+def test_study_of_any_name_is_reported():
+    archive = StudyArchive()
+    study = optuna.create_study(study_name="\ud800")
+    study.optimize(bowl, n_trials=3)
+    archive.add(study)
+    assert list(archive.report(optuna.create_study())["study"]) == ["\ud800"]
+
+
+def test_what_is_no_study_is_refused(archive):
+    with pytest.raises(TypeError, match=r"must be an optuna\.Study, got str"):
+        archive.report("churn")

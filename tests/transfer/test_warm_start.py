@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
+from optuna.storages import InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from autometa.transfer.archive import StudyArchive
@@ -99,17 +102,90 @@ def test_policy_advises_in_the_names_and_ranges_of_the_user():
     [
         (("study",), {}, TypeError, "optuna.Study"),
         ((None,), {"n": 0}, ValueError, "n must be"),
-        ((None,), {"strategy": "lightgbm"}, TypeError, "go with a table"),
+        ((None,), {"n": 2.5}, ValueError, "n must be"),
+        ((None,), {"strategy": "lightgbm"}, TypeError, "go with a table, got strategy"),
+        ((None,), {"y": 4}, TypeError, r"got y\. How many .* by name: warm_start\(study, archive, n=4\)"),
+        ((None,), {"seed": 4, "metric": "f1"}, TypeError, r"got seed, metric\.$"),
+        ((None,), {"space": {"x": (0, 1)}}, TypeError, r"distributions of Optuna as values, got \(0, 1\) for 'x'"),
+        ((None,), {"space": [("x", 1)]}, TypeError, "space must map names"),
+        ((None,), {"space": {1: FloatDistribution(0, 1)}}, TypeError, "names of parameters as keys, got 1"),
         ((None,), {"names": {"x": 1}}, TypeError, "names must"),
         (([[1.0]],), {}, TypeError, "Give an archive, or a table"),
     ],
-    ids=["study", "n", "strategy", "names", "table"],
+    ids=[*("study", "n", "half", "strategy", "n by position", "options", "range", "pairs", "key"), "names", "table"],
 )
 def test_wrong_arguments_are_named(arguments, options, error, text):
     study = "study" if arguments[0] == "study" else optuna.create_study()
     source = arguments[0] if isinstance(arguments[0], list) else StudyArchive()
     with pytest.raises(error, match=text):
         warm_start(study, source, **options)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("studies.db", r"warm_start\(study, StudyArchive\('studies.db'\)\)"),
+        (optuna.create_study(), r"archive.add\(old_study\)"),
+    ],
+    ids=["path", "study"],
+)
+def test_what_should_be_an_archive_first_is_said(source, text):
+    with pytest.raises(TypeError, match=text):
+        warm_start(optuna.create_study(), source)
+
+
+def in_memory(folder: Path) -> InMemoryStorage:
+    return InMemoryStorage()
+
+
+def in_journal(folder: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(folder / f"{len(list(folder.iterdir()))}.log")))
+
+
+CHOICES = {
+    "lists": [[1, 2], [3]],
+    "tuples": [(1, 2), (3,)],
+    "nested": [[(1, 2)], [[3]]],
+    "mappings": [{"a": 1}, {2: (3,)}],
+    "large": [2**70, 1],
+    "NaN": [float("nan"), 1.0],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+@pytest.mark.parametrize("makes_new", [in_memory, in_journal])
+@pytest.mark.parametrize("makes_old", [in_memory, pytest.param(in_journal, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+def test_study_with_choices_of_any_kind_runs_after_a_warm_start(choices, makes_old, makes_new, tmp_path):
+    def objective(trial: optuna.Trial) -> float:
+        chosen = repr(trial.suggest_categorical("c", choices))
+        return trial.suggest_float("x", 0, 1) + [repr(choice) for choice in choices].index(chosen)
+
+    old = optuna.create_study(storage=makes_old(tmp_path), sampler=RandomSampler(seed=0))
+    old.optimize(objective, n_trials=15)
+    archive = StudyArchive(tmp_path / "archive.db")
+    archive.add(old)
+    for space in (None, {"c": CategoricalDistribution(choices), "x": FloatDistribution(0, 1)}):
+        study = optuna.create_study(storage=makes_new(tmp_path))
+        # The second time the study's own trials say what it searches.
+        for _ in range(2):
+            enqueued = warm_start(study, StudyArchive(archive.path), n=2, space=space)
+            assert enqueued and all("x" in configuration for configuration in enqueued)
+            study.optimize(objective, n_trials=3)
+        is_kept = makes_new is in_memory or choices in (CHOICES["lists"], CHOICES["large"])
+        assert not (space and is_kept) or all("c" in configuration for configuration in enqueued)
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_choice_that_the_storage_would_change_is_left_to_the_sampler_and_said(tmp_path, caplog):
+    old = optuna.create_study(sampler=RandomSampler(seed=0))
+    old.optimize(lambda trial: trial.suggest_float("x", 0, 1) + len(trial.suggest_categorical("c", [(1,), ()])), 10)
+    archive = StudyArchive()
+    archive.add(old)
+    (configuration,) = warm_start(optuna.create_study(storage=in_journal(tmp_path)), archive, n=1)
+    assert set(configuration) == {"x"} and "'c' is left to the sampler" in caplog.text
+    (configuration,) = warm_start(optuna.create_study(), archive, n=1)
+    assert set(configuration) == {"x", "c"} and isinstance(configuration["c"], tuple)
 
 
 def test_several_objectives_are_refused():
