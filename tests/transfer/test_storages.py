@@ -122,3 +122,24 @@ def test_postgresql(postgres):
 def test_postgresql_that_is_away_is_named(postgres):
     with pytest.raises(ArchiveError, match="cannot be read"):
         StudyArchive().add_storage(postgres.replace("/postgres", "/absent"))
+
+
+@pytest.mark.slow
+def test_study_in_postgresql_has_one_entry(postgres, tmp_path):
+    archive = StudyArchive(tmp_path / "archive.db")
+    study = optuna.create_study(study_name="one", storage=postgres)
+    study.enqueue_trial({"x": 0.5, "kind": "good"})
+    archive.add(study)
+    study.optimize(objective, n_trials=3)
+    archive.add(study, name="renamed")
+    archive.add_storage(postgres.replace("127.0.0.1", "localhost"), pattern="one")
+    copy = f"sqlite:///{tmp_path}/copy.db"
+    optuna.copy_study(from_study_name="one", from_storage=postgres, to_storage=copy)
+    archive.add_storage(copy)
+    assert [(source.name, len(source.trials)) for source in archive.sources] == [("renamed", 3)]
+    optuna.delete_study(study_name="one", storage=postgres)
+    again = optuna.create_study(study_name="one", storage=postgres)
+    archive.add(again)
+    again.optimize(objective, n_trials=1)
+    archive.add_storage(postgres, pattern="one")
+    assert [(source.name, len(source.trials)) for source in archive.sources] == [("renamed", 3), ("one", 1)]
