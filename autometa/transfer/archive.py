@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
 import re
 import threading
@@ -232,7 +233,7 @@ class StudyArchive:
         with self._lock:
             if self.path is None:
                 sources = _with_entries(self.sources, read, name, tags)
-                if any(map(_differ, sources, self.sources)) or len(sources) > len(self.sources):
+                if any(map(operator.is_not, sources, self.sources)) or len(sources) > len(self.sources):
                     self.sources = tuple(sources)
                 return
             with writing(self.path) as connection:
@@ -259,10 +260,6 @@ def _with_entries(
         index, entry = entered(found, snapshot, name, tags)
         found[index : index + 1] = [entry]
     return found
-
-
-def _differ(first: object, second: object) -> bool:
-    return first is not second
 
 
 def _index_of(name: str, sources: Iterable[SourceStudy]) -> int:

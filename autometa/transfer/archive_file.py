@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -146,7 +147,7 @@ def write_sources(connection: sqlite3.Connection, known: Content, sources: Seque
         If a choice is nothing that JSON knows.
     """
     rows = list(known.sources)
-    if len(sources) == len(rows) and all(map(_is_identical, sources, known.sources.values())):
+    if len(sources) == len(rows) and all(map(operator.is_, sources, known.sources.values())):
         return known
     revision, stamp = _begin_change(connection, is_removal=False)
     held = dict(known.sources)
@@ -353,10 +354,6 @@ def _trial_row(trial: SourceTrial) -> tuple[Any, ...]:
         int(trial.feasible),
         None if trial.started is None else trial.started.isoformat(),
     )
-
-
-def _is_identical(first: object, second: object) -> bool:
-    return first is second
 
 
 @contextlib.contextmanager
