@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -299,6 +300,15 @@ def test_nothing_new_is_no_change(archive, storage):
     archive.add(study, name="churn", tags={"k": "v"})
     archive.add_storage(storage)
     archive.reload()
+    assert archive.sources is before
+
+
+def test_copy_with_nothing_new_is_no_change(archive, tmp_path):
+    optuna.create_study(study_name="churn", storage=journal(tmp_path / "a.log")).optimize(objective, n_trials=2)
+    archive.add_storage(str(tmp_path / "a.log"))
+    before = archive.sources
+    shutil.copy(tmp_path / "a.log", tmp_path / "b.log")
+    archive.add_storage(str(tmp_path / "b.log"))
     assert archive.sources is before
 
 
