@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,36 +15,33 @@ import joblib
 import numpy as np
 import optuna
 import pandas as pd
-import scipy.sparse
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from autometa._support.derived import docstring_without, init_without
 from autometa._support.progress import LogHandler
 from autometa.catalogue import load_strategies
-from autometa.core.budget import Budget, Deadline
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
-from autometa.core.target import ProblemChoice, Target, read_target
 from autometa.core.task import Task
 from autometa.ensemble.predictor import FittedPredictor, Member
-from autometa.evaluation.metrics import Metric, resolve_metric
+from autometa.evaluation.metrics import Metric
+from autometa.fit_inputs import read_inputs
 from autometa.fitting import Fitted, Settings, fit_task
 from autometa.learners.constant import ConstantModel, NoPreparation
-from autometa.learners.frames import Schema
 from autometa.learners.inputs import as_frame
-from autometa.policy.choice import DEFAULT_POLICY, checked_policy
+from autometa.learners.target import ProblemChoice, read_codes, read_values
+from autometa.parameters import read_settings
+from autometa.policy.choice import DEFAULT_POLICY
 from autometa.report import closing_line, leaderboard, strategy_report
 from autometa.search.history import SearchHistory
 from autometa.search.studies import open_study
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_TIME_BUDGET_S = 60.0
 
 
 def _is_classifier(estimator: AutoMeta) -> bool:
@@ -76,6 +72,9 @@ class AutoMeta(BaseEstimator):
         What to optimise: a name such as ``"log_loss"``, ``"balanced_accuracy"``, ``"mae"``,
         scikit-learn's scorer names, or a scorer made by ``sklearn.metrics.make_scorer``.
         ``"auto"`` is ROC AUC for two classes, log loss for more, RMSE for regression.
+    pos_label : label or None, default=None
+        Which of two classes is the positive one for a metric of one class (``"f1"``, ``"precision"``,
+        ``"recall"``, ``"average_precision"``); None is the one that sorts last. The report says which.
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
@@ -152,6 +151,7 @@ class AutoMeta(BaseEstimator):
         time_budget: float | None = None,
         n_trials: int | None = None,
         metric: str | Callable[..., Any] = "auto",
+        pos_label: Any = None,
         strategies: Sequence[str | Path | Strategy] | None = None,
         policy: str | Path | Policy = DEFAULT_POLICY,
         experience: str | Path | None = None,
@@ -171,6 +171,7 @@ class AutoMeta(BaseEstimator):
         self.time_budget = time_budget
         self.n_trials = n_trials
         self.metric = metric
+        self.pos_label = pos_label
         self.strategies = strategies
         self.policy = policy
         self.experience = experience
@@ -215,128 +216,48 @@ class AutoMeta(BaseEstimator):
             If no trial gave a model.
         """
         start_s = time.monotonic()
-        settings = self._settings(start_s)
+        settings = read_settings(self, start_s)
         strategies = load_strategies(self.strategies)
-        frame = as_frame(X)
-        if len(frame) < 2:
-            raise ValueError("At least 2 rows are needed to train and validate, got n_samples = 1.")
-        target = read_target(y, len(frame), self._problem_choice())
-        metric = resolve_metric(self.metric, target.problem, target.classes)
-        task = self._task(frame, target, sample_weight, groups)
-        schema = Schema.fit(task.X)
-        task = replace(task, X=schema.clean(task.X))
+        inputs = read_inputs(
+            X,
+            y,
+            sample_weight=sample_weight,
+            groups=groups,
+            problem=self._problem_choice(),
+            metric=self.metric,
+            pos_label=getattr(self, "pos_label", None),
+            cv=settings.cv,
+        )
+        task, schema, metric = inputs.task, inputs.schema, inputs.metric
+        if inputs.folds is not None:
+            settings = replace(settings, cv=inputs.folds)
 
         with _verbosity(self.verbose):
-            if target.problem == "regression" and np.ptp(task.y) == 0:
+            if task.problem == "regression" and np.ptp(task.y) == 0:
                 fitted = _fit_constant(task, metric, strategies, settings)
             else:
                 fitted = fit_task(task, schema, metric, strategies, settings)
             fitted.history.total_s = time.monotonic() - start_s
             logger.info(closing_line(fitted.history, metric))
         # Only now: a fit that fails leaves the fit before it as it was.
-        self.n_features_in_ = np.shape(X)[1] if scipy.sparse.issparse(X) else frame.shape[1]
-        self._keep_names(X)
-        self.problem_ = target.problem
-        if target.classes is not None:
-            self.classes_ = target.classes
-        elif hasattr(self, "classes_"):
-            del self.classes_
+        self.n_features_in_, self.problem_ = inputs.table.n_features, task.problem
+        self._number_format = inputs.target.number_format
+        self._keep("feature_names_in_", _feature_names(inputs.table.labels))
+        self._keep("classes_", inputs.target.classes)
         self._schema, self._metric = schema, metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
+        self.history_.notes = inputs.notes
         return self
 
     def _problem_choice(self) -> ProblemChoice:
         return self.problem
 
-    def _keep_names(self, X: Any) -> None:
-        """Set ``feature_names_in_`` as scikit-learn does: when every name is text; here also only when unique."""
-        names = list(getattr(X, "columns", []))
-        if names and all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
-            self.feature_names_in_ = np.array(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-
-    def _settings(self, start_s: float) -> Settings:
-        """Return the checked parameters; everything here is refused before any work starts."""
-        time_budget = self.time_budget
-        if time_budget is None:
-            time_budget = DEFAULT_TIME_BUDGET_S if self.n_trials is None else math.inf
-        budget = Budget(time_budget, None if self.n_trials is None else _whole("n_trials", self.n_trials))
-        if self.memory_limit is not None and not (_is_number(self.memory_limit) and self.memory_limit > 0):
-            raise ValueError(f"memory_limit must be a positive number of GiB or None, got {self.memory_limit!r}.")
-        if self.progress is not None and not isinstance(self.progress, (bool, np.bool_)):
-            raise TypeError(f"progress must be True, False or None, got {self.progress!r}.")
-        callbacks = list(self.callbacks or ())
-        for callback in callbacks:
-            if not callable(callback):
-                raise TypeError(f"callbacks must be callable as callback(study, trial), got {callback!r}.")
-        cv = self.cv
-        if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
-            if cv < 2:
-                raise ValueError(f"cv must be at least 2 folds, a splitter or None, got {cv}.")
-            cv = int(cv)
-        elif cv is not None and (
-            isinstance(cv, (bool, str, float)) or not (hasattr(cv, "split") or hasattr(cv, "__iter__"))
-        ):
-            raise TypeError(
-                f"cv must be a whole number, a scikit-learn splitter, (train, validation) rows or None, got {cv!r}."
-            )
-        ensemble_size = _whole("ensemble_size", self.ensemble_size)
-        if ensemble_size < 1:
-            raise ValueError(f"ensemble_size must be at least 1, got {ensemble_size}.")
-        if self.n_jobs == 0:
-            raise ValueError("n_jobs must not be 0: give a number of processes, or -1 for one per core.")
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        return Settings(
-            budget=budget,
-            deadline=Deadline(start_s + budget.time_s),
-            n_jobs=joblib.effective_n_jobs(self.n_jobs),
-            ensemble_size=ensemble_size,
-            memory_bytes=None if self.memory_limit is None else int(self.memory_limit * 2**30),
-            cv=cv,
-            study=self.study,
-            storage=self.storage,
-            study_name=self.study_name,
-            callbacks=callbacks,
-            progress=self.progress,
-            seed=seed,
-            policy=checked_policy(self.policy),
-            experience=None if self.experience is None else _folder("experience", self.experience),
-        )
-
-    def _task(self, frame: pd.DataFrame, target: Target, sample_weight: Any, groups: Any) -> Task:
-        values = target.values
-        if groups is not None:
-            groups = np.asarray(groups)
-            if groups.shape != (len(frame),):
-                raise ValueError(f"groups must have one entry per row of X ({len(frame)}), got shape {groups.shape}.")
-            _, groups = np.unique(groups.astype(str) if groups.dtype == object else groups, return_inverse=True)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, frame, dtype=np.float64, ensure_non_negative=True)
-            kept = sample_weight > 0
-            if not kept.any():
-                raise ValueError("sample_weight is 0 for every row: at least some rows need a positive weight.")
-            # A splitter or rows of the user's count the rows as they came.
-            if not kept.all() and (self.cv is None or isinstance(self.cv, (int, np.integer))):
-                frame, values, sample_weight = frame[kept], values[kept], sample_weight[kept]
-                groups = None if groups is None else groups[kept]
-                lost = set(range(target.n_classes)) - set(np.unique(values).tolist()) if target.n_classes else set()
-                if lost and target.classes is not None:
-                    raise ValueError(
-                        f"Every row of the classes {target.classes[sorted(lost)].tolist()} has sample_weight 0. "
-                        "Give those rows weight, or leave them out of X and y."
-                    )
-            sample_weight = None if np.ptp(sample_weight) == 0 else sample_weight / sample_weight.mean()
-        return Task(
-            X=frame,
-            y=values,
-            problem=target.problem,
-            n_classes=target.n_classes,
-            metric=self.metric,
-            sample_weight=sample_weight,
-            groups=groups,
-            classes=target.classes,
-        )
+    def _keep(self, name: str, value: Any) -> None:
+        """Set a fitted attribute, or forget that of the last fit."""
+        if value is not None:
+            setattr(self, name, value)
+        elif hasattr(self, name):
+            delattr(self, name)
 
     # ------------------------------------------------------------------ predict
 
@@ -383,12 +304,6 @@ class AutoMeta(BaseEstimator):
 
     def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "predictor_")
-        if hasattr(self, "feature_names_in_") and not hasattr(X, "columns"):
-            warnings.warn(
-                f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names",
-                UserWarning,
-                stacklevel=3,
-            )
         frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
         return self.predictor_.predict(self._schema.clean(frame), n_threads)
@@ -409,22 +324,26 @@ class AutoMeta(BaseEstimator):
         sample_weight : array of shape (n_rows,), optional
             Weights of the rows.
         """
-        if self.metric == "auto":
-            compare = r2_score if getattr(self, "problem_", None) == "regression" else accuracy_score
-            return float(compare(y, self.predict(X), sample_weight=sample_weight))
         predictions = self._predict(X)
-        codes = np.asarray(y, dtype=np.float64) if self.problem_ == "regression" else self._codes(y)
+        is_regression = self.problem_ == "regression"
+        if is_regression:
+            truth = read_values(y, len(predictions), getattr(self, "_number_format", None))
+        else:
+            truth = read_codes(y, len(predictions), self.classes_)
+        if isinstance(self.metric, str) and self.metric == "auto":
+            if not is_regression:
+                return float(accuracy_score(truth, predictions.argmax(axis=1), sample_weight=sample_weight))
+            # R² has no units, and squares of the largest floats overflow.
+            unit = float(np.abs(truth).max()) or 1.0
+            return float(r2_score(truth / unit, predictions / unit, sample_weight=sample_weight))
+        if not is_regression and (truth < 0).any():
+            unknown = np.unique(np.asarray(y, dtype=object)[truth < 0].astype(str))[:5].tolist()
+            raise ValueError(
+                f"y holds labels that were not in fit: {unknown}. Leave these rows out, or fit on rows of every class, "
+                "as cross-validation does when it is stratified."
+            )
         weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        return float(-self._metric.loss(codes, predictions, weight) + self._metric.best)
-
-    def _codes(self, y: Any) -> np.ndarray:
-        labels = np.asarray(y)
-        positions = np.searchsorted(self.classes_, labels)
-        positions = np.minimum(positions, len(self.classes_) - 1)
-        unknown = self.classes_[positions] != labels
-        if np.any(unknown):
-            raise ValueError(f"y holds labels that were not in fit: {np.unique(labels[unknown])[:5]}.")
-        return positions
+        return float(-self._metric.loss(truth, predictions, weight) + self._metric.best)
 
     # ------------------------------------------------------------------ explain
 
@@ -499,41 +418,21 @@ class AutoMeta(BaseEstimator):
         return hasattr(self, "predictor_")
 
 
-class _KnownProblem(AutoMeta):
-    """AutoMeta without the parameter `problem`."""
-
-    def __init__(
-        self,
-        *,
-        time_budget: float | None = None,
-        n_trials: int | None = None,
-        metric: str | Callable[..., Any] = "auto",
-        strategies: Sequence[str | Path | Strategy] | None = None,
-        policy: str | Path | Policy = DEFAULT_POLICY,
-        experience: str | Path | None = None,
-        cv: Any = None,
-        ensemble_size: int = 40,
-        n_jobs: int | None = -1,
-        memory_limit: float | None = None,
-        study: Study | None = None,
-        storage: str | BaseStorage | None = None,
-        study_name: str | None = None,
-        callbacks: Sequence[Callable[..., Any]] = (),
-        random_state: int | np.random.RandomState | None = None,
-        progress: bool | None = None,
-        verbose: int = 0,
-    ) -> None:
-        # scikit-learn reads the parameters from this signature, so it is written out.
-        for name, value in locals().copy().items():
-            if name != "self":
-                setattr(self, name, value)
-
-
-class AutoMetaClassifier(ClassifierMixin, _KnownProblem):
-    """AutoMeta for targets that are classes, whatever their dtype.
-
-    Takes the parameters of `AutoMeta`, without `problem`.
-    """
+class AutoMetaClassifier(ClassifierMixin, AutoMeta):  # noqa: D101  # its text is made from AutoMeta's
+    __doc__ = docstring_without(
+        AutoMeta,
+        "problem",
+        summary="AutoMeta for targets that are classes, whatever their type.",
+        example="""
+        >>> from sklearn.datasets import load_iris
+        >>> from autometa import AutoMetaClassifier
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> model = AutoMetaClassifier(n_trials=3, random_state=0).fit(X, y)
+        >>> bool(model.score(X, y) > 0.9)
+        True
+        """,
+    )
+    __init__ = init_without(AutoMeta, "problem")
 
     def _problem_choice(self) -> ProblemChoice:
         return "classification"
@@ -543,11 +442,23 @@ class AutoMetaClassifier(ClassifierMixin, _KnownProblem):
         return AutoMeta.score(self, X, y, sample_weight)
 
 
-class AutoMetaRegressor(RegressorMixin, _KnownProblem):
-    """AutoMeta for targets that are amounts.
-
-    Takes the parameters of `AutoMeta`, without `problem`.
-    """
+class AutoMetaRegressor(RegressorMixin, AutoMeta):  # noqa: D101  # its text is made from AutoMeta's
+    __doc__ = docstring_without(
+        AutoMeta,
+        "problem",
+        "pos_label",
+        "classes_",
+        summary="AutoMeta for targets that are amounts.",
+        example="""
+        >>> from sklearn.datasets import load_diabetes
+        >>> from autometa import AutoMetaRegressor
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> model = AutoMetaRegressor(n_trials=3, random_state=0).fit(X, y)
+        >>> bool(model.score(X, y) > 0.4)
+        True
+        """,
+    )
+    __init__ = init_without(AutoMeta, "problem", "pos_label")
 
     def _problem_choice(self) -> ProblemChoice:
         return "regression"
@@ -555,6 +466,13 @@ class AutoMetaRegressor(RegressorMixin, _KnownProblem):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R², or the metric that was asked for; see `AutoMeta.score`."""
         return AutoMeta.score(self, X, y, sample_weight)
+
+
+def _feature_names(labels: list[Any] | None) -> np.ndarray | None:
+    """Return ``feature_names_in_`` as scikit-learn does: when every name is text; here also only when unique."""
+    if labels and all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels):
+        return np.array(labels, dtype=object)
+    return None
 
 
 def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -578,24 +496,6 @@ def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], se
         metric.name, strategies=left_out, ensemble_loss=0.0, stop_reason="y is constant", first_model_s=0.0
     )
     return Fitted(FittedPredictor([member], [NoPreparation()], 0), history, study)
-
-
-def _folder(name: str, given: str | Path) -> Path:
-    if not isinstance(given, (str, Path)):
-        raise TypeError(f"{name} must be the path of a folder or None, got {given!r}.")
-    if Path(given).exists() and not Path(given).is_dir():
-        raise NotADirectoryError(f"{name} must be the path of a folder, and {given} is a file.")
-    return Path(given)
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be a whole number, got {value!r}.")
-    return int(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 @contextlib.contextmanager

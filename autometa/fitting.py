@@ -27,7 +27,7 @@ from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.isolation import available_bytes
 from autometa.evaluation.metrics import Metric
-from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds
+from autometa.evaluation.resampling import Fold, make_folds
 from autometa.evaluation.workspace import ALL_ROWS, Workspace
 from autometa.exceptions import MetaDatasetError, SearchFailedError
 from autometa.learners import learner_named
@@ -77,7 +77,7 @@ class Settings:
     n_jobs: int
     ensemble_size: int
     memory_bytes: int | None
-    cv: Any
+    cv: int | tuple[Fold, ...] | None
     study: Study | None
     storage: Any
     study_name: str | None
@@ -113,8 +113,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     description = describe_task(task, schema, metric, wanted)
     n_folds = settings.cv if isinstance(settings.cv, int) else None
     plan = make_plan(description, settings.budget, settings.n_jobs, n_folds)
-    if settings.cv is not None and n_folds is None:
-        folds = folds_of_splitter(task, settings.cv)
+    if isinstance(settings.cv, tuple):
+        folds = settings.cv
     else:
         n_kept = 1 if plan.is_holdout else None
         folds = make_folds(task, plan.n_splits, child_seed(settings.seed, "folds"), n_kept=n_kept)

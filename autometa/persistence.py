@@ -424,8 +424,10 @@ def _rebuilt(
         model.metric = LostScorer(str(fields["name"]))
         model._metric = Metric(**{name: fields[name] for name in _METRIC_FIELDS}, function=model.metric)
     else:
-        model._metric = resolve_metric(model.metric, model.problem_, getattr(model, "classes_", None))
+        model._metric = resolve_metric(
+            model.metric, model.problem_, getattr(model, "classes_", None), getattr(model, "pos_label", None)
+        )
     model.history_ = SearchHistory(**history)
     model._schema = Schema(**schema)
-    model.study_ = None  # type: ignore[assignment]  # it lives in its storage
+    model.study_ = None  # it lives in its storage
     return model

@@ -15,12 +15,12 @@ from autometa.core.budget import Budget
 from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
-from autometa.core.target import ProblemChoice, read_target
 from autometa.core.task import Task
-from autometa.evaluation.metrics import Metric, resolve_metric
+from autometa.evaluation.metrics import Metric
+from autometa.fit_inputs import read_inputs
 from autometa.fitting import available_strategies, describe_task
 from autometa.learners.frames import Schema
-from autometa.learners.inputs import as_frame
+from autometa.learners.target import ProblemChoice
 from autometa.policy.choice import ADVISING_POLICY, checked_policy, make_policy
 
 COLUMNS = (
@@ -164,11 +164,8 @@ def advised_configurations(
 
 def _read(X: Any, y: Any, problem: ProblemChoice, metric: Any) -> tuple[Task, Schema, Metric]:
     """Return the task of a table and its target, as a fit reads them, with its metric."""
-    frame = as_frame(X)
-    target = read_target(y, len(frame), problem)
-    schema = Schema.fit(frame)
-    task = Task(schema.clean(frame), target.values, target.problem, target.n_classes, classes=target.classes)
-    return task, schema, resolve_metric(metric, target.problem, target.classes)
+    inputs = read_inputs(X, y, problem=problem, metric=metric)
+    return inputs.task, inputs.schema, inputs.metric
 
 
 def _columns(prediction: Prediction | None) -> dict[str, float]:

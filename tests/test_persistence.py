@@ -21,7 +21,6 @@ from sklearn.metrics import make_scorer
 import autometa
 from autometa import AutoMeta, AutoMetaClassifier, AutoMetaRegressor, Strategy, load, persistence, save
 from autometa._support.imports import is_installed
-from autometa.core.target import read_target
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.evaluation.metrics import resolve_metric
 from autometa.exceptions import MissingDependencyError, PersistenceError
@@ -31,6 +30,7 @@ from autometa.learners.frames import Schema
 from autometa.learners.inputs import as_frame
 from autometa.learners.own import own_learner
 from autometa.learners.preparation import fit_preparation
+from autometa.learners.target import read_target
 from autometa.learners.tree_bounds import check_trees
 from autometa.search.history import SearchHistory
 

@@ -20,6 +20,8 @@ from collections.abc import Callable
 import numpy as np
 
 EPS = float(np.finfo(np.float64).eps)
+# Squares of errors between these, and sums of them over all rows, are far from the limits of float64.
+_SMALLEST, _LARGEST = 1e-140, 1e140
 
 
 # -- probabilities ------------------------------------------------------------------------------
@@ -199,13 +201,20 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def mse(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
-    """Return the mean squared error."""
-    return _mean((y - values) ** 2, weight)
+    """Return the mean squared error, which is infinite where errors are larger than about 1e154."""
+    with np.errstate(over="ignore", under="ignore"):
+        return _mean((y - values) ** 2, weight)
 
 
 def rmse(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
     """Return the root of the mean squared error."""
-    return float(np.sqrt(mse(y, values, weight)))
+    squared = mse(y, values, weight)
+    if _SMALLEST**2 < squared < _LARGEST**2:
+        return float(np.sqrt(squared))
+    # Squares of 1e200 overflow and those of 1e-200 vanish; relative to the largest error neither does.
+    errors = y - values
+    largest = float(np.abs(errors).max())
+    return largest and largest * float(np.sqrt(_mean((errors / largest) ** 2, weight)))
 
 
 def mae(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
@@ -245,6 +254,10 @@ def rmsle(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float
 
 def r2_score(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
     """Return the explained share of the variance; of a constant `y` 1 if it is met exactly and else 0."""
+    # Relative to the largest value, as R² has no units, squares neither overflow nor vanish.
+    largest = max(float(np.abs(y).max()), float(np.abs(values).max()))
+    if largest and not _SMALLEST < largest < _LARGEST:
+        y, values = y / largest, values / largest
     left = mse(y, values, weight)
     # The mean of equal values can differ from them in the last digit; that of their differences to one
     # of them, which are all zero, cannot.

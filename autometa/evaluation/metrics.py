@@ -13,7 +13,7 @@ from sklearn.metrics import get_scorer
 
 from autometa.core.task import Problem
 from autometa.evaluation import losses
-from autometa.evaluation.scorers import CustomLoss, callable_name, custom_kind, is_loss
+from autometa.evaluation.scorers import CustomLoss, callable_name, custom_kind, inner_function, is_loss
 
 Needs = Literal["probabilities", "labels", "values"]
 LossFunction = Callable[[np.ndarray, np.ndarray, "np.ndarray | None"], float]
@@ -84,7 +84,9 @@ class Metric:
         return self.best - loss if self.higher_is_better else loss
 
 
-def resolve_metric(metric: str | Callable[..., Any], problem: Problem, classes: np.ndarray | None = None) -> Metric:
+def resolve_metric(
+    metric: str | Callable[..., Any], problem: Problem, classes: np.ndarray | None = None, pos_label: Any = None
+) -> Metric:
     """Return the metric that a name, a scorer or a metric function means.
 
     Parameters
@@ -98,13 +100,17 @@ def resolve_metric(metric: str | Callable[..., Any], problem: Problem, classes: 
     problem : {"binary", "multiclass", "regression"}
         Kind of the target.
     classes : ndarray of shape (n_classes,) or None
-        The labels behind the class codes, for scorers; the second is the positive one.
+        The labels behind the class codes, for scorers.
+    pos_label : label or None
+        Which of two classes is the positive one, for metrics of one class such as ``"f1"``;
+        None is the second.
 
     Raises
     ------
     ValueError
         If the name is unknown or the metric does not fit the problem; if a callable fails
-        on a small example.
+        on a small example; if `pos_label` is no class, or is given without two classes or
+        beside a callable.
     TypeError
         If `metric` is neither a name nor a suitable callable.
 
@@ -115,9 +121,15 @@ def resolve_metric(metric: str | Callable[..., Any], problem: Problem, classes: 
     ('rmse', 1.4142135623730951)
     """
     if isinstance(metric, str):
-        return _named(metric, problem, classes)
+        named = _named(metric, problem, classes)
+        return named if pos_label is None else _with_positive(named, problem, classes, pos_label)
     if not callable(metric):
         raise TypeError(f"metric must be a name or a scorer, got {metric!r}.")
+    if pos_label is not None:
+        raise ValueError(
+            f"pos_label={pos_label!r} is for metrics by name. Give it to the scorer itself, e.g. "
+            f"make_scorer({callable_name(metric)}, pos_label={pos_label!r})."
+        )
     kind = custom_kind(metric)
     resolved = Metric(
         callable_name(metric),
@@ -127,6 +139,38 @@ def resolve_metric(metric: str | Callable[..., Any], problem: Problem, classes: 
     )
     _try_out(resolved, problem, classes)
     return resolved
+
+
+def kind_of_problem(metric: str | Callable[..., Any]) -> Literal["classification", "regression"] | None:
+    """Return the kind of problem that a metric can judge, None where it does not tell.
+
+    Named metrics tell, as do scikit-learn's metric functions, scorers made of them, and scorers
+    that ask for probabilities.
+
+    Examples
+    --------
+    >>> kind_of_problem("neg_mean_absolute_error"), kind_of_problem("f1"), kind_of_problem("auto")
+    ('regression', 'classification', None)
+    """
+    if isinstance(metric, str):
+        problems = _PROBLEMS.get(_canonical(metric))
+        return None if problems is None else "regression" if "regression" in problems else "classification"
+    if not callable(metric):
+        return None
+    module = getattr(inner_function(metric), "__module__", None)
+    if module == "sklearn.metrics._regression":
+        return "regression"
+    if module in ("sklearn.metrics._classification", "sklearn.metrics._ranking"):
+        return "classification"
+    # A scorer that asks for classes' probabilities; scorers of `predict` fit both.
+    return "classification" if getattr(metric, "_response_method", "predict") != "predict" else None
+
+
+def positive_class(metric: Metric, classes: np.ndarray | None, pos_label: Any = None) -> Any:
+    """Return the label of the class that a metric of one of two classes is about, None for other metrics."""
+    if metric.name not in _OF_ONE_CLASS or classes is None or len(classes) != 2:
+        return None
+    return classes[1 if pos_label is None else _positive_code(classes, pos_label)]
 
 
 def metric_names(problem: Problem) -> list[str]:
@@ -145,6 +189,16 @@ def _one_minus_confusion(
     score: Callable[[np.ndarray], float], y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
 ) -> float:
     return 1.0 - score(losses.confusion_matrix(y, predictions, weight))
+
+
+def _with_first_class_positive(
+    function: LossFunction, y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
+) -> float:
+    return function(1 - y, predictions[:, ::-1], weight)
+
+
+def _of_first_class(score: Callable[[np.ndarray], float], confusion: np.ndarray) -> float:
+    return score(confusion[::-1, ::-1])
 
 
 def _error(name: str, needs: Needs, function: LossFunction) -> Metric:
@@ -201,6 +255,14 @@ _DELEGATED: dict[str, tuple[Problem, ...]] = {
     "neg_mean_gamma_deviance": _REGRESSION,
 }
 
+# Which of two classes is the positive one makes no difference to the other metrics.
+_OF_ONE_CLASS: dict[str, Callable[..., float]] = {
+    "f1": losses.f1_score,
+    "precision": losses.precision_score,
+    "recall": losses.recall_score,
+    "average_precision": losses.average_precision_score,
+}
+
 _BY_NAME = {metric.name: metric for metric, _ in _METRICS}
 _PROBLEMS = {metric.name: problems for metric, problems in _METRICS} | _DELEGATED
 _DEFAULTS: dict[Problem, str] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
@@ -230,10 +292,7 @@ _ALIASES = {
 
 
 def _named(metric: str, problem: Problem, classes: np.ndarray | None) -> Metric:
-    name = _DEFAULTS[problem] if metric == "auto" else metric.strip().lower()
-    if name not in _PROBLEMS:
-        short = name.removeprefix("neg_").removesuffix("_score")
-        name = _ALIASES.get(short, short if short in _PROBLEMS else name)
+    name = _DEFAULTS[problem] if metric == "auto" else _canonical(metric)
     fitting = ", ".join(metric_names(problem))
     if name not in _PROBLEMS:
         close = difflib.get_close_matches(name, [*_PROBLEMS, *_ALIASES], n=1)
@@ -245,6 +304,39 @@ def _named(metric: str, problem: Problem, classes: np.ndarray | None) -> Metric:
         return _BY_NAME[name]
     delegated = resolve_metric(get_scorer(name), problem, classes)
     return replace(delegated, name=name)
+
+
+def _canonical(metric: str) -> str:
+    """Return autometa's name of a metric; a name that is unknown comes back in small letters."""
+    name = metric.strip().lower()
+    if name in _PROBLEMS:
+        return name
+    short = name.removeprefix("neg_").removesuffix("_score")
+    return _ALIASES.get(short, short if short in _PROBLEMS else name)
+
+
+def _positive_code(classes: np.ndarray, pos_label: Any) -> int:
+    matches = [code for code, label in enumerate(classes.tolist()) if label == pos_label]
+    if not matches:
+        listed = " and ".join(repr(label) for label in classes.tolist())
+        raise ValueError(f"pos_label must be one of the classes, {listed}, got {pos_label!r}.")
+    return matches[0]
+
+
+def _with_positive(metric: Metric, problem: Problem, classes: np.ndarray | None, pos_label: Any) -> Metric:
+    """Return a named metric whose positive class is `pos_label`."""
+    if problem != "binary":
+        raise ValueError(
+            f"pos_label={pos_label!r} is for targets of two classes, and this one is {problem}. Leave pos_label out."
+        )
+    code = pos_label if classes is None else _positive_code(classes, pos_label)
+    if code == 1 or metric.name not in _OF_ONE_CLASS:
+        return metric
+    score = _OF_ONE_CLASS[metric.name]
+    if metric.needs == "labels":
+        # The matrix is turned round, not the predictions: ties still go to the class that `predict` returns.
+        return _label_score(metric.name, partial(_of_first_class, score))
+    return _score(metric.name, metric.needs, partial(_with_first_class_positive, score))
 
 
 def _try_out(metric: Metric, problem: Problem, classes: np.ndarray | None) -> None:

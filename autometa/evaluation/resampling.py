@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, check_cv
+import pandas as pd
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
 from autometa.core.budget import Anchor
 from autometa.core.task import Task
@@ -88,32 +89,74 @@ def make_folds(task: Task, n_splits: int, seed: int, *, n_kept: int | None = Non
     return tuple(fold for fold in folds if len(fold.validation) and len(fold.train))
 
 
-def folds_of_splitter(task: Task, cv: Any) -> tuple[Fold, ...]:
-    """Return the folds of a scikit-learn splitter or an iterable of (train, validation) row numbers.
+def folds_of_splitter(
+    cv: Any, X: Any, y: Any, groups: Any, codes: np.ndarray, *, is_regression: bool
+) -> tuple[Fold, ...]:
+    """Return the folds of a scikit-learn splitter or an iterable of (train, validation) rows.
+
+    Parameters
+    ----------
+    cv : splitter, or iterable of (train, validation)
+        Row numbers, negative ones from the end, or masks.
+    X, y, groups : Any
+        What the caller gave to `fit`, as it was: a splitter may look at columns, types and index.
+    codes : ndarray of shape (n_rows,)
+        Class codes, or the values of a regression.
+    is_regression : bool
+        Which of the two.
 
     Raises
     ------
     ValueError
-        If the splitter gives no fold, an empty one, or one whose parts overlap.
+        If the splitter gives no fold, an empty one, one whose parts overlap or name rows that X
+        does not have, or only folds that train on a single class.
     """
-    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-        cv = list(cv)
-    splitter = check_cv(cv, task.y, classifier=task.problem != "regression")
-    labels = task.classes[task.y] if task.classes is not None else task.y
-    rows = np.arange(task.n_rows)
-    try:
-        # Through `rows`, so that masks and negative numbers become row numbers.
-        folds = tuple(Fold(rows[a], rows[b]) for a, b in splitter.split(task.X, labels, task.groups))
-    except IndexError as error:
-        raise ValueError(f"cv={cv!r} names rows that X does not have: {error}.") from error
+    rows = np.arange(len(codes))
+    folds = []
+    for number, pair in enumerate(_pairs(cv, X, y, groups)):
+        try:
+            train, validation = pair
+            # Through `rows`, so that masks and negative numbers become row numbers.
+            fold = Fold(rows[_as_index(train)], rows[_as_index(validation)])
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"cv={cv!r}: fold {number} names rows that X does not have, or is no pair of row numbers or masks "
+                f"(train, validation): {error}. Row numbers go from 0 to {len(rows) - 1}, whatever the index of X is."
+            ) from error
+        _check_fold(fold, f"cv={cv!r}: fold {number}")
+        folds.append(fold)
     if not folds:
-        raise ValueError(f"cv={cv!r} gave no fold.")
-    for number, fold in enumerate(folds):
-        if len(fold.train) == 0 or len(fold.validation) == 0:
-            raise ValueError(f"cv={cv!r}: fold {number} has no training or no validation rows.")
-        if len(np.intersect1d(fold.train, fold.validation)):
-            raise ValueError(f"cv={cv!r}: fold {number} validates on rows that it trains on.")
-    return folds
+        hint = " An iterator is used up by the first fit; pass a list." if isinstance(cv, Iterator) else ""
+        raise ValueError(f"cv={cv!r} gave no fold.{hint}")
+    if not is_regression and all(len(np.unique(codes[fold.train])) < 2 for fold in folds):
+        raise ValueError(
+            f"cv={cv!r}: every fold trains on rows of one class only. Shuffle or stratify, e.g. with "
+            "StratifiedKFold(shuffle=True), or pass a number of folds."
+        )
+    return tuple(folds)
+
+
+def _pairs(cv: Any, X: Any, y: Any, groups: Any) -> Iterable[Any]:
+    if not hasattr(cv, "split"):
+        return iter(cv)
+    if isinstance(X, Mapping):
+        # scikit-learn counts the keys of a dict, not its rows.
+        X = pd.DataFrame(X)
+    return iter(cv.split(X, y, groups))
+
+
+def _as_index(rows: Any) -> np.ndarray:
+    index = np.asarray(rows)
+    return index.astype(np.int64) if index.size == 0 else index
+
+
+def _check_fold(fold: Fold, name: str) -> None:
+    if fold.train.ndim != 1 or fold.validation.ndim != 1:
+        raise ValueError(f"{name} must be two one-dimensional arrays of rows.")
+    if len(fold.train) == 0 or len(fold.validation) == 0:
+        raise ValueError(f"{name} has no training or no validation rows.")
+    if len(np.intersect1d(fold.train, fold.validation)):
+        raise ValueError(f"{name} validates on rows that it trains on.")
 
 
 def subsample(y: np.ndarray, anchor: Anchor, problem: str, seed: int) -> np.ndarray:

@@ -120,9 +120,15 @@ def custom_kind(call: Callable[..., Any]) -> Kind:
 
 def callable_name(call: Callable[..., Any]) -> str:
     """Return the name of a metric function, or of the one inside a scorer."""
+    inner = inner_function(call)
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def inner_function(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function behind a scorer and behind fixed arguments, or what was given."""
     inner = getattr(call, "_score_func", call)
     inner = getattr(inner, "func", inner)  # functools.partial
-    return str(getattr(inner, "__name__", type(inner).__name__))
+    return inner
 
 
 def _takes_weights(call: Callable[..., Any]) -> bool:

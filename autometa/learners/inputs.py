@@ -4,99 +4,112 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from autometa._support.user_warnings import warn_user
+from autometa.learners.column_names import match_columns, refuse_ambiguous_labels, unique_names
+
 _MAX_DENSE_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as its caller gave it, with named columns.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_used)
+        Its columns under unique text names, and a plain row index.
+    labels : list or None
+        The caller's own column labels; None where the table has none (arrays, rows, sparse matrices).
+    n_features : int
+        Number of its columns, of which `frame` has a part where a sparse matrix is too wide.
+    """
+
+    frame: pd.DataFrame
+    labels: list[Any] | None
+    n_features: int
+
+
+def read_table(X: Any) -> RawTable:
+    """Return X, as it comes to a fit, as a frame with unique text column names; X stays as it is.
+
+    Parameters
+    ----------
+    X : DataFrame, array, sparse matrix, list of rows or records, dict of columns, or another library's frame
+        The table. Values keep their types; sparse ones become dense.
+
+    Raises
+    ------
+    ValueError
+        If X is empty, not two-dimensional or complex, or if two labels of columns are the same as text.
+    """
+    if sparse.issparse(X):
+        return _read_sparse(X)
+    frame, labels = _tabulated(X)
+    _check_size(frame.shape)
+    if labels is not None:
+        refuse_ambiguous_labels(labels)
+    names = unique_names(range(frame.shape[1]) if labels is None else labels)
+    return RawTable(_finished(frame, names), labels, frame.shape[1])
 
 
 def as_frame(
     X: Any, names: Sequence[str] | None = None, n_features: int | None = None, owner: str = "The model"
 ) -> pd.DataFrame:
-    """Return X as a frame with unique text column names and a plain row index; X stays as it is.
+    """Return X as a frame with the columns of the fit, as `match_columns` finds them.
 
     Parameters
     ----------
-    X : DataFrame, ndarray, sparse matrix or array, list of rows, or another library's frame
-        The table. Values keep their types; sparse ones become dense.
+    X : as in `read_table`
+        The table.
     names : sequence of str or None
-        Column names seen at fit time. They name the columns of an X without names of its own
-        (arrays, lists, frames with columns 0, 1, 2 …), which are matched by position.
+        Column names seen at fit time. None is a table that comes to a fit.
     n_features : int or None
         Number of columns at fit time, of which `names` may be a part; ``len(names)`` by default.
     owner : str
-        Who speaks in the message about a wrong number of columns.
+        Who speaks in messages.
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, n_found)
+        The columns in the order of `names`, without further ones and without those that are missing.
 
     Raises
     ------
     ValueError
-        If X is empty, not two-dimensional, complex, or has no column names and another number of
-        columns than at fit time.
+        If X is empty or not two-dimensional, if a column is complex or is there more often than at
+        fit time, or if columns without names are of another number than at fit time.
     """
+    if names is None:
+        return read_table(X).frame
+    n_features = len(names) if n_features is None else n_features
     if sparse.issparse(X):
-        return _from_sparse(X, names, n_features, owner)
-    if not isinstance(X, (pd.DataFrame, pd.Series)):
-        X = _from_other_library(X)
-    if isinstance(X, pd.DataFrame):
-        frame, labels = X.copy(deep=False), list(X.columns)
-    else:
-        frame, labels = _from_values(X)
+        _check_sparse(X)
+        found = match_columns(None, X.shape[1], names, n_features, owner)
+        return pd.DataFrame(_dense(X, np.array(list(found.values()))), columns=pd.Index(list(found), dtype=object))
+    frame, labels = _tabulated(X)
     _check_size(frame.shape)
+    found = match_columns(labels, frame.shape[1], names, n_features, owner)
+    if list(found.values()) != list(range(frame.shape[1])):
+        frame = frame.iloc[:, list(found.values())]
+    return _finished(frame, list(found))
+
+
+def _finished(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return a frame of its own under the names, with a plain index and without sparse columns."""
     if any(getattr(dtype, "kind", "O") == "c" for dtype in frame.dtypes):
         raise ValueError(f"Complex data not supported\n{frame.head()}\n")
-    own_names = unique_names(labels)
-    if names is not None and _is_unnamed(labels) and not set(names) <= set(own_names):
-        expected = len(names) if n_features is None else n_features
-        if len(own_names) != expected or len(names) != expected:
-            raise ValueError(wrong_width(frame.shape[1], expected, owner))
-        own_names = list(names)
-    elif names is not None and labels == list(range(len(labels))) and not isinstance(X, pd.DataFrame):
-        expected = len(names) if n_features is None else n_features
-        if len(own_names) != expected:
-            raise ValueError(wrong_width(frame.shape[1], expected, owner))
+    frame = frame.copy(deep=False)
     frame.index = pd.RangeIndex(len(frame))
-    frame.columns = pd.Index(own_names, dtype=object)
+    frame.columns = pd.Index(names, dtype=object)
     return _densified(frame)
-
-
-def unique_names(labels: Iterable[Any]) -> list[str]:
-    """Return unique texts for column labels; the second "a" becomes "a.1".
-
-    Examples
-    --------
-    >>> unique_names(["a", "a", 0, ("b", 1), None])
-    ['a', 'a.1', '0', 'b_1', 'None']
-    """
-    texts = [
-        "_".join(str(part) for part in label if part != "") if isinstance(label, tuple) else str(label)
-        for label in labels
-    ]
-    taken = set(texts)
-    if len(taken) == len(texts):
-        return texts
-    result, last = [], dict.fromkeys(taken, -1)
-    for text in texts:
-        last[text] += 1
-        name = text
-        if last[text]:
-            while (name := f"{text}.{last[text]}") in taken:
-                last[text] += 1
-            taken.add(name)
-        result.append(name)
-    return result
-
-
-def wrong_width(n_features: int, expected: int, owner: str) -> str:
-    """Return scikit-learn's sentence about a wrong number of columns."""
-    return f"X has {n_features} features, but {owner} is expecting {expected} features as input."
-
-
-def _is_unnamed(labels: Sequence[Any]) -> bool:
-    return all(isinstance(label, (int, np.integer)) and label == i for i, label in enumerate(labels))
 
 
 def _check_size(shape: tuple[int, ...]) -> None:
@@ -119,6 +132,20 @@ def _check_dimensions(n_dimensions: int, X: Any) -> None:
         )
 
 
+def _tabulated(X: Any) -> tuple[pd.DataFrame, list[Any] | None]:
+    """Return a frame of anything but a sparse matrix, and its column labels if it has some."""
+    if not isinstance(X, (pd.DataFrame, pd.Series)):
+        X = _from_other_library(X)
+    if isinstance(X, pd.DataFrame):
+        return X, list(X.columns)
+    named = _from_records(X)
+    if named is not None:
+        return named, list(named.columns)
+    if isinstance(X, (list, tuple)) and len(X) and all(isinstance(row, (list, tuple)) for row in X):
+        return _from_rows(X), None
+    return _from_array(X), None
+
+
 def _from_other_library(X: Any) -> Any:
     if hasattr(X, "to_pandas"):
         return X.to_pandas()
@@ -130,72 +157,90 @@ def _from_other_library(X: Any) -> Any:
     return X
 
 
-def _from_values(X: Any) -> tuple[pd.DataFrame, list[Any]]:
-    """Return a frame of something that is no frame, and its column labels."""
+def _from_records(X: Any) -> pd.DataFrame | None:
+    """Return a frame of values that carry the names of their columns, None where they do not."""
     if isinstance(X, Mapping):
-        frame = pd.DataFrame(X)
-        return frame, list(frame.columns)
-    if isinstance(X, (list, tuple)) and len(X) and all(isinstance(row, Mapping) for row in X):
-        frame = pd.DataFrame(list(X))
-        return frame, list(frame.columns)
-    if isinstance(X, (list, tuple)) and len(X) and all(isinstance(row, (list, tuple)) for row in X):
-        if len(widths := {len(row) for row in X}) > 1:
-            raise ValueError(f"The rows of X must have one length, got lengths from {min(widths)} to {max(widths)}.")
-        if widths == {0}:
-            _check_size((len(X), 0))
-        if any(isinstance(cell, (list, tuple, np.ndarray)) and len(cell) for cell in X[0]):
-            _check_dimensions(3, X)
-        frame = pd.DataFrame(list(X))
-        return frame, list(range(frame.shape[1]))
+        is_one_record = bool(X) and all(pd.api.types.is_scalar(value) for value in X.values())
+        return _inferred([X] if is_one_record else X)
+    if isinstance(X, (list, tuple)) and len(X):
+        if all(isinstance(row, Mapping) for row in X):
+            return _inferred(list(X))
+        fields = getattr(X[0], "_fields", None)  # named tuples
+        if fields and all(getattr(row, "_fields", None) == fields for row in X):
+            return _inferred(list(X), list(fields))
+        if all(is_dataclass(row) and not isinstance(row, type) for row in X):
+            return _inferred(list(X))
+    if not isinstance(X, np.ndarray) and not (isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], np.void)):
+        return None
+    array = np.asanyarray(X)
+    if array.dtype.names is None or array.ndim != 1:
+        return None
+    return _inferred({name: array[name] for name in array.dtype.names})
+
+
+def _from_rows(X: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    if len(widths := {len(row) for row in X}) > 1:
+        raise ValueError(f"The rows of X must have one length, got lengths from {min(widths)} to {max(widths)}.")
+    if widths == {0}:
+        _check_size((len(X), 0))
+    if any(isinstance(cell, (list, tuple, np.ndarray)) and len(cell) for cell in X[0]):
+        _check_dimensions(3, X)
+    return _inferred([tuple(row) for row in X])
+
+
+def _inferred(data: Any, columns: list[str] | None = None) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(data, columns=columns)
+    except UnicodeEncodeError:
+        # Text with half of a surrogate pair cannot be inferred; then all columns stay objects.
+        return pd.DataFrame(data, columns=columns, dtype=object)
+
+
+def _from_array(X: Any) -> pd.DataFrame:
     if isinstance(X, (pd.Series, pd.Index)):
         _check_dimensions(1, X.to_numpy())
-    array = X if isinstance(X, np.ndarray) and not isinstance(X, np.matrix) else np.asarray(X)
-    if array.dtype.names is not None and array.ndim == 1:
-        frame = pd.DataFrame(array)
-        return frame, list(frame.columns)
+    is_masked = isinstance(X, np.ma.MaskedArray) or (
+        isinstance(X, (list, tuple)) and any(isinstance(row, np.ma.MaskedArray) for row in X)
+    )
+    array = np.ma.asarray(X) if is_masked else np.asarray(X)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported\n{array[:5]}\n")
     _check_dimensions(array.ndim, array)
     _check_size(array.shape)
     if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8", "replace")
-    elif array.dtype.kind in "fg" and array.dtype.itemsize not in (4, 8):
+        decoded = np.char.decode(np.ma.getdata(array), "utf-8", "replace")
+        array = np.ma.array(decoded, mask=np.ma.getmask(array)) if is_masked else decoded
+    elif array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
         array = array.astype(np.float64)
     if array.dtype.kind == "O":
         frame = pd.DataFrame(array, dtype=object)
         with contextlib.suppress(UnicodeEncodeError):
             # Text that is not valid Unicode cannot be inferred; then all columns stay objects.
             frame = frame.infer_objects()
-    else:
-        frame = pd.DataFrame(array, copy=False)
-    return frame, list(range(frame.shape[1]))
+        return frame
+    return pd.DataFrame(array, copy=False)
 
 
-def _from_sparse(X: Any, names: Sequence[str] | None, n_features: int | None, owner: str) -> pd.DataFrame:
+def _check_sparse(X: Any) -> None:
     _check_dimensions(X.ndim, X)
     _check_size(X.shape)
     if X.dtype.kind == "c":
         raise ValueError(f"Complex data not supported\n{X!r}\n")
+
+
+def _read_sparse(X: Any) -> RawTable:
+    _check_sparse(X)
     n_rows, n_columns = X.shape
-    if names is not None:
-        expected = len(names) if n_features is None else n_features
-        if n_columns != expected:
-            raise ValueError(wrong_width(n_columns, expected, owner))
-        if len(names) < expected:
-            return pd.DataFrame(
-                _dense(X, np.array([int(name) for name in names])), columns=pd.Index(names, dtype=object)
-            )
     kept = np.arange(n_columns)
     if (n_kept := max(1, _MAX_DENSE_BYTES // (4 * n_rows))) < n_columns:
         populated = np.asarray(X.getnnz(axis=0)).ravel()
         kept = np.sort(np.argsort(-populated, kind="stable")[:n_kept])
-        warnings.warn(
+        warn_user(
             f"X is sparse with {n_columns} columns, more than fit into memory as a dense table; only the {n_kept} "
-            "columns with the most entries are used. Reduce them first (e.g. with TruncatedSVD) to use them all.",
-            stacklevel=4,
+            "columns with the most entries are used. Reduce them first (e.g. with TruncatedSVD) to use them all."
         )
-    own_names = [str(i) for i in kept] if names is None else [names[i] for i in kept]
-    return pd.DataFrame(_dense(X, kept), columns=pd.Index(own_names, dtype=object), copy=False)
+    names = pd.Index([str(i) for i in kept], dtype=object)
+    return RawTable(pd.DataFrame(_dense(X, kept), columns=names, copy=False), None, n_columns)
 
 
 def _dense(X: Any, kept: np.ndarray) -> np.ndarray:

@@ -12,11 +12,11 @@ import pandas as pd
 from autometa._support.delimited import read_delimited
 from autometa._support.imports import import_optional
 from autometa._support.seeds import child_seed
-from autometa.core.target import read_target
 from autometa.core.task import PROBLEMS, Task
 from autometa.evaluation.resampling import Fold, make_folds
 from autometa.learners.frames import Schema
 from autometa.learners.inputs import as_frame
+from autometa.learners.target import read_target
 
 N_SPLITS = 3
 HOLDOUT_FROM_ROWS = 5000

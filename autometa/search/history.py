@@ -39,6 +39,8 @@ class SearchHistory:
     ensemble_loss : float
         Loss of the ensemble on the out-of-fold predictions that chose its weights, thus
         somewhat optimistic.
+    notes : list of str
+        What was decided for the user: the problem by the metric, the positive class, text read as numbers.
     """
 
     metric: str
@@ -48,6 +50,7 @@ class SearchHistory:
     first_model_s: float = math.nan
     total_s: float = math.nan
     ensemble_loss: float = math.nan
+    notes: list[str] = field(default_factory=list)
 
 
 def trial_rows(

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from autometa.learners import inputs
-from autometa.learners.inputs import as_frame, unique_names
+from autometa.learners.column_names import unique_names
+from autometa.learners.inputs import as_frame
 
 LABELS = st.one_of(
     st.none(), st.integers(), st.floats(), st.text(max_size=4), st.tuples(st.text(max_size=2), st.integers(0, 2))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autometa.core.target import read_target
+from autometa.learners.target import read_target
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,16 @@
+"""Warnings that point to the caller's line, however deep inside the package they arise."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def warn_user(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn with the line that called into this package, as a fixed depth of calls would not survive a change."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)

@@ -1,0 +1,243 @@
+"""What a caller passes to `fit`, checked and read once: from X, y, weights and groups to a task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import _check_sample_weight
+
+from autometa._support.user_warnings import warn_user
+from autometa.core.task import Task
+from autometa.evaluation.leakage import columns_like_target
+from autometa.evaluation.metrics import Metric, kind_of_problem, positive_class, resolve_metric
+from autometa.evaluation.resampling import Fold, folds_of_splitter
+from autometa.evaluation.scorers import callable_name
+from autometa.learners.frames import Schema
+from autometa.learners.inputs import RawTable, read_table
+from autometa.learners.target import ProblemChoice, Target, read_target
+
+logger = logging.getLogger(__name__)
+
+_MAX_NAMED = 5
+"""Columns named in a message."""
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """What a fit works on.
+
+    Parameters
+    ----------
+    task : Task
+        The table, cleaned by `schema`, with its target, weights and groups.
+    target : Target
+        The target of all rows, also of those without weight, which `task` leaves out.
+    table : RawTable
+        The table before it was cleaned, with the caller's column labels.
+    schema : Schema
+        Kinds of the columns.
+    metric : Metric
+        What is optimised.
+    folds : tuple of Fold or None
+        Folds of the caller's own; None where the fit makes them.
+    notes : list of str
+        What was decided for the caller: the problem by the metric, the positive class, text read as numbers.
+    """
+
+    task: Task
+    target: Target
+    table: RawTable
+    schema: Schema
+    metric: Metric
+    folds: tuple[Fold, ...] | None
+    notes: list[str]
+
+
+def read_inputs(
+    X: Any,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    groups: Any = None,
+    problem: ProblemChoice = "auto",
+    metric: str | Callable[..., Any] = "auto",
+    pos_label: Any = None,
+    cv: Any = None,
+) -> FitInputs:
+    """Return the inputs of a fit, or refuse them.
+
+    Parameters
+    ----------
+    X, y, sample_weight, groups : as in ``AutoMeta.fit``
+        The data.
+    problem, metric, pos_label, cv : as in `AutoMeta`
+        What to make of them. With ``problem="auto"``, a metric that fits one kind of problem decides it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something is not usable; the text says what to do.
+    """
+    table = read_table(X)
+    n_rows = len(table.frame)
+    if n_rows < 2:
+        raise ValueError("At least 2 rows are needed to train and validate, got n_samples = 1.")
+    for name, values in (("y", y), ("sample_weight", sample_weight), ("groups", groups)):
+        _warn_if_reordered(X, values, name)
+    choice, reason = _choice(problem, metric)
+    target = read_target(y, n_rows, choice, reason)
+    resolved = resolve_metric(metric, target.problem, target.classes, pos_label)
+    _refuse_infinite_loss(resolved, metric, target)
+    has_own_folds = cv is not None and not isinstance(cv, (int, np.integer))
+    task = _task(table.frame, target, metric, sample_weight, _group_codes(groups, n_rows), keep_rows=has_own_folds)
+    folds = None
+    if has_own_folds:
+        is_regression = target.problem == "regression"
+        folds = folds_of_splitter(cv, X, _as_given(y, target), groups, target.values, is_regression=is_regression)
+    schema = Schema.fit(task.X)
+    task = Task(**{**vars(task), "X": schema.clean(task.X)})
+    _warn_of_leaks(task)
+    notes = _notes(target, reason, positive_class(resolved, target.classes, pos_label), resolved, pos_label)
+    for note in notes:
+        logger.info(note)
+    return FitInputs(task, target, table, schema, resolved, folds, notes)
+
+
+def _choice(problem: ProblemChoice, metric: Any) -> tuple[ProblemChoice, str]:
+    """Return the problem to read the target for, and why where the metric decides it."""
+    decided = kind_of_problem(metric) if problem == "auto" else None
+    if decided is None:
+        return problem, ""
+    name = metric if isinstance(metric, str) else callable_name(metric)
+    return decided, f"metric={name!r} is for {decided}"
+
+
+def _refuse_infinite_loss(metric: Metric, given: Any, target: Target) -> None:
+    """Refuse a metric by name that is not defined, or infinite, for values like those of the target."""
+    if target.problem != "regression" or not isinstance(given, str):
+        return
+    values = target.values
+    loss = metric.loss(values, np.full(len(values), values.mean()))
+    if not np.isfinite(loss):
+        raise ValueError(
+            f"The metric {given!r} of a target as large as {np.abs(values).max():g} is more than the largest float. "
+            "Use metric='rmse', or divide y by a constant."
+        )
+
+
+def _group_codes(groups: Any, n_rows: int) -> np.ndarray | None:
+    """Return a number per group, whatever stands for the groups."""
+    if groups is None:
+        return None
+    if isinstance(groups, (list, tuple)):
+        # An array of tuples would have a column for each of their parts.
+        groups = pd.Series(list(groups), dtype=object)
+    values = groups if isinstance(groups, np.ma.MaskedArray) else np.asarray(groups)
+    if values.shape != (n_rows,):
+        raise ValueError(
+            f"groups must have one entry per row of X ({n_rows}), got shape {values.shape}. For groups by several "
+            "columns, pass e.g. frame.groupby(columns).ngroup()."
+        )
+    if missing := int((np.ma.getmaskarray(values) | pd.isna(np.ma.getdata(values))).sum()):
+        raise ValueError(
+            f"groups holds {missing} missing entries. Give each of these rows a group, of its own if need be."
+        )
+    if values.dtype == object:
+        # Sorted as text only, as groups may be of types that cannot be compared.
+        codes, groups_found = pd.factorize(values)
+        order = np.argsort(np.array([str(group) for group in groups_found], dtype=object), kind="stable")
+        return np.argsort(order)[codes]
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _task(
+    frame: pd.DataFrame,
+    target: Target,
+    metric: Any,
+    sample_weight: Any,
+    groups: np.ndarray | None,
+    *,
+    keep_rows: bool,
+) -> Task:
+    """Return the task with its raw frame; rows of weight 0 are left out unless `keep_rows`."""
+    values = target.values
+    if sample_weight is not None:
+        if np.ma.is_masked(sample_weight):
+            raise ValueError("sample_weight is masked in some rows. Give every row a weight, 0 to leave it out.")
+        sample_weight = _check_sample_weight(sample_weight, frame, dtype=np.float64, ensure_non_negative=True)
+        used = sample_weight > 0
+        if not used.any():
+            raise ValueError("sample_weight is 0 for every row: at least some rows need a positive weight.")
+        # Folds of the caller's own count the rows as they came.
+        if not used.all() and not keep_rows:
+            frame, values, sample_weight = frame[used], values[used], sample_weight[used]
+            groups = None if groups is None else groups[used]
+            lost = sorted(set(range(target.n_classes)) - set(values.tolist())) if target.n_classes else []
+            if lost and target.classes is not None:
+                raise ValueError(
+                    f"Every row of the classes {target.classes[lost].tolist()} has sample_weight 0. "
+                    "Give those rows weight, or leave them out of X and y."
+                )
+        sample_weight = None if np.ptp(sample_weight) == 0 else sample_weight / sample_weight.mean()
+    return Task(
+        X=frame,
+        y=values,
+        problem=target.problem,
+        n_classes=target.n_classes,
+        metric=metric,
+        sample_weight=sample_weight,
+        groups=groups,
+        classes=target.classes,
+    )
+
+
+def _as_given(y: Any, target: Target) -> Any:
+    """Return y as it was given, with plain labels where scikit-learn's splitters would not know their type."""
+    values = np.asarray(y)
+    if values.dtype != object or target.classes is None or isinstance(values.flat[0], str):
+        return y
+    labels = target.classes[target.values]
+    return pd.Series(labels, index=y.index, name=y.name) if isinstance(y, pd.Series) else labels
+
+
+def _warn_if_reordered(X: Any, values: Any, name: str) -> None:
+    """Warn where X and another argument have the same index labels in another order."""
+    theirs, ours = getattr(values, "index", None), getattr(X, "index", None)
+    if not isinstance(theirs, pd.Index) or not isinstance(ours, pd.Index):
+        return
+    if len(theirs) != len(ours) or theirs.equals(ours):
+        return
+    hashes = [np.sort(pd.util.hash_pandas_object(index, index=False)) for index in (ours, theirs)]
+    if np.array_equal(hashes[0], hashes[1]):
+        warn_user(
+            f"The index of {name} holds the labels of the index of X in another order. Rows are matched by position, "
+            f"not by label: pass {name}.loc[X.index] if they belong together by label, and reset_index(drop=True) of "
+            "both to silence this."
+        )
+
+
+def _warn_of_leaks(task: Task) -> None:
+    if task.problem == "regression" and np.ptp(task.y) == 0:
+        return
+    if columns := columns_like_target(task.X, task.y):
+        listed = ", ".join(repr(name) for name in columns[:_MAX_NAMED]) + (", …" if len(columns) > _MAX_NAMED else "")
+        warn_user(
+            f"X holds the target: y can be told one to one from {listed}. Leave out what is not known yet when "
+            "predictions are made; if this is meant, warnings.filterwarnings('ignore', message='X holds the target') "
+            "silences this."
+        )
+
+
+def _notes(target: Target, reason: str, positive: Any, metric: Metric, pos_label: Any) -> list[str]:
+    notes = [f"problem: {target.problem}, as {reason}"] if reason else []
+    if target.number_format is not None:
+        notes.append(f"y: text read as numbers ({target.number_format})")
+    if positive is not None:
+        chosen = "pos_label" if pos_label is not None else "the class that sorts last; pos_label chooses"
+        notes.append(f"{metric.name}: of the class {positive!r} ({chosen})")
+    return notes

@@ -1,0 +1,100 @@
+"""The parameters of an estimator, checked before any work starts."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.utils import check_random_state
+
+from autometa.core.budget import Budget, Deadline
+from autometa.fitting import Settings
+from autometa.policy.choice import checked_policy
+
+DEFAULT_TIME_BUDGET_S = 60.0
+
+
+def read_settings(model: Any, start_s: float) -> Settings:
+    """Return the settings of a fit that began at `start_s` of the monotonic clock.
+
+    Parameters
+    ----------
+    model : AutoMeta
+        Its parameters, as they were set.
+    start_s : float
+        When the budget began to count.
+
+    Raises
+    ------
+    ValueError, TypeError, NotADirectoryError
+        If a parameter is not usable; the text names it, its value, and what was expected.
+    """
+    time_budget = model.time_budget
+    if time_budget is None:
+        time_budget = DEFAULT_TIME_BUDGET_S if model.n_trials is None else math.inf
+    budget = Budget(time_budget, None if model.n_trials is None else _whole("n_trials", model.n_trials))
+    if model.memory_limit is not None and not (_is_number(model.memory_limit) and model.memory_limit > 0):
+        raise ValueError(f"memory_limit must be a positive number of GiB or None, got {model.memory_limit!r}.")
+    if model.progress is not None and not isinstance(model.progress, (bool, np.bool_)):
+        raise TypeError(f"progress must be True, False or None, got {model.progress!r}.")
+    callbacks = list(model.callbacks or ())
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be callable as callback(study, trial), got {callback!r}.")
+    ensemble_size = _whole("ensemble_size", model.ensemble_size)
+    if ensemble_size < 1:
+        raise ValueError(f"ensemble_size must be at least 1, got {ensemble_size}.")
+    if model.n_jobs == 0:
+        raise ValueError("n_jobs must not be 0: give a number of processes, or -1 for one per core.")
+    return Settings(
+        budget=budget,
+        deadline=Deadline(start_s + budget.time_s),
+        n_jobs=joblib.effective_n_jobs(model.n_jobs),
+        ensemble_size=ensemble_size,
+        memory_bytes=None if model.memory_limit is None else int(model.memory_limit * 2**30),
+        cv=_checked_cv(model.cv),
+        study=model.study,
+        storage=model.storage,
+        study_name=model.study_name,
+        callbacks=callbacks,
+        progress=None if model.progress is None else bool(model.progress),
+        seed=int(check_random_state(model.random_state).randint(np.iinfo(np.int32).max)),
+        policy=checked_policy(model.policy),
+        experience=None if model.experience is None else _folder("experience", model.experience),
+    )
+
+
+def _checked_cv(cv: Any) -> Any:
+    """Return the number of folds as an int, anything else that can give folds as it is."""
+    if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
+        if cv < 2:
+            raise ValueError(f"cv must be at least 2 folds, a splitter or None, got {cv}.")
+        return int(cv)
+    if isinstance(cv, type):
+        raise TypeError(f"cv must be a splitter, not its class: pass {cv.__name__}().")
+    if cv is not None and (isinstance(cv, (bool, str, float)) or not (hasattr(cv, "split") or hasattr(cv, "__iter__"))):
+        raise TypeError(
+            f"cv must be a whole number, a scikit-learn splitter, (train, validation) rows or None, got {cv!r}."
+        )
+    return cv
+
+
+def _folder(name: str, given: str | Path) -> Path:
+    if not isinstance(given, (str, Path)):
+        raise TypeError(f"{name} must be the path of a folder or None, got {given!r}.")
+    if Path(given).exists() and not Path(given).is_dir():
+        raise NotADirectoryError(f"{name} must be the path of a folder, and {given} is a file.")
+    return Path(given)
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, got {value!r}.")
+    return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
