@@ -222,9 +222,14 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
 
 def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Path | Policy) -> TaskDescription:
     """Return the description of a task that the policy is given; the hand-made one looks at sizes alone."""
-    with np.errstate(over="ignore"):  # squares of the largest numbers are infinite
-        spread = float(np.std(task.y)) if task.problem == "regression" else 1.0
-    unit = {"rmse": spread, "mae": spread, "median_absolute_error": spread, "mse": spread**2}.get(metric.name, 1.0)
+    spread = 1.0
+    if task.problem == "regression":
+        # Relative to the largest value, as squares of 1e200 are infinite.
+        largest = float(np.abs(task.y).max()) or 1.0
+        spread = largest * float(np.std(task.y / largest))
+    unit = {"rmse": spread, "mae": spread, "median_absolute_error": spread, "mse": spread * spread}.get(
+        metric.name, 1.0
+    )
     return replace(
         task.describe(),
         metric=metric.name,

@@ -202,7 +202,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def mse(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
     """Return the mean squared error, which is infinite where errors are larger than about 1e154."""
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return _mean((y - values) ** 2, weight)
 
 

@@ -111,7 +111,7 @@ def folds_of_splitter(
         If the splitter gives no fold, an empty one, one whose parts overlap or name rows that X
         does not have, or only folds that train on a single class.
     """
-    rows = np.arange(len(codes))
+    rows, name = np.arange(len(codes)), f"cv={cv!r:.80}"
     folds = []
     for number, pair in enumerate(_pairs(cv, X, y, groups)):
         try:
@@ -120,17 +120,17 @@ def folds_of_splitter(
             fold = Fold(rows[_as_index(train)], rows[_as_index(validation)])
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
-                f"cv={cv!r}: fold {number} names rows that X does not have, or is no pair of row numbers or masks "
+                f"{name}: fold {number} names rows that X does not have, or is no pair of row numbers or masks "
                 f"(train, validation): {error}. Row numbers go from 0 to {len(rows) - 1}, whatever the index of X is."
             ) from error
-        _check_fold(fold, f"cv={cv!r}: fold {number}")
+        _check_fold(fold, f"{name}: fold {number}")
         folds.append(fold)
     if not folds:
         hint = " An iterator is used up by the first fit; pass a list." if isinstance(cv, Iterator) else ""
-        raise ValueError(f"cv={cv!r} gave no fold.{hint}")
+        raise ValueError(f"{name} gave no fold.{hint}")
     if not is_regression and all(len(np.unique(codes[fold.train])) < 2 for fold in folds):
         raise ValueError(
-            f"cv={cv!r}: every fold trains on rows of one class only. Shuffle or stratify, e.g. with "
+            f"{name}: every fold trains on rows of one class only. Shuffle or stratify, e.g. with "
             "StratifiedKFold(shuffle=True), or pass a number of folds."
         )
     return tuple(folds)

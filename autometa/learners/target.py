@@ -23,8 +23,8 @@ MIN_ROWS_PER_CLASS = 3
 """Values that occur less often than this on average are rather amounts than classes."""
 MAX_QUIET_CLASSES = 100
 """More classes than this are worth a warning, and more distinct whole numbers are amounts beyond doubt."""
-LARGEST_TARGET = 1e300
-"""Sums over rows of larger amounts overflow."""
+LARGEST_SUM = 0.1 * float(np.finfo(np.float64).max)
+"""Sums over rows of errors of this size, or a little above, are still numbers."""
 LARGEST_LABEL = 2.0**63
 """scikit-learn's metrics take larger floats for amounts, not for labels."""
 
@@ -188,10 +188,10 @@ def _numbers(values: np.ndarray, number_format: str | None = None) -> Target:
     else:
         # Booleans are usable amounts, too.
         numbers, number_format = values.astype(np.float64), None
-    if len(numbers) and np.abs(numbers).max() > LARGEST_TARGET:
+    if len(numbers) and (largest := np.abs(numbers).max()) > (limit := LARGEST_SUM / len(numbers)):
         raise ValueError(
-            f"y holds numbers as large as {np.abs(numbers).max():g}, whose sums overflow. Divide y by a constant, so "
-            f"that it stays within ±{LARGEST_TARGET:g}."
+            f"y holds numbers as large as {largest:g}, whose sum overflows. Divide y by a constant, so that it stays "
+            f"within ±{limit:.0e}."
         )
     return Target(numbers, "regression", None, number_format)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import get_scorer, make_scorer
 
 from autometa.core.task import PROBLEMS, Problem
-from autometa.evaluation.metrics import Metric, metric_names, resolve_metric
+from autometa.evaluation.metrics import Metric, kind_of_problem, metric_names, positive_class, resolve_metric
 
 # Both sides add up some hundred float64 numbers, in different orders.
 TOLERANCE = 1e-9
@@ -521,3 +521,138 @@ def test_metric_made_of_a_local_function_can_be_sent_to_workers():
     metric = resolve_metric(local_scorer, "binary", LABELS)
     sent: Metric = pickle.loads(cloudpickle.dumps(metric))
     assert sent.loss(Y, PROBABILITIES) == metric.loss(Y, PROBABILITIES) == pytest.approx(-2.0)
+
+
+# ---------------------------------------------------------------- the positive class
+
+
+LABELS = np.array(["no", "yes"])
+OF_ONE_CLASS = {
+    "f1": partial(_labels, reference.f1_score, zero_division=0),
+    "precision": partial(_labels, reference.precision_score, zero_division=0),
+    "recall": partial(_labels, reference.recall_score, zero_division=0),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE_CLASS)
+@given(case=classified(binary=True, complete=True))
+def test_the_positive_class_of_label_metrics_is_that_of_scikit_learn(name: str, case: Case):
+    for code, label in enumerate(LABELS):
+        metric = resolve_metric(name, "binary", LABELS, label)
+        assert metric.score(metric.loss(*case)) == pytest.approx(
+            OF_ONE_CLASS[name](case, pos_label=code), abs=TOLERANCE
+        )
+    assert resolve_metric(name, "binary", LABELS).loss(*case) == metric.loss(*case)
+
+
+@given(case=classified(binary=True, complete=True))
+def test_average_precision_of_either_class_is_that_of_scikit_learn(case: Case):
+    for code, label in enumerate(LABELS):
+        metric = resolve_metric("average_precision", "binary", LABELS, label)
+        expected = reference.average_precision_score(
+            case.y, case.predictions[:, code], pos_label=code, sample_weight=case.weight
+        )
+        assert metric.score(metric.loss(*case)) == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", sorted(set(metric_names("binary")) - {*OF_ONE_CLASS, "average_precision"}))
+@given(case=classified(binary=True, complete=True))
+@settings(max_examples=20)
+def test_the_positive_class_makes_no_difference_to_other_metrics(name: str, case: Case):
+    losses = [resolve_metric(name, "binary", LABELS, label).loss(*case) for label in LABELS]
+    swapped = resolve_metric(name, "binary", LABELS).loss(1 - case.y, case.predictions[:, ::-1], case.weight)
+    assert losses[0] == losses[1]
+    if not (case.predictions[:, 0] == case.predictions[:, 1]).any():
+        assert swapped == pytest.approx(losses[0], abs=TOLERANCE)
+
+
+def test_the_positive_class_is_named_where_a_metric_has_one():
+    f1, auc = (resolve_metric(name, "binary", LABELS) for name in ("f1", "roc_auc"))
+    assert positive_class(f1, LABELS) == "yes"
+    assert positive_class(f1, LABELS, "no") == "no"
+    assert positive_class(auc, LABELS) is None
+    assert positive_class(resolve_metric("average_precision", "multiclass"), np.arange(3)) is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "label"), [([0, 1], False), ([False, True], 0), ([0.0, 1.0], 0), (["0", "1"], "0")]
+)
+def test_equal_labels_are_the_same_positive_class(classes: list[Any], label: Any):
+    metric = resolve_metric("recall", "binary", np.array(classes), label)
+    assert metric.loss(np.array([0, 0, 1]), np.array([[1.0, 0.0]] * 3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "problem", "label", "match"),
+    [
+        ("f1", "binary", "maybe", "pos_label must be one of the classes, 'no' and 'yes', got 'maybe'"),
+        ("f1", "binary", 1, "pos_label must be one of the classes, 'no' and 'yes', got 1"),
+        ("log_loss", "multiclass", "a", "pos_label='a' is for targets of two classes, and this one is multiclass"),
+        ("rmse", "regression", 1, "pos_label=1 is for targets of two classes, and this one is regression"),
+        (reference.f1_score, "binary", "no", r"make_scorer\(f1_score, pos_label='no'\)"),
+    ],
+)
+def test_a_positive_class_that_makes_no_sense_is_refused(metric: Any, problem: Problem, label: Any, match: str):
+    with pytest.raises(ValueError, match=match):
+        resolve_metric(metric, problem, LABELS if problem == "binary" else None, label)
+
+
+# ---------------------------------------------------------------- which problem a metric is for
+
+
+@pytest.mark.parametrize("name", sorted({*metric_names("binary"), *metric_names("multiclass")}))
+def test_metrics_of_classes_are_for_classification(name: str):
+    assert kind_of_problem(name) == "classification"
+
+
+@pytest.mark.parametrize("name", [*metric_names("regression"), "neg_mean_squared_error", " RMSE "])
+def test_metrics_of_numbers_are_for_regression(name: str):
+    assert kind_of_problem(name) == "regression"
+
+
+def _half(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind"),
+    [
+        (reference.mean_absolute_error, "regression"),
+        (make_scorer(reference.mean_pinball_loss, alpha=0.9, greater_is_better=False), "regression"),
+        (partial(reference.mean_absolute_error, multioutput="uniform_average"), "regression"),
+        (get_scorer("r2"), "regression"),
+        (reference.f1_score, "classification"),
+        (make_scorer(reference.fbeta_score, beta=2), "classification"),
+        (get_scorer("roc_auc"), "classification"),
+        (make_scorer(_half, response_method="predict_proba"), "classification"),
+        (make_scorer(_half), None),
+        (_half, None),
+        ("auto", None),
+        ("no such metric", None),
+        (None, None),
+    ],
+)
+def test_a_callable_tells_its_problem_where_scikit_learn_knows_it(metric: Any, kind: str | None):
+    assert kind_of_problem(metric) == kind
+
+
+# ---------------------------------------------------------------- errors of any size
+
+
+@given(
+    case=regressed(), exponent=st.integers(-300, 298), name=st.sampled_from(["rmse", "mae", "median_absolute_error"])
+)
+def test_errors_keep_their_size_whatever_it_is(case: Case, exponent: int, name: str):
+    unit = 10.0**exponent
+    metric = resolve_metric(name, "regression")
+    expected = metric.loss(*case)
+    assert metric.loss(case.y * unit, case.predictions * unit, case.weight) / unit == pytest.approx(expected, rel=1e-6)
+
+
+@given(case=regressed(), exponent=st.integers(-300, 298))
+def test_r2_has_no_units(case: Case, exponent: int):
+    assume(np.ptp(case.y) > 0.1)
+    metric = resolve_metric("r2", "regression")
+    unit = 10.0**exponent
+    expected = metric.loss(*case)
+    assert metric.loss(case.y * unit, case.predictions * unit, case.weight) == pytest.approx(expected, rel=1e-6)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
+from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
 
 from autometa.core.task import Task
-from autometa.evaluation.resampling import folds_of_splitter, make_folds, subsample
+from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds, subsample
 
 
 def make_task(y: np.ndarray, groups: np.ndarray | None = None) -> Task:
@@ -73,20 +75,91 @@ def test_one_group_is_refused() -> None:
         make_folds(make_task(np.arange(10.0), np.zeros(10)), 3, seed=0)
 
 
-@pytest.mark.parametrize("cv", [3, TimeSeriesSplit(3), ShuffleSplit(3, random_state=0), [([0, 1, 2], [3, 4])]], ids=str)
+X = pd.DataFrame({"x": np.arange(30), "group": np.arange(30) % 5}, index=[f"row {i}" for i in range(30)])
+Y = pd.Series(np.arange(30.0), index=X.index, name="y")
+
+
+def folds_of(cv: Any, y: Any = Y, groups: Any = None, X: Any = X, n_classes: int = 0) -> tuple[Fold, ...]:
+    codes = np.arange(30) % n_classes if n_classes else np.arange(30.0)
+    return folds_of_splitter(cv, X, y, groups, codes, is_regression=not n_classes)
+
+
+HALF = np.arange(30) < 15
+SPLITTERS = {
+    "in order of time": TimeSeriesSplit(3),
+    "shuffled": ShuffleSplit(3, random_state=0),
+    "pairs": [([0, 1, 2], [3, 4])],
+    "generator": ((np.arange(15), np.arange(15, 30)) for _ in range(2)),
+    "negative numbers": [(np.arange(15), [-1, -2])],
+    "masks": [(HALF, ~HALF)],
+    "masks as lists": [(HALF.tolist(), (~HALF).tolist())],
+    "masks as series": [(pd.Series(HALF), pd.Series(~HALF, dtype="boolean"))],
+    "ranges": [(range(15), range(15, 30))],
+}
+
+
+@pytest.mark.parametrize("cv", SPLITTERS.values(), ids=SPLITTERS)
 def test_splitters_of_the_user_are_followed(cv: object) -> None:
-    folds = folds_of_splitter(make_task(np.arange(30.0)), cv)
-    assert all(len(fold.train) and len(fold.validation) for fold in folds)
+    for fold in folds_of(cv):
+        assert len(fold.train) and len(fold.validation)
+        assert set(fold.train) | set(fold.validation) <= set(range(30))
+        assert fold.train.dtype == fold.validation.dtype == np.int64
+
+
+class Watching:
+    """Splits in halves, and keeps what it was given."""
+
+    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Any:
+        self.seen = X, y, groups
+        yield np.arange(15), np.arange(15, 30)
+
+
+@pytest.mark.parametrize(
+    "X", [X, X.to_numpy(), X.to_numpy().tolist(), X.to_dict("records")], ids=lambda X: type(X).__name__
+)
+def test_a_splitter_sees_what_the_caller_gave(X: Any) -> None:
+    splitter, groups = Watching(), pd.Series(["a", "b"] * 15)
+    folds_of(splitter, groups=groups, X=X)
+    assert splitter.seen[0] is X and splitter.seen[1] is Y and splitter.seen[2] is groups
+
+
+def test_a_dict_of_columns_is_a_frame_to_a_splitter() -> None:
+    assert len(folds_of(KFold(3), X=X.to_dict("list"))) == 3
+
+
+def test_folds_are_those_of_scikit_learn() -> None:
+    splitter, y = StratifiedKFold(3, shuffle=True, random_state=0), np.arange(30) % 2
+    for fold, (train, validation) in zip(folds_of(splitter, y, n_classes=2), splitter.split(X, y), strict=True):
+        assert (fold.train == train).all() and (fold.validation == validation).all()
 
 
 @pytest.mark.parametrize(
     ("cv", "message"),
-    [([], "gave no fold"), ([([0, 1], [])], "no validation rows"), ([([0, 1, 2], [2, 3])], "that it trains on")],
-    ids=str,
+    [
+        ([], "gave no fold"),
+        (iter([]), "gave no fold. An iterator is used up by the first fit; pass a list"),
+        ([([0, 1], [])], "no validation rows"),
+        ([(HALF, np.zeros(30, bool))], "no validation rows"),
+        ([([0, 1, 2], [2, 3])], "that it trains on"),
+        ([([0, 1, 2], [500])], "rows that X does not have"),
+        ([(HALF[:20], ~HALF[:20])], "rows that X does not have"),
+        ([(["row 1", "row 2"], ["row 3"])], "Row numbers go from 0 to 29, whatever the index of X is"),
+        ([([0.5], [1.5])], "no pair of row numbers or masks"),
+        ([1, 2, 3], "no pair of row numbers or masks"),
+        ([([[0, 1]], [[2, 3]])], "one-dimensional"),
+    ],
+    ids=lambda value: str(value)[:40],
 )
 def test_splitters_that_make_no_sense_are_refused(cv: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        folds_of_splitter(make_task(np.arange(30.0)), cv)
+        folds_of(cv)
+
+
+def test_folds_that_all_train_on_one_class_are_refused() -> None:
+    one_class = [(np.arange(0, 30, 2), np.arange(1, 30, 2))]
+    with pytest.raises(ValueError, match="every fold trains on rows of one class only"):
+        folds_of(one_class, n_classes=2)
+    assert len(folds_of([*one_class, (np.arange(15), np.arange(15, 30))], n_classes=2)) == 2
 
 
 @given(n_rows=st.integers(1, 300), seed=st.integers(0, 50))

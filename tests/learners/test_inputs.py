@@ -1,31 +1,14 @@
+import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import sparse
 
 from autometa.learners import inputs
-from autometa.learners.column_names import unique_names
-from autometa.learners.inputs import as_frame
-
-LABELS = st.one_of(
-    st.none(), st.integers(), st.floats(), st.text(max_size=4), st.tuples(st.text(max_size=2), st.integers(0, 2))
-)
-
-
-@given(st.lists(LABELS, max_size=12))
-def test_names_are_unique_texts_and_the_same_every_time(labels):
-    names = unique_names(labels)
-    assert len(names) == len(set(names)) == len(labels)
-    assert all(type(name) is str for name in names)
-    assert unique_names(labels) == names
-
-
-@given(st.lists(st.text(max_size=4), unique=True))
-def test_unique_texts_keep_their_names(labels):
-    assert unique_names(labels) == labels
-
+from autometa.learners.inputs import as_frame, read_table
 
 ODD_COLUMNS = {
     "duplicates": ["a", "a", "a.1"],
@@ -75,6 +58,22 @@ class ArrayLike:
         return np.arange(6.0).reshape(3, 2)
 
 
+class Row(NamedTuple):
+    a: float
+    b: float
+
+
+@dataclass
+class Record:
+    a: float
+    b: float
+
+
+def read_only(array):
+    array.setflags(write=False)
+    return array
+
+
 TABLE = pd.DataFrame({"0": [0.0, 2.0, 4.0], "1": [1.0, 3.0, 5.0]})
 FORMS = {
     "frame": TABLE,
@@ -96,19 +95,50 @@ FORMS = {
     "sparse columns": TABLE.astype(pd.SparseDtype(float, 0.0)),
     "other library": Foreign(TABLE),
     "interchange": Exchange(TABLE),
+    "big-endian array": TABLE.to_numpy().astype(">f8"),
+    "big-endian frame": TABLE.astype(">f4"),
+    "read-only array": read_only(TABLE.to_numpy().copy()),
+    "masked array": np.ma.masked_array(TABLE.to_numpy(), mask=False),
+    "named tuples": [Row(*row) for row in TABLE.to_numpy().tolist()],
+    "dataclasses": [Record(*row) for row in TABLE.to_numpy().tolist()],
+    "list of records": list(TABLE.to_records(index=False)),
+    "variable-width text": TABLE.to_numpy().astype(str).astype(np.dtypes.StringDType()),
 }
+
+
+def renamed(X):
+    """Return a table with the columns a and b for 0 and 1."""
+    if isinstance(X, Foreign):
+        return Foreign(renamed(X.frame))
+    if isinstance(X, pd.DataFrame):
+        return X.rename(columns={"0": "a", "1": "b"})
+    if isinstance(X, dict):
+        return {"a": X["0"], "b": X["1"]}
+    if isinstance(X, np.ndarray):
+        return np.array(X.tolist(), dtype=[("a", float), ("b", float)])
+    return [{"a": row["0"], "b": row["1"]} if isinstance(row, dict) else row for row in X]
 
 
 @pytest.mark.parametrize("X", FORMS.values(), ids=FORMS)
 def test_every_form_of_a_table_gives_the_same_frame(X):
     frame = as_frame(X)
-    assert list(frame.columns) == ["0", "1"]
+    assert list(frame.columns) in (["0", "1"], ["a", "b"])
     np.testing.assert_array_equal(frame.to_numpy(dtype=float), TABLE.to_numpy())
 
 
-def test_masked_entries_are_missing():
-    frame = as_frame(np.ma.masked_array(np.ones((2, 2)), mask=[[True, False], [False, False]]))
-    assert frame.isna().to_numpy().tolist() == [[True, False], [False, False]]
+MASK = [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("dtype", [float, int, bool, np.float16, object, "U1", "S1"])
+def test_masked_entries_are_missing(dtype):
+    X = np.ma.masked_array(np.ones((2, 2)).astype(dtype), mask=MASK)
+    for table in (X, list(X)):
+        assert as_frame(table).isna().to_numpy().tolist() == MASK
+
+
+def test_masked_entries_of_records_are_missing():
+    X = np.ma.array([(1.0, "x"), (2.0, "y")], dtype=[("a", float), ("b", "U1")], mask=[(1, 0), (0, 0)])
+    assert as_frame(X, names=["b", "a"]).isna().to_numpy().tolist() == [[False, True], [False, False]]
 
 
 def test_arrays_of_text_and_bytes_become_text():
@@ -145,18 +175,56 @@ def test_what_is_no_table_is_refused_with_the_reason(X, message):
         as_frame(X)
 
 
-@pytest.mark.parametrize("form", ["array", "lists", "sparse matrix", "objects"])
-def test_a_table_without_names_takes_those_of_the_fit_by_position(form):
-    assert list(as_frame(FORMS[form], names=["u", "v"]).columns) == ["u", "v"]
+UNNAMED = ["array", "lists", "sparse matrix", "objects", "list of arrays", "matrix", "masked array"]
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("form", UNNAMED)
+@pytest.mark.parametrize("names", [["u", "v"], ["1", "0"], ["0", "1"]], ids=str)
+def test_a_table_without_names_takes_those_of_the_fit_by_position(form, names):
+    frame = as_frame(FORMS[form], names=names)
+    assert list(frame.columns) == names
+    np.testing.assert_array_equal(frame.to_numpy(dtype=float), TABLE.to_numpy())
     with pytest.raises(ValueError, match="X has 2 features, but AutoMeta is expecting 3 features as input"):
         as_frame(FORMS[form], names=["u", "v", "w"], owner="AutoMeta")
 
 
-def test_a_frame_of_numbered_columns_is_matched_by_position_only_when_the_fit_had_names():
-    numbered = pd.DataFrame(np.eye(2))
-    assert list(as_frame(numbered, names=["u", "v"]).columns) == ["u", "v"]
-    assert list(as_frame(numbered[[1, 0]], names=["0", "1"]).columns) == ["1", "0"]
-    assert list(as_frame(TABLE, names=["u", "v"]).columns) == ["0", "1"]
+NAMED = ["frame", "records", "dict of columns", "structured array", "named tuples", "dataclasses", "other library"]
+
+
+@pytest.mark.parametrize("form", NAMED)
+def test_a_table_with_names_is_matched_by_them_without_a_warning(form):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frame = as_frame(renamed(FORMS[form]), names=["b", "a"])
+    assert list(frame.columns) == ["b", "a"]
+    np.testing.assert_array_equal(frame.to_numpy(dtype=float), TABLE.to_numpy()[:, [1, 0]])
+
+
+def test_one_record_is_one_row():
+    frame = as_frame({"b": 1.0, "a": "x"}, names=["a", "b"])
+    assert frame.to_dict("records") == [{"a": "x", "b": 1.0}]
+
+
+def test_a_frame_of_numbered_columns_is_matched_by_name_where_it_can_be():
+    numbered = pd.DataFrame(np.eye(2) * [1, 2])
+    assert as_frame(numbered[[1, 0]], names=["0", "1"]).to_numpy().tolist() == numbered.to_numpy().tolist()
+    assert as_frame(numbered, names=["1", "0"]).to_numpy().tolist() == numbered[[1, 0]].to_numpy().tolist()
+    assert as_frame(numbered, names=["1"]).to_numpy().tolist() == numbered[[1]].to_numpy().tolist()
+
+
+def test_further_columns_are_left_out_whatever_they_are():
+    frame = TABLE.assign(extra=1j, objects=[{}, [], ()])
+    assert list(as_frame(frame, names=["1", "0"]).columns) == ["1", "0"]
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        as_frame(frame, names=["1", "extra"])
+
+
+def test_labels_are_those_of_the_caller():
+    assert read_table(TABLE.to_numpy()).labels is None
+    assert read_table(sparse.csr_matrix(TABLE.to_numpy())).labels is None
+    assert read_table(TABLE.set_axis([3, 1], axis=1)).labels == [3, 1]
+    assert read_table(TABLE.to_dict("records")).labels == ["0", "1"]
 
 
 def test_an_array_of_the_wrong_width_is_refused_when_the_fit_had_an_array():
@@ -164,6 +232,12 @@ def test_an_array_of_the_wrong_width_is_refused_when_the_fit_had_an_array():
         as_frame(np.ones((3, 1)), names=["0", "1"], owner="M")
     with pytest.raises(ValueError, match="X has 3 features"):
         as_frame(np.ones((3, 3)), names=["0", "1"])
+
+
+def test_text_that_is_no_valid_unicode_is_kept():
+    half = "\ud800"
+    for X in ([(half, 1), ("x", 2)], [{"a": half}, {"a": "x"}], {"a": [half, "x"]}, np.array([[half], ["x"]], object)):
+        assert as_frame(X).iloc[:, 0].tolist() == [half, "x"]
 
 
 def test_a_sparse_table_too_large_for_memory_keeps_its_fullest_columns_and_says_so(monkeypatch):
