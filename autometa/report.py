@@ -102,10 +102,11 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
         )
     table = pd.DataFrame(rows).astype({"probability": "float64", "best_loss": "float64"})
     table = table.sort_values(["probability", "weight"], ascending=False, na_position="last", ignore_index=True)
-    if full:
-        return table
-    suited = ~table["note"].str.startswith(_OTHER_PROBLEM)
-    return table.loc[suited, REPORT_COLUMNS].reset_index(drop=True)
+    if not full:
+        suited = ~table["note"].str.startswith(_OTHER_PROBLEM)
+        table = table.loc[suited, REPORT_COLUMNS].reset_index(drop=True)
+    table.attrs["notes"] = list(history.notes)
+    return table
 
 
 def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:

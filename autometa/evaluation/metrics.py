@@ -170,7 +170,7 @@ def positive_class(metric: Metric, classes: np.ndarray | None, pos_label: Any = 
     """Return the label of the class that a metric of one of two classes is about, None for other metrics."""
     if metric.name not in _OF_ONE_CLASS or classes is None or len(classes) != 2:
         return None
-    return classes[1 if pos_label is None else _positive_code(classes, pos_label)]
+    return classes.tolist()[1 if pos_label is None else _positive_code(classes, pos_label)]
 
 
 def metric_names(problem: Problem) -> list[str]:
