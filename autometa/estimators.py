@@ -57,11 +57,12 @@ class AutoMeta(BaseEstimator):
     Parameters
     ----------
     problem : {"auto", "classification", "binary", "multiclass", "regression"}, default="auto"
-        Kind of the target. ``"auto"`` reads text, categories, booleans and any two whole
-        numbers as classes; numbers with fractions as regression; other whole numbers as
-        classes if there are at most 20 distinct ones, each occurring three times on
-        average, else as regression, and says so in a warning when up to 100 distinct
-        ones leave room for doubt.
+        Kind of the target. ``"auto"`` goes by a metric that fits one kind of problem. Else it
+        reads categories, booleans, and two whole numbers as classes; numbers with fractions as
+        regression; other whole numbers as classes if there are at most 20 distinct ones, each
+        occurring three times on average, else as regression, and says so in a warning when up
+        to 100 distinct ones leave room for doubt; text as classes, unless it holds many
+        distinct numbers, which are a regression, with a warning.
     time_budget : float or None, default=None
         Seconds that `fit` may take, > 0. None is 60 seconds, or no limit when
         `n_trials` is given. `fit` returns within 1.05 × budget + 2 s.
@@ -88,9 +89,10 @@ class AutoMeta(BaseEstimator):
         configurations, losses, seconds, types of errors; no rows, labels or names), and
         learnt policies go by it as well.
     cv : int, splitter, iterable or None, default=None
-        Number of folds, a scikit-learn splitter, or (train, validation) row numbers.
-        None chooses folds or a holdout by rows and budget; folds are stratified, and keep
-        groups together when `fit` is given some.
+        Number of folds, a scikit-learn splitter, which gets X, y and groups as they were
+        given, or (train, validation) row numbers or masks. None chooses folds or a
+        holdout by rows and budget; folds are stratified, and keep groups together when `fit` is
+        given some.
     ensemble_size : int, default=40
         Rounds of ensemble selection, >= 1; 1 keeps the best trial alone.
     n_jobs : int or None, default=-1
@@ -122,7 +124,7 @@ class AutoMeta(BaseEstimator):
     problem_ : str
         ``"binary"``, ``"multiclass"`` or ``"regression"``.
     classes_ : ndarray of shape (n_classes,)
-        Labels in the target's own dtype; classification only.
+        Sorted labels: booleans, numbers or text; classification only.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -132,7 +134,13 @@ class AutoMeta(BaseEstimator):
     predictor_ : FittedPredictor
         The ensemble.
     history_ : SearchHistory
-        Every trial with its losses and seconds.
+        Every trial with its losses and seconds, and notes on what was decided for you.
+
+    Notes
+    -----
+    scikit-learn's tools ask for the kind of problem before `fit`. `AutoMetaClassifier` and
+    `AutoMetaRegressor` know it; of ``AutoMeta()`` cross-validation does not stratify the folds, and
+    stacking refuses it.
 
     Examples
     --------
@@ -194,11 +202,11 @@ class AutoMeta(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, array, sparse matrix or list of rows, shape (n_rows, n_columns)
+        X : DataFrame, array, sparse matrix, rows or records, shape (n_rows, n_columns)
             The raw table: numbers, booleans, categories, text, dates and durations with
             missing values, as they came. It is not changed.
         y : Series, array or list of shape (n_rows,)
-            The target, nothing missing.
+            The target: numbers, booleans or text, nothing missing.
         sample_weight : array of shape (n_rows,), optional
             Non-negative weights in fitting and in the loss; rows of weight 0 are left out.
         groups : array of shape (n_rows,), optional
@@ -262,13 +270,13 @@ class AutoMeta(BaseEstimator):
     # ------------------------------------------------------------------ predict
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return labels in the target's own dtype, or values.
+        """Return labels of the type of `classes_`, or values.
 
         Parameters
         ----------
         X : like in `fit`, shape (n_rows, n_columns)
-            Columns of a frame are matched by name: their order does not matter and extra
-            ones are ignored.
+            Columns of a frame or of records are matched by name: their order does not matter
+            and extra ones are ignored. Those of an array are matched by position.
 
         Returns
         -------

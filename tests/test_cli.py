@@ -107,6 +107,7 @@ def test_every_option_reaches_the_estimator(train: Path, arguments_only: list[di
         "time_budget": 7.5,
         "n_trials": 3,
         "metric": "log_loss",
+        "pos_label": "high",
         "policy": "portfolio",
         "experience": Path("mine"),
         "cv": 4,
@@ -122,6 +123,20 @@ def test_every_option_reaches_the_estimator(train: Path, arguments_only: list[di
     expected = options | {"strategies": ["ridge", "own.toml"], "progress": True, "verbose": 2}
     assert arguments_only[0]["parameters"] == expected
     assert set(expected) | {"study", "callbacks"} == set(AutoMeta().get_params())
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "label"), [([0, 1], "0", 0), ([True, False], "False", False), ("ab", "a", "a")]
+)
+def test_the_positive_class_is_a_value_of_the_target(
+    labels: Any, text: str, label: Any, tmp_path: Path, arguments_only: list[dict[str, Any]]
+) -> None:
+    file = tmp_path / "table.csv"
+    pd.DataFrame({"x": range(4), "y": list(labels) * 2}).to_csv(file, index=False)
+    main(["fit", str(file), "--target", "y", "--pos-label", text])
+    main(["fit", str(file), "--target", "y", "--pos-label", "other"])
+    assert [call["parameters"]["pos_label"] for call in arguments_only] == [label, "other"]
+    assert type(arguments_only[0]["parameters"]["pos_label"]) is type(label)
 
 
 def test_target_weight_groups_and_dropped_columns_are_not_features(

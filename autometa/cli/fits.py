@@ -15,6 +15,8 @@ from autometa.cli.tables import check_destination, column_of, read_table
 from autometa.cli.text import aligned, show
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from autometa import AutoMeta
 
 _N_LEADERBOARD_ROWS = 10
@@ -26,6 +28,7 @@ _ESTIMATOR_OPTIONS = (
     "time_budget",
     "n_trials",
     "metric",
+    "pos_label",
     "strategies",
     "policy",
     "experience",
@@ -64,6 +67,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--time-budget", metavar="SECONDS", type=float, help="for the whole fit")
     fit.add_argument("--n-trials", metavar="N", type=int, help="most trials to start")
     fit.add_argument("--metric", help="e.g. log_loss, balanced_accuracy, mae; auto: by the kind of problem")
+    fit.add_argument("--pos-label", metavar="LABEL", help="positive class of f1, precision, …; default: sorts last")
     fit.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
     fit.add_argument("--policy", help="name of a policy, or a folder that `autometa train` wrote")
     fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
@@ -157,6 +161,9 @@ def _fit(arguments: argparse.Namespace) -> None:
     unused = {given.get("weight"), given.get("groups"), arguments.target, *given.get("drop", ())}
     X = table.drop(columns=[name for name in table.columns if name in unused])
 
+    if "pos_label" in given:
+        given["pos_label"] = _label_of(target, given["pos_label"])
+
     from autometa import AutoMeta
 
     model = AutoMeta(**{name: given[name] for name in _ESTIMATOR_OPTIONS if name in given})
@@ -171,6 +178,11 @@ def _fit(arguments: argparse.Namespace) -> None:
         f"Report\n{_report_text(model)}\n\n"
         f"{end}"
     )
+
+
+def _label_of(target: pd.Series, text: str) -> Any:
+    """Return the value of the target that a text on the command line means, or the text."""
+    return next((label for label in target.unique().tolist() if str(label) == text), text)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -214,7 +226,7 @@ def _summary(model: AutoMeta) -> str:
         lines.append(f"best trial: {history.metric} {model._metric.score(loss):.5g} (mean over the folds)")
         score = model._metric.score(history.ensemble_loss)
         lines.append(f"ensemble:   {history.metric} {score:.5g} (out of fold, on the rows that chose it)")
-    return "\n".join(lines)
+    return "\n".join([*lines, *history.notes])
 
 
 def _leaderboard_text(model: AutoMeta, n_rows: int | None = None) -> str:

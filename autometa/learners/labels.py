@@ -153,7 +153,7 @@ def _plain_objects(values: np.ndarray) -> np.ndarray:
 
 def _refusal(kind: str, values: np.ndarray) -> ValueError:
     """Return the error for values of a kind that is not plain, with the way out."""
-    example = repr(values[0])
+    example = shown(values[:1])
     if kind == "complex":
         return ValueError("Complex data not supported: y holds complex numbers. Pass their parts or absolute values.")
     if kind == "bytes":
@@ -161,6 +161,9 @@ def _refusal(kind: str, values: np.ndarray) -> ValueError:
             f"y holds bytes such as {example}, which scikit-learn does not take for labels. Decode them to text first, "
             "e.g. with pd.Series(y).str.decode('utf-8')."
         )
+    if values.dtype.names is not None:
+        field = values.dtype.names[0]
+        return ValueError(f"y is a structured array; pass one of its fields, e.g. y[{field!r}].")
     if kind in _DATES:
         return ValueError(
             "y holds dates or durations. Convert it to numbers first, e.g. with pd.to_datetime(y).astype('int64'), "

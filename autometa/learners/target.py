@@ -61,8 +61,8 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto", reason: str
 
     With ``choice="auto"`` the rule is:
 
-    - categories, booleans, and text of at most 20 distinct values that occur three times each
-      on average: classes;
+    - categories, booleans, and text of two distinct values, or of at most 20 that occur three
+      times each on average: classes;
     - numbers with a fraction: regression;
     - whole numbers (integers, or floats without a fraction): classes when there are two
       distinct values, or at most 20 that occur three times each on average; regression
@@ -170,13 +170,14 @@ def _text_is_classes(distinct: np.ndarray, counts: np.ndarray) -> bool:
     levels = [str(text).strip() for text in distinct]
     if find_number_format(levels, counts) is not None:
         warn_user(
-            f"y holds text that reads as numbers, such as {distinct[0]!r}, with {len(distinct)} distinct values; taken "
-            'as regression. Pass problem="regression" to silence this, or problem="multiclass" if they are classes.'
+            f"y holds text that reads as numbers, such as {shown(distinct[:1])}, with {len(distinct)} distinct values; "
+            'taken as regression. Pass problem="regression" to silence this, or problem="multiclass" if that is what '
+            "you meant."
         )
         return False
     if find_moment_format(levels, counts) is not None:
         raise ValueError(
-            f"y holds dates as text, such as {distinct[0]!r}. Convert it to numbers first, e.g. with "
+            f"y holds dates as text, such as {shown(distinct[:1])}. Convert it to numbers first, e.g. with "
             "pd.to_datetime(y).astype('int64'), or pass problem=\"multiclass\" if they are classes."
         )
     return True
@@ -206,7 +207,7 @@ def _read_text(values: np.ndarray, number_format: str | None) -> tuple[np.ndarra
     if number_format is None or unreadable.any():
         n_unreadable = int(counts[unreadable].sum())
         raise ValueError(
-            f"Regression needs numbers in y, got text such as {distinct[np.argmax(unreadable)]!r} in {n_unreadable} of "
+            f"Regression needs numbers in y, got text such as {shown(distinct[unreadable][:1])} in {n_unreadable} of "
             f'{len(values)} rows. Drop these rows, convert y to numbers, or pass problem="classification".'
         )
     return numbers[codes], number_format

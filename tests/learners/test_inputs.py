@@ -81,7 +81,7 @@ FORMS = {
     "Fortran array": np.asfortranarray(TABLE.to_numpy()),
     "half precision": TABLE.to_numpy().astype(np.float16),
     "long double": TABLE.to_numpy().astype(np.longdouble),
-    "matrix": np.asmatrix(TABLE.to_numpy()),
+    "matrix": TABLE.to_numpy().copy().view(np.matrix),
     "objects": TABLE.to_numpy().astype(object),
     "lists": TABLE.to_numpy().tolist(),
     "tuples": [tuple(row) for row in TABLE.to_numpy().tolist()],

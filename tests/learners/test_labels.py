@@ -40,8 +40,6 @@ def objects(values: list[Any]) -> np.ndarray:
 
 
 WHOLE = [0, 1, 1, 0]
-# Here, as numpy's warning about matrices is no matter of a test.
-MATRIX = np.asmatrix(WHOLE).T
 NUMBERS = {
     "list": WHOLE,
     "tuple": tuple(WHOLE),
@@ -183,7 +181,10 @@ REFUSED = {
     "intervals": (pd.cut(np.arange(4.0), 2), r"Interval values such as .*astype\(str\)"),
     "tuples": (objects([(1, 2), (3, 4)] * 2), r"tuple values such as \(1, 2\).*astype\(str\)"),
     "identifiers": (objects([uuid.UUID(int=n) for n in (1, 2, 1, 2)]), r"UUID values such as .*astype\(str\)"),
-    "structured": (np.zeros(4, dtype=[("a", int), ("b", int)]), r"astype\(str\)"),
+    "structured": (
+        np.zeros(4, dtype=[("a", int), ("b", int)]),
+        r"structured array; pass one of its fields, e.g. y\['a'\]",
+    ),
     "mixed": (["a", 1, "b", 2], r"several types \(int, str\)"),
     "booleans beside numbers": (objects([True, 0, 1, False]), r"several types \(bool, int\)"),
 }
@@ -203,7 +204,7 @@ def test_a_sparse_target_is_refused() -> None:
 
 
 def test_a_column_vector_is_flattened_with_scikit_learns_warning_unless_it_is_a_frame() -> None:
-    for column in (np.array(WHOLE)[:, None], MATRIX):
+    for column in (np.array(WHOLE)[:, None], np.array(WHOLE)[:, None].view(np.matrix)):
         with pytest.warns(DataConversionWarning):
             assert plain_labels(column, 4).tolist() == WHOLE
     with warnings.catch_warnings():
