@@ -30,7 +30,7 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import Task
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.evaluation.metrics import Metric
-from autometa.fit_inputs import read_inputs
+from autometa.fit_inputs import read_inputs, warn_if_reordered
 from autometa.fitting import Fitted, Settings, fit_task
 from autometa.learners.constant import ConstantModel, NoPreparation
 from autometa.learners.inputs import as_frame
@@ -332,6 +332,7 @@ class AutoMeta(BaseEstimator):
         sample_weight : array of shape (n_rows,), optional
             Weights of the rows.
         """
+        warn_if_reordered(X, y, "y")
         predictions = self._predict(X)
         is_regression = self.problem_ == "regression"
         if is_regression:
@@ -479,7 +480,7 @@ class AutoMetaRegressor(RegressorMixin, AutoMeta):  # noqa: D101  # its text is 
 def _feature_names(labels: list[Any] | None) -> np.ndarray | None:
     """Return ``feature_names_in_`` as scikit-learn does: when every name is text; here also only when unique."""
     if labels and all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels):
-        return np.array(labels, dtype=object)
+        return np.array([label[:] for label in labels], dtype=object)
     return None
 
 

@@ -88,7 +88,7 @@ def read_inputs(
     if n_rows < 2:
         raise ValueError("At least 2 rows are needed to train and validate, got n_samples = 1.")
     for name, values in (("y", y), ("sample_weight", sample_weight), ("groups", groups)):
-        _warn_if_reordered(X, values, name)
+        warn_if_reordered(X, values, name)
     choice, reason = _choice(problem, metric)
     target = read_target(y, n_rows, choice, reason)
     resolved = resolve_metric(metric, target.problem, target.classes, pos_label)
@@ -205,7 +205,7 @@ def _as_given(y: Any, target: Target) -> Any:
     return pd.Series(labels, index=y.index, name=y.name) if isinstance(y, pd.Series) else labels
 
 
-def _warn_if_reordered(X: Any, values: Any, name: str) -> None:
+def warn_if_reordered(X: Any, values: Any, name: str) -> None:
     """Warn where X and another argument have the same index labels in another order."""
     theirs, ours = getattr(values, "index", None), getattr(X, "index", None)
     if not isinstance(theirs, pd.Index) or not isinstance(ours, pd.Index):

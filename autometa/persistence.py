@@ -239,6 +239,9 @@ def _split_parameters(model: AutoMeta) -> tuple[dict[str, Any], dict[str, str]]:
             own = [item.name for item in value if not isinstance(item, (str, Path))]
             if own:
                 dropped[name] = f"Strategy objects: {', '.join(own)}"
+        elif name == "pos_label" and hasattr(model, "classes_"):
+            # The class that it equals, which is a plain value whatever stood for it.
+            kept[name] = next((label for label in model.classes_.tolist() if label == value), None)
         elif name in _NEVER_KEPT or not _is_plain(value):
             dropped[name] = _described(name, value)
         else:

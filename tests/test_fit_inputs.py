@@ -313,6 +313,14 @@ def test_the_positive_class_is_followed_by_fit_score_and_the_file(metric: str, p
     assert model.report().attrs["notes"] == model.history_.notes
 
 
+@pytest.mark.parametrize("pos_label", [Decimal(0), np.int64(0), False, 0.0], ids=repr)
+def test_a_positive_class_is_kept_in_the_file_whatever_stands_for_it(pos_label: Any, tmp_path: Path) -> None:
+    model = AutoMetaClassifier(**LINEAR_C, metric="recall", pos_label=pos_label).fit(X, CODES)
+    again = load(model.save(tmp_path / "m"))
+    assert again.pos_label == 0
+    assert again.score(X, CODES) == model.score(X, CODES)
+
+
 def test_without_a_positive_class_it_is_the_one_that_sorts_last_and_the_report_says_so() -> None:
     y = np.where(SIGN, "yes", "no")
     model = AutoMetaClassifier(**LINEAR_C, metric="f1").fit(X, y)
@@ -438,6 +446,12 @@ def test_the_same_index_in_another_order_is_noticed(name: str, index: Any) -> No
     arguments: dict[str, Any] = {"y": CODES} | {name: shuffled}
     with pytest.warns(UserWarning, match=rf"The index of {name} holds the labels of the index of X in another order"):
         read_inputs(table, **arguments)
+
+
+def test_the_same_index_in_another_order_is_noticed_by_score() -> None:
+    model = AutoMetaClassifier(**LINEAR_C).fit(X, CODES)
+    with pytest.warns(UserWarning, match="in another order"):
+        model.score(X, pd.Series(CODES)[::-1])
 
 
 def test_other_indices_are_no_cause_for_a_warning() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -31,9 +33,11 @@ def columns_like_target(X: pd.DataFrame, y: np.ndarray) -> list[str]:
     codes, values = pd.factorize(y, sort=True)
     if len(y) < _MIN_ROWS or len(values) < 2:
         return []
-    is_same = _is_one_to_one if 2 * len(values) <= len(y) else _is_monotone
     sample = np.linspace(0, len(y) - 1, min(len(y), _SAMPLE)).astype(np.int64)
-    likely = _same_within_values(X.iloc[sample], codes[sample])
+    if 2 * len(values) <= len(y):
+        likely, is_same = _same_within_values(X.iloc[sample], codes[sample]), _is_one_to_one
+    else:
+        likely, is_same = _rises_or_falls(X.iloc[sample[np.argsort(codes[sample], kind="stable")]]), _is_monotone
     return [X.columns[i] for i in np.flatnonzero(likely) if is_same(_level_codes(X.iloc[:, i]), codes)]
 
 
@@ -42,14 +46,28 @@ def _same_within_values(X: pd.DataFrame, codes: np.ndarray) -> np.ndarray:
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     twin = first[inverse]
     same = np.ones(X.shape[1], dtype=bool)
-    for dtype in set(X.dtypes):
-        where = np.flatnonzero(X.dtypes == dtype)
-        block = X.iloc[:, where].to_numpy()
+    for where, block in _blocks(X):
         equal = block == block[twin]
         if block.dtype.kind in "fM":
             equal |= pd.isna(block) & pd.isna(block[twin])
         same[where] = equal.all(axis=0)
     return same
+
+
+def _rises_or_falls(X: pd.DataFrame) -> np.ndarray:
+    """Whether each column rises from row to row, or falls; text does neither."""
+    result = np.zeros(X.shape[1], dtype=bool)
+    for where, block in _blocks(X):
+        if block.dtype != object:
+            result[where] = (block[1:] >= block[:-1]).all(axis=0) | (block[1:] <= block[:-1]).all(axis=0)
+    return result
+
+
+def _blocks(X: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the positions of the columns of each type, and their values."""
+    for dtype in set(X.dtypes):
+        where = np.flatnonzero(X.dtypes == dtype)
+        yield where, X.iloc[:, where].to_numpy()
 
 
 def _level_codes(column: pd.Series) -> np.ndarray:
