@@ -241,6 +241,8 @@ class AutoMeta(BaseEstimator):
             settings = replace(settings, cv=inputs.folds)
 
         with _verbosity(self.verbose):
+            for note in inputs.notes:
+                logger.info(note)
             if task.problem == "regression" and np.ptp(task.y) == 0:
                 fitted = _fit_constant(task, metric, strategies, settings)
             else:

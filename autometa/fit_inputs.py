@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,6 @@ from autometa.evaluation.scorers import callable_name
 from autometa.learners.frames import Schema
 from autometa.learners.inputs import RawTable, read_table
 from autometa.learners.target import ProblemChoice, Target, read_target
-
-logger = logging.getLogger(__name__)
 
 _MAX_NAMED = 5
 """Columns named in a message."""
@@ -100,11 +97,9 @@ def read_inputs(
         is_regression = target.problem == "regression"
         folds = folds_of_splitter(cv, X, _as_given(y, target), groups, target.values, is_regression=is_regression)
     schema = Schema.fit(task.X)
-    task = Task(**{**vars(task), "X": schema.clean(task.X)})
+    task = replace(task, X=schema.clean(task.X))
     _warn_of_leaks(task)
     notes = _notes(target, reason, positive_class(resolved, target.classes, pos_label), resolved, pos_label)
-    for note in notes:
-        logger.info(note)
     return FitInputs(task, target, table, schema, resolved, folds, notes)
 
 

@@ -273,6 +273,11 @@ def test_a_metric_of_numbers_makes_whole_numbers_a_regression(metric: Any) -> No
     assert any("is for regression" in note for note in model.history_.notes)
 
 
+def test_what_was_decided_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    AutoMeta(**LINEAR, metric="rmse", verbose=1).fit(X, STARS)
+    assert "problem: regression, as metric='rmse' is for regression" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc_ovr", get_scorer("balanced_accuracy")], ids=str)
 def test_a_metric_of_classes_makes_whole_numbers_classes(metric: Any) -> None:
     counts = pd.Series(np.digitize(X["a"], np.linspace(-2, 2, 24)))
