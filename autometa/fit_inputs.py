@@ -1,4 +1,4 @@
-"""What a caller passes to `fit`, checked and read once: from X, y, weights and groups to a task."""
+"""From X, y, weights, groups and a splitter, as a caller passes them to `fit`, to a checked task."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_NAMED = 5
 
 @dataclass(frozen=True)
 class FitInputs:
-    """What a fit works on.
+    """The checked inputs of a fit.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class FitInputs:
     schema : Schema
         Kinds of the columns.
     metric : Metric
-        What is optimised.
+        The metric that is optimised.
     folds : tuple of Fold or None
         Folds of the caller's own; None where the fit makes them.
     notes : list of str
-        What was decided for the caller: the problem by the metric, the positive class, text read as numbers.
+        Decisions made for the caller: the problem by the metric, the positive class, text read as numbers.
     """
 
     task: Task

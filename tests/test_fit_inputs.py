@@ -1,4 +1,4 @@
-"""What goes into fit, predict and score: every form of it means the same, and nothing is decided without a word."""
+"""Every form of what goes into fit, predict and score means the same, and nothing is decided without a word."""
 
 from __future__ import annotations
 

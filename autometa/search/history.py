@@ -40,7 +40,7 @@ class SearchHistory:
         Loss of the ensemble on the out-of-fold predictions that chose its weights, thus
         somewhat optimistic.
     notes : list of str
-        What was decided for the user: the problem by the metric, the positive class, text read as numbers.
+        Decisions made for the user: the problem by the metric, the positive class, text read as numbers.
     """
 
     metric: str
