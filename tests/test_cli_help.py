@@ -10,7 +10,7 @@ import pytest
 
 from autometa import AutoMeta
 from autometa.cli import _parser, fits
-from autometa.estimators import DEFAULT_TIME_BUDGET_S
+from autometa.parameters import DEFAULT_TIME_BUDGET_S
 
 
 def _commands() -> dict[str, argparse.ArgumentParser]:

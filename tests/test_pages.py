@@ -17,7 +17,7 @@ import autometa
 from autometa import AutoMeta
 from autometa.catalogue import load_strategies
 from autometa.cli import _parser
-from autometa.estimators import DEFAULT_TIME_BUDGET_S
+from autometa.parameters import DEFAULT_TIME_BUDGET_S
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(

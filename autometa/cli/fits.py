@@ -119,7 +119,8 @@ class _WithEstimatorDefaults(argparse.HelpFormatter):
 @functools.cache
 def _estimator_defaults() -> dict[str, Any]:
     """Return what `AutoMeta` takes for options left out; imported late, as it takes a second or two."""
-    from autometa.estimators import DEFAULT_TIME_BUDGET_S, AutoMeta
+    from autometa.estimators import AutoMeta
+    from autometa.parameters import DEFAULT_TIME_BUDGET_S
 
     defaults = {name: parameter.default for name, parameter in inspect.signature(AutoMeta).parameters.items()}
     if defaults["time_budget"] is None:
