@@ -438,7 +438,7 @@ class AutoMetaClassifier(ClassifierMixin, AutoMeta):  # noqa: D101  # its text i
         >>> from sklearn.datasets import load_iris
         >>> from autometa import AutoMetaClassifier
         >>> X, y = load_iris(return_X_y=True, as_frame=True)
-        >>> model = AutoMetaClassifier(n_trials=3, random_state=0).fit(X, y)
+        >>> model = AutoMetaClassifier(n_trials=3, strategies=["logistic_regression"]).fit(X, y)
         >>> bool(model.score(X, y) > 0.9)
         True
         """,
@@ -464,7 +464,7 @@ class AutoMetaRegressor(RegressorMixin, AutoMeta):  # noqa: D101  # its text is 
         >>> from sklearn.datasets import load_diabetes
         >>> from autometa import AutoMetaRegressor
         >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
-        >>> model = AutoMetaRegressor(n_trials=3, random_state=0).fit(X, y)
+        >>> model = AutoMetaRegressor(n_trials=3, strategies=["ridge"]).fit(X, y)
         >>> bool(model.score(X, y) > 0.4)
         True
         """,

@@ -409,7 +409,7 @@ def test_groups_of_any_type_stay_together(groups: Any) -> None:
 def test_splitters_by_group_are_given_the_groups(cv: Any) -> None:
     groups = np.array(["x", "y", "z"])[np.arange(N) // 40]
     model = AutoMetaClassifier(**{**LINEAR_C, "cv": cv}).fit(X, CODES, groups=groups)
-    assert "loss_fold2" in model.leaderboard()
+    assert "loss_fold2" in model.leaderboard(full=True)
 
 
 @pytest.mark.parametrize(

@@ -559,11 +559,12 @@ def test_average_precision_of_either_class_is_that_of_scikit_learn(case: Case):
 @given(case=classified(binary=True, complete=True))
 @settings(max_examples=20)
 def test_the_positive_class_makes_no_difference_to_other_metrics(name: str, case: Case):
-    losses = [resolve_metric(name, "binary", LABELS, label).loss(*case) for label in LABELS]
-    swapped = resolve_metric(name, "binary", LABELS).loss(1 - case.y, case.predictions[:, ::-1], case.weight)
-    assert losses[0] == losses[1]
-    if not (case.predictions[:, 0] == case.predictions[:, 1]).any():
-        assert swapped == pytest.approx(losses[0], abs=TOLERANCE)
+    # Odd numbers of 64ths: neither class is as likely as the other, and both probabilities are exact.
+    second = (np.floor(case.predictions[:, 1] * 31) * 2 + 1) / 64
+    predictions = np.column_stack([1 - second, second])
+    losses = [resolve_metric(name, "binary", LABELS, label).loss(case.y, predictions, case.weight) for label in LABELS]
+    swapped = resolve_metric(name, "binary", LABELS).loss(1 - case.y, predictions[:, ::-1], case.weight)
+    assert losses[0] == losses[1] == pytest.approx(swapped, abs=TOLERANCE)
 
 
 def test_the_positive_class_is_named_where_a_metric_has_one():
