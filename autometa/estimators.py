@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import joblib
 import numpy as np
-import optuna
 import pandas as pd
 import scipy.sparse
 from optuna.storages import BaseStorage
@@ -25,6 +24,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from autometa._support.log_output import logged_by, quiet_optuna
+from autometa._support.process_state import kept_process_state
 from autometa._support.progress import LogHandler
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget, Deadline
@@ -214,6 +215,10 @@ class AutoMeta(BaseEstimator):
         SearchFailedError
             If no trial gave a model.
         """
+        with kept_process_state(), _verbosity(self.verbose):
+            return self._fit(X, y, sample_weight, groups)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
         start_s = time.monotonic()
         settings = self._settings(start_s)
         strategies = load_strategies(self.strategies)
@@ -226,13 +231,12 @@ class AutoMeta(BaseEstimator):
         schema = Schema.fit(task.X)
         task = replace(task, X=schema.clean(task.X))
 
-        with _verbosity(self.verbose):
-            if target.problem == "regression" and np.ptp(task.y) == 0:
-                fitted = _fit_constant(task, metric, strategies, settings)
-            else:
-                fitted = fit_task(task, schema, metric, strategies, settings)
-            fitted.history.total_s = time.monotonic() - start_s
-            logger.info(closing_line(fitted.history, metric))
+        if target.problem == "regression" and np.ptp(task.y) == 0:
+            fitted = _fit_constant(task, metric, strategies, settings)
+        else:
+            fitted = fit_task(task, schema, metric, strategies, settings)
+        fitted.history.total_s = time.monotonic() - start_s
+        logger.info(closing_line(fitted.history, metric))
         # Only now: a fit that fails leaves the fit before it as it was.
         self.n_features_in_ = np.shape(X)[1] if scipy.sparse.issparse(X) else frame.shape[1]
         self._keep_names(X)
@@ -601,17 +605,11 @@ def _is_number(value: Any) -> bool:
 @contextlib.contextmanager
 def _verbosity(verbose: int) -> Iterator[None]:
     """Log to standard error for the duration of a fit, and keep Optuna quiet unless asked."""
-    package = logging.getLogger("autometa")
-    level, optuna_level = package.level, optuna.logging.get_verbosity()
-    handler = LogHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
-    optuna.logging.set_verbosity(optuna.logging.INFO if verbose >= 2 else optuna.logging.WARNING)
-    if verbose:
-        package.addHandler(handler)
-        package.setLevel(logging.DEBUG if verbose >= 2 else logging.INFO)
-    try:
+    with contextlib.ExitStack() as stack:
+        if verbose < 2:
+            stack.enter_context(quiet_optuna())
+        if verbose:
+            handler = LogHandler()
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+            stack.enter_context(logged_by(handler, logging.DEBUG if verbose >= 2 else logging.INFO))
         yield
-    finally:
-        optuna.logging.set_verbosity(optuna_level)
-        package.removeHandler(handler)
-        package.setLevel(level)

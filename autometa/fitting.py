@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from optuna.study import Study
-from threadpoolctl import threadpool_limits
 
 from autometa._support.imports import is_installed
 from autometa._support.progress import ProgressBar
@@ -303,8 +302,7 @@ def _finish(
     common = sorted(set.intersection(*(set(record.predictions) for record in records)))
     if not common:
         records, common = records[:1], sorted(records[0].predictions)
-    with threadpool_limits(limits=1):
-        weights, loss = _choose(records, common, workspace.shared.folds, task, metric, plan, settings)
+    weights, loss = _choose(records, common, workspace.shared.folds, task, metric, plan, settings)
     chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
     total = sum(weight for _, weight in chosen)
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])

@@ -33,6 +33,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import autometa
 from autometa._support.imports import is_installed
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.task import PROBLEMS
 from autometa.ensemble.predictor import FittedPredictor
 from autometa.estimators import AutoMeta, AutoMetaClassifier, AutoMetaRegressor
@@ -390,9 +391,8 @@ def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    with _reading(file), warnings.catch_warnings():
-        # Said once above, not once per tree.
-        warnings.simplefilter("ignore", InconsistentVersionWarning)
+    # Said once above, not once per tree.
+    with _reading(file), ignored_warnings(InconsistentVersionWarning):
         try:
             attributes: dict[str, Any] = skops.io.loads(dump, trusted=trusted)
         except UntrustedTypesFoundException:

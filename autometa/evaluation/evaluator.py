@@ -7,16 +7,16 @@ import logging
 import math
 import time
 import traceback
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from autometa._support.numeric_threads import numeric_threads
 from autometa._support.seeds import child_seed
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Anchor, Deadline
 from autometa.core.evaluation import Evaluation, Status
 from autometa.core.space import Configuration
@@ -111,9 +111,8 @@ def evaluate(folder: Path, job: Job) -> Outcome:
     clock = time.process_time if job.for_records else time.monotonic
     deadline = Deadline.after(min(job.limit_s, max(0.0, job.ends_at_s - time.time())), clock)
     try:
-        with warnings.catch_warnings(), threadpool_limits(limits=job.n_threads):
-            # Learners warn about data that cannot be helped here; a failure is recorded with its reason.
-            warnings.simplefilter("ignore")
+        # Learners warn about data that cannot be helped here; a failure is recorded with its reason.
+        with ignored_warnings(), numeric_threads(job.n_threads):
             return _evaluate(folder, shared, job, deadline)
     except Exception as error:
         logger.debug("trial %d failed:\n%s", job.trial, traceback.format_exc())

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from autometa._support.warning_filters import ignored_warnings
+
 _MAX_DENSE_BYTES = 2**30
 
 
@@ -123,9 +125,8 @@ def _from_other_library(X: Any) -> Any:
     if hasattr(X, "to_pandas"):
         return X.to_pandas()
     if hasattr(X, "__dataframe__"):
-        with warnings.catch_warnings():
-            # pandas recommends newer protocols, which older libraries do not speak.
-            warnings.simplefilter("ignore")
+        # pandas recommends newer protocols, which older libraries do not speak.
+        with ignored_warnings():
             return pd.api.interchange.from_dataframe(X)
     return X
 

@@ -17,8 +17,8 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from threadpoolctl import threadpool_limits
 
+from autometa._support.numeric_threads import openmp_threads
 from autometa.core.budget import Deadline
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner, stages_before
@@ -56,7 +56,7 @@ class HistogramModel:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
         if self.columns is not None:
             X = X[:, self.columns]
-        with threadpool_limits(n_threads, user_api="openmp"):
+        with openmp_threads(n_threads):
             if self.scale is not None:
                 return self.scale.restore(self.estimator.predict(X))
             return self.estimator.predict_proba(X)
@@ -168,7 +168,7 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
 
     default = round(10 / chosen["learning_rate"])
     limit = round(min(2000.0, 150 / chosen["learning_rate"]))
-    with threadpool_limits(data.n_threads, user_api="openmp"):
+    with openmp_threads(data.n_threads):
         _grow_in_chunks(grow_to, iterations_to_do(data, default, limit), data.deadline)
     # The first validation score is that of no trees at all.
     best = int(np.argmax(estimator.validation_score_[1:])) + 1 if watches else int(estimator.n_iter_)
