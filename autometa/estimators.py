@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import joblib
 import numpy as np
 import pandas as pd
 import scipy.sparse
@@ -25,6 +24,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from autometa._support.log_output import logged_by, quiet_optuna
+from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
 from autometa._support.progress import LogHandler
 from autometa.catalogue import load_strategies
@@ -96,7 +96,8 @@ class AutoMeta(BaseEstimator):
     ensemble_size : int, default=40
         Rounds of ensemble selection, >= 1; 1 keeps the best trial alone.
     n_jobs : int or None, default=-1
-        Evaluations at a time, each a process with one thread; -1 is one per core.
+        Evaluations at a time, each a process with one thread; -1 is one per core. Never more
+        than the cores that this process may use (affinity, quota of a container).
     memory_limit : float or None, default=None
         GiB that all worker processes together may allocate, > 0; a trial that wants more
         fails alone. None is 2 GiB + 10 × the frame, within what is free. The limit is on
@@ -294,7 +295,7 @@ class AutoMeta(BaseEstimator):
         return Settings(
             budget=budget,
             deadline=Deadline(start_s + budget.time_s),
-            n_jobs=joblib.effective_n_jobs(self.n_jobs),
+            n_jobs=jobs_at_a_time(self.n_jobs),
             ensemble_size=ensemble_size,
             memory_bytes=None if self.memory_limit is None else int(self.memory_limit * 2**30),
             cv=cv,
@@ -394,8 +395,8 @@ class AutoMeta(BaseEstimator):
                 stacklevel=3,
             )
         frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
-        n_threads = joblib.effective_n_jobs(self.n_jobs)
-        return self.predictor_.predict(self._schema.clean(frame), n_threads)
+        with kept_process_state():
+            return self.predictor_.predict(self._schema.clean(frame), jobs_at_a_time(self.n_jobs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return how good the predictions are, higher is better.

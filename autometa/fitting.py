@@ -14,6 +14,7 @@ import numpy as np
 from optuna.study import Study
 
 from autometa._support.imports import is_installed
+from autometa._support.machine import available_bytes
 from autometa._support.progress import ProgressBar
 from autometa._support.seeds import child_seed
 from autometa.core.budget import Budget, Deadline
@@ -24,7 +25,6 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import Task, TaskDescription
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
-from autometa.evaluation.isolation import available_bytes
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds
 from autometa.evaluation.workspace import ALL_ROWS, Workspace

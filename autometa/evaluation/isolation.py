@@ -78,15 +78,6 @@ def _end_with(parent_pid: int) -> None:
     os._exit(1)
 
 
-def available_bytes() -> int:
-    """Return the memory that new processes could use now; 4 GiB where the system does not say."""
-    try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 4 * 2**30
-
-
 def reset_peak_memory() -> float:
     """Forget this process's peak of resident memory; return what it holds now, in MiB.
 

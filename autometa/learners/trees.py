@@ -46,6 +46,8 @@ class HistogramModel:
         Columns that it was fitted on; None for all of them.
     """
 
+    goes_by_parts = False  # scikit-learn's encoder of the categories may not run in several threads at a time
+
     def __init__(self, estimator: Any, scale: TargetScale | None, columns: np.ndarray | None) -> None:
         self.estimator = estimator
         self.scale = scale
@@ -89,14 +91,15 @@ class ForestModel:
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
-        self.estimator.n_jobs = n_threads
-        X = _writeable(X)
+        trees = self.estimator.estimators_
+        # Without scikit-learn's own loop, which replaces the filters of warnings in each of its threads.
+        total = np.zeros((len(X), trees[0].tree_.value.shape[2]))
+        for tree in trees:
+            total += tree.tree_.predict(X)
         if self.scale is not None:
-            return self.scale.restore(self.estimator.predict(X))
-        probabilities = self.estimator.predict_proba(X)
-        n_trees, n_classes = len(self.estimator.estimators_), probabilities.shape[1]
+            return self.scale.restore(total[:, 0] / len(trees))
         # As if one more tree knew nothing: no class is ruled out because no tree has met it.
-        return (n_trees * probabilities + 1.0 / n_classes) / (n_trees + 1)
+        return (total + 1.0 / total.shape[1]) / (len(trees) + 1)
 
 
 class Pace:
