@@ -389,7 +389,7 @@ def _why_nothing_worked(search: Search) -> str:
     errors: dict[str, str] = {}
     for record in search.records:
         if record.error:
-            errors.setdefault(record.configuration.strategy, f"{record.status}: {record.error}")
+            errors.setdefault(record.configuration.strategy, f"{record.status}: {record.full_error}")
     if not errors:
         return (
             f"The search ended ({search.stop_reason}) before one model was fitted. Give it more time_budget, or "

@@ -163,7 +163,7 @@ def save(model: AutoMeta, path: str | Path) -> Path:
     }
     content = {
         "manifest.json": _as_json(manifest, indent=2),
-        "history.json": _as_json(asdict(model.history_)),
+        "history.json": _as_json(asdict(model.history_.without_data())),
         "schema.json": _as_json(asdict(model._schema)),
         "model.skops": _dumped(attributes),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +23,8 @@ class SearchHistory:
         Name of the metric.
     trials : list of dict
         One per trial: number, strategy, parameters, status, loss, weight, time_s, ended_s,
-        error, what the policy expected of it before the search (`predicted_loss`,
+        error, `stored_error` (the error without the exception's own text, which may quote the
+        data), what the policy expected of it before the search (`predicted_loss`,
         `predicted_s`; NaN where nothing), and `evaluations`, a list of dicts with anchor,
         fold, loss, fit_s, predict_s, status.
     strategies : list of dict
@@ -49,6 +50,10 @@ class SearchHistory:
     total_s: float = math.nan
     ensemble_loss: float = math.nan
 
+    def without_data(self) -> SearchHistory:
+        """Return what may be stored: no error has the text of an exception any more."""
+        return replace(self, trials=[{**trial, "error": trial.get("stored_error", "")} for trial in self.trials])
+
 
 def trial_rows(
     records: Sequence[TrialRecord],
@@ -66,7 +71,8 @@ def trial_rows(
             "weight": weights.get(record.number, 0.0),
             "time_s": record.time_s,
             "ended_s": record.ended_s,
-            "error": record.error,
+            "error": record.full_error,
+            "stored_error": record.error,
             **_of_prediction(expected.get(record.configuration)),
             "evaluations": [
                 {

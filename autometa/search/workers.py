@@ -16,7 +16,7 @@ from joblib.externals.loky.backend.context import get_context
 from pebble import ProcessExpired, ProcessPool
 
 from autometa.core.evaluation import Status
-from autometa.evaluation.evaluator import Job, Outcome, evaluate, failed
+from autometa.evaluation.evaluator import Job, Outcome, described, evaluate, failed
 from autometa.evaluation.isolation import limit_process
 
 logger = logging.getLogger(__name__)
@@ -166,6 +166,7 @@ def outcome_of(future: Future[Outcome], job: Job, submitted_s: float) -> Outcome
         When it was handed in, on the monotonic clock.
     """
     status: Status = "failed"
+    text = ""
     try:
         return future.result()
     except FutureTimeoutError:
@@ -176,6 +177,6 @@ def outcome_of(future: Future[Outcome], job: Job, submitted_s: float) -> Outcome
         reason = f"its process died ({error}, exit code {error.exitcode}): a crash, or killed for memory"
     except Exception as error:
         # Results that cannot travel back, for instance.
-        reason = f"{type(error).__name__}: {error}"[:300]
-    logger.debug("trial %d fold %d: %s", job.trial, job.fold, reason)
-    return Outcome(failed(job, status, reason, time.monotonic() - submitted_s))
+        reason, text = described(error)
+    logger.debug("trial %d fold %d: %s %s", job.trial, job.fold, reason, text)
+    return Outcome(failed(job, status, reason, time.monotonic() - submitted_s, text))
