@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 _PRELOAD = ("autometa.evaluation.evaluator", "autometa.learners", "lightgbm")
 
 
-def process_pool(n_workers: int, memory_bytes: int) -> ProcessPool:
-    """Return a pool whose processes evaluate one job at a time under a limit of memory."""
+def process_pool(n_workers: int, memory_bytes: int, scratch: Path | None = None) -> ProcessPool:
+    """Return a pool whose processes evaluate one job at a time under a limit of memory, with files in `scratch`."""
     # Loky's context starts fresh processes that do not run the user's script again,
     # so `fit` works in scripts without an `if __name__ == "__main__"` guard.
     return ProcessPool(
         max_workers=n_workers,
         context=get_context("loky"),
         initializer=limit_process,
-        initargs=(memory_bytes, _PRELOAD, os.getpid()),
+        initargs=(memory_bytes, _PRELOAD, os.getpid(), scratch),
     )
 
 
@@ -72,7 +72,7 @@ class Workers:
     def start(self) -> None:
         """Start the processes without waiting for them."""
         if self._pool is None and not self._unusable:
-            pool = process_pool(self._n_workers, self._memory_bytes)
+            pool = process_pool(self._n_workers, self._memory_bytes, self._folder)
             try:
                 self._first_answer = pool.schedule(os.getpid)
                 self._pool = pool
