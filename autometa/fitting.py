@@ -143,14 +143,16 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     expected: Mapping[Configuration, Prediction] = {}
     if isinstance(policy, ExplainingPolicy):
         expected = policy.explain(description, (), settings.deadline.remaining_s())
+    first = [c for c in best_configurations(study, strategies, _N_RESUMED) if c.strategy in learners]
+    budget = settings.budget
+    elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
+    bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
+    # From here on nothing may fail before the `try` that deletes the folder.
     workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
     with_deadline = {name for name, learner in learners.items() if learner.keeps_deadline}
     quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
     memory_bytes = _memory_per_worker(task, settings)
     workers = Workers(workspace.folder, settings.n_jobs, memory_bytes, with_deadline | quick)
-    budget = settings.budget
-    elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
-    bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
 
     def prepare(strategy: str, fold: int) -> None:
         workspace.prepare(fold, learners[strategy].view)
@@ -184,7 +186,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         n_jobs=settings.n_jobs,
         n_threads_inline=settings.n_jobs,
         seed=settings.seed,
-        first=[c for c in best_configurations(study, strategies, _N_RESUMED) if c.strategy in learners],
+        first=first,
         callbacks=settings.callbacks,
         on_trial=show,
         drop_models=workspace.drop_models,

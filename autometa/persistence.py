@@ -33,7 +33,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import autometa
 from autometa._support.imports import is_installed
-from autometa._support.warning_filters import ignored_warnings
+from autometa._support.warning_filters import ignored_warnings, kept_warning_filters
 from autometa.core.task import PROBLEMS
 from autometa.ensemble.predictor import FittedPredictor
 from autometa.estimators import AutoMeta, AutoMetaClassifier, AutoMetaRegressor
@@ -286,7 +286,8 @@ def _dumped(attributes: Mapping[str, Any]) -> bytes:
     import skops.io  # takes seconds
 
     try:
-        return skops.io.dumps(dict(attributes), compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        with kept_warning_filters():
+            return skops.io.dumps(dict(attributes), compression=zipfile.ZIP_DEFLATED, compresslevel=1)
     except Exception as error:  # whatever a foreign estimator's state holds
         raise PersistenceError(
             f"The model cannot be saved without pickle ({error}). That happens with estimators of your own that hold "

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 try:
@@ -36,17 +37,24 @@ class OwnedFolder:
         parent = Path(tempfile.gettempdir()) if parent is None else parent
         remove_abandoned(prefix, parent)
         self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        self._lock: int | None = None
+        lock = None
         # Without a lock nobody will take the folder for abandoned.
         with contextlib.suppress(OSError):
-            self._lock = _lock_of(self.path)
+            lock = _lock_of(self.path)
+        # Also where nobody closes it: it would stay as long as this process lives.
+        self._finalizer = weakref.finalize(self, _delete, self.path, lock, os.getpid())
 
     def close(self) -> None:
         """Delete the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._finalizer()
+
+
+def _delete(folder: Path, lock: int | None, pid: int) -> None:
+    # A process that was forked from the owner's ends without the folder being its own.
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def remove_abandoned(prefix: str, parent: Path) -> None:

@@ -47,6 +47,19 @@ def test_folder_is_private_and_vanishes_when_it_is_closed(tmp_path: Path):
     folder.close()
 
 
+def test_folder_that_nobody_closes_vanishes_with_the_last_reference(tmp_path: Path):
+    folder = OwnedFolder("mine-", tmp_path)
+    path = folder.path
+    pid = os.fork()
+    if pid == 0:  # a forked process that ends in the usual way
+        folder.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert path.exists()
+    del folder
+    assert not path.exists()
+
+
 def test_folder_of_a_killed_process_is_removed_by_the_next_one(tmp_path: Path):
     process, path = start(tmp_path)
     own = OwnedFolder("mine-", tmp_path)
