@@ -157,7 +157,9 @@ def folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def fitted() -> AutoMetaClassifier:
     """Load what the libraries load and start on their first use."""
     model = AutoMetaClassifier(strategies=EVERY_QUICK_STRATEGY, n_trials=5, n_jobs=2, cv=2, random_state=0)
-    return model.fit(*make_data())
+    model.fit(*make_data())
+    save_and_load(model)
+    return model
 
 
 def fit(**parameters: Any) -> AutoMetaClassifier:
@@ -249,3 +251,16 @@ def test_fits_with_workers_leave_the_process_as_it_was(fitted: AutoMetaClassifie
             thread.start()
         for thread in threads:
             thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_forked_process_predicts_after_a_fit_and_predictions_in_threads(fitted: AutoMetaClassifier):
+    X = pd.concat([make_data()[0]] * 100, ignore_index=True)
+    expected = fitted.predict_proba(X)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # a process that hangs ends with a signal
+        few, many = fitted.predict_proba(X[:50]), fitted.predict_proba(X)
+        os._exit(0 if np.allclose(few, expected[:50]) and np.array_equal(many, expected) else 1)
+    assert os.waitpid(pid, 0)[1] == 0
