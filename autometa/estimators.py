@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -609,7 +610,7 @@ def _verbosity(verbose: int) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if verbose < 2:
             stack.enter_context(quiet_optuna())
-        if verbose:
+        if verbose and sys.stderr is not None:
             handler = LogHandler()
             handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
             stack.enter_context(logged_by(handler, logging.DEBUG if verbose >= 2 else logging.INFO))

@@ -191,8 +191,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         on_trial=show,
         drop_models=workspace.drop_models,
     )
-    logger.info(opening_line(search, schema, settings.deadline))
     try:
+        logger.info(opening_line(search, schema, settings.deadline))
         search.run()
         predictor, weights, loss = _finish(search, workspace, workers, task, metric, plan, settings)
         bar.complete()

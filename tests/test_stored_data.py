@@ -106,7 +106,7 @@ def assert_nothing_is_quoted(folder: Path, caplog: pytest.LogCaptureFixture) -> 
 
 
 def assert_the_caller_is_told(model: AutoMeta) -> None:
-    errors = model.leaderboard().set_index("strategy")["error"]
+    errors = model.leaderboard(full=True).set_index("strategy")["error"]
     assert errors["fails"].startswith("ValueError: quoted: [") and CELL in errors["fails"]
     assert errors["fails_late"].startswith("KeyError:") and repr(NUMBER) in errors["fails_late"]
 
@@ -117,7 +117,7 @@ def test_classification_stores_and_logs_no_data(tmp_path: Path, caplog: pytest.L
     model = fit_with_everything_stored(tmp_path, y, QuotingClassifier, "logistic_regression", n_jobs=1)
     assert_nothing_is_quoted(tmp_path, caplog)
     assert_the_caller_is_told(model)
-    assert {"ValueError", "KeyError"} <= set(load(tmp_path / "model.autometa").leaderboard()["error"])
+    assert {"ValueError", "KeyError"} <= set(load(tmp_path / "model.autometa").leaderboard(full=True)["error"])
 
 
 @pytest.mark.slow
