@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_info
 
 import autometa
 from autometa import AutoMetaClassifier, Strategy, load, recommend
+from autometa._support.machine import usable_cores
 from autometa.exceptions import SearchFailedError
 
 N_ROWS = 120
@@ -251,6 +252,13 @@ def test_fits_with_workers_leave_the_process_as_it_was(fitted: AutoMetaClassifie
             thread.start()
         for thread in threads:
             thread.join()
+
+
+@pytest.mark.slow
+def test_no_more_processes_than_cores_are_started():
+    seen = []
+    fit(n_jobs=99, time_budget=8, n_trials=None, callbacks=[lambda study, trial: seen.append(len(children()))])
+    assert max(seen) <= usable_cores()
 
 
 @pytest.mark.slow
