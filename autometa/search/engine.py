@@ -44,7 +44,7 @@ _MOST_REFIT_SHARE = 0.5
 # on a single core they take time from the start.
 _LONGEST_MEANWHILE_S = 0.2
 # Workers that are not there after these seconds are late; on an idle machine they take two.
-_WORKERS_LATE_S = 4.0
+_WORKERS_LATE_S = 3.0
 # A strategy that failed this often on a task, and never succeeded, is not tried again.
 _MOST_FAILURES = 3
 
