@@ -395,8 +395,8 @@ class AutoMeta(BaseEstimator):
                 UserWarning,
                 stacklevel=3,
             )
-        frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
         with kept_process_state():
+            frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
             return self.predictor_.predict(self._schema.clean(frame), jobs_at_a_time(self.n_jobs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
