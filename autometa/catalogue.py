@@ -6,7 +6,6 @@ import difflib
 import math
 import re
 import tomllib
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from autometa import learners
 from autometa._support.files import shipped_folder
 from autometa._support.toml_lines import line_numbers, nearest_line
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import SearchSpace, Value, is_valid
 from autometa.core.strategy import Fitness, Strategy
 from autometa.core.task import Problem
@@ -269,9 +269,8 @@ def _numeric(parameter: _Float | _Int) -> FloatDistribution | IntDistribution:
     if parameter.log and step != type(parameter).model_fields["step"].default:
         raise _Impossible("step", "step does not go with log = true; leave out one of them")
     kind = FloatDistribution if isinstance(parameter, _Float) else IntDistribution
-    with warnings.catch_warnings():
-        # Optuna moves a bound that the steps do not reach; a file has to say what it means.
-        warnings.simplefilter("ignore")
+    # Optuna moves a bound that the steps do not reach; a file has to say what it means.
+    with ignored_warnings():
         distribution = kind(low, high, log=parameter.log, step=step)  # type: ignore[arg-type]
     if distribution.high != high:
         end = distribution.high

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import joblib
 import numpy as np
-import optuna
 import pandas as pd
 from optuna.storages import BaseStorage
 from optuna.study import Study
@@ -23,7 +21,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from autometa._support.derived import docstring_without, init_without
+from autometa._support.log_output import logged_by, quiet_optuna
+from autometa._support.machine import jobs_at_a_time
+from autometa._support.process_state import kept_process_state
 from autometa._support.progress import LogHandler
+from autometa._support.user_warnings import warn_user
 from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
@@ -96,7 +98,8 @@ class AutoMeta(BaseEstimator):
     ensemble_size : int, default=40
         Rounds of ensemble selection, >= 1; 1 keeps the best trial alone.
     n_jobs : int or None, default=-1
-        Evaluations at a time, each a process with one thread; -1 is one per core.
+        Evaluations at a time, each a process with one thread; -1 is one per core. Never more
+        than the cores that this process may use (affinity, quota of a container).
     memory_limit : float or None, default=None
         GiB that all worker processes together may allocate, > 0; a trial that wants more
         fails alone. None is 2 GiB + 10 × the frame, within what is free. The limit is on
@@ -223,6 +226,10 @@ class AutoMeta(BaseEstimator):
         SearchFailedError
             If no trial gave a model.
         """
+        with kept_process_state(), _verbosity(self.verbose):
+            return self._fit(X, y, sample_weight, groups)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
         start_s = time.monotonic()
         settings = read_settings(self, start_s)
         strategies = load_strategies(self.strategies)
@@ -240,15 +247,14 @@ class AutoMeta(BaseEstimator):
         if inputs.folds is not None:
             settings = replace(settings, cv=inputs.folds)
 
-        with _verbosity(self.verbose):
-            for note in inputs.notes:
-                logger.info(note)
-            if task.problem == "regression" and np.ptp(task.y) == 0:
-                fitted = _fit_constant(task, metric, strategies, settings)
-            else:
-                fitted = fit_task(task, schema, metric, strategies, settings)
-            fitted.history.total_s = time.monotonic() - start_s
-            logger.info(closing_line(fitted.history, metric))
+        for note in inputs.notes:
+            logger.info(note)
+        if task.problem == "regression" and np.ptp(task.y) == 0:
+            fitted = _fit_constant(task, metric, strategies, settings)
+        else:
+            fitted = fit_task(task, schema, metric, strategies, settings)
+        fitted.history.total_s = time.monotonic() - start_s
+        logger.info(closing_line(fitted.history, metric))
         # Only now: a fit that fails leaves the fit before it as it was.
         self.n_features_in_, self.problem_ = inputs.table.n_features, task.problem
         self._number_format = inputs.target.number_format
@@ -314,9 +320,9 @@ class AutoMeta(BaseEstimator):
 
     def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "predictor_")
-        frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
-        n_threads = joblib.effective_n_jobs(self.n_jobs)
-        return self.predictor_.predict(self._schema.clean(frame), n_threads)
+        with kept_process_state():
+            frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
+            return self.predictor_.predict(self._schema.clean(frame), jobs_at_a_time(self.n_jobs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return how good the predictions are, higher is better.
@@ -488,11 +494,7 @@ def _feature_names(labels: list[Any] | None) -> np.ndarray | None:
 
 def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
     value = float(task.y[0])
-    warnings.warn(
-        f"y is {value:g} in every row, so the model predicts {value:g} for every row. Check the target column.",
-        UserWarning,
-        stacklevel=3,
-    )
+    warn_user(f"y is {value:g} in every row, so the model predicts {value:g} for every row. Check the target column.")
     member = Member(0, 1.0, [ConstantModel(value)], [0], [None])
     study = open_study(
         settings.study,
@@ -512,17 +514,11 @@ def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], se
 @contextlib.contextmanager
 def _verbosity(verbose: int) -> Iterator[None]:
     """Log to standard error for the duration of a fit, and keep Optuna quiet unless asked."""
-    package = logging.getLogger("autometa")
-    level, optuna_level = package.level, optuna.logging.get_verbosity()
-    handler = LogHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
-    optuna.logging.set_verbosity(optuna.logging.INFO if verbose >= 2 else optuna.logging.WARNING)
-    if verbose:
-        package.addHandler(handler)
-        package.setLevel(logging.DEBUG if verbose >= 2 else logging.INFO)
-    try:
+    with contextlib.ExitStack() as stack:
+        if verbose < 2:
+            stack.enter_context(quiet_optuna())
+        if verbose and sys.stderr is not None:
+            handler = LogHandler()
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+            stack.enter_context(logged_by(handler, logging.DEBUG if verbose >= 2 else logging.INFO))
         yield
-    finally:
-        optuna.logging.set_verbosity(optuna_level)
-        package.removeHandler(handler)
-        package.setLevel(level)

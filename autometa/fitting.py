@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from optuna.study import Study
-from threadpoolctl import threadpool_limits
 
 from autometa._support.imports import is_installed
+from autometa._support.machine import available_bytes
 from autometa._support.progress import ProgressBar
 from autometa._support.seeds import child_seed
 from autometa.core.budget import Budget, Deadline
@@ -25,7 +25,6 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import Task, TaskDescription
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
-from autometa.evaluation.isolation import available_bytes
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, make_folds
 from autometa.evaluation.workspace import ALL_ROWS, Workspace
@@ -144,14 +143,16 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     expected: Mapping[Configuration, Prediction] = {}
     if isinstance(policy, ExplainingPolicy):
         expected = policy.explain(description, (), settings.deadline.remaining_s())
+    first = [c for c in best_configurations(study, strategies, _N_RESUMED) if c.strategy in learners]
+    budget = settings.budget
+    elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
+    bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
+    # From here on nothing may fail before the `try` that deletes the folder.
     workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
     with_deadline = {name for name, learner in learners.items() if learner.keeps_deadline}
     quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
     memory_bytes = _memory_per_worker(task, settings)
     workers = Workers(workspace.folder, settings.n_jobs, memory_bytes, with_deadline | quick)
-    budget = settings.budget
-    elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
-    bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
 
     def prepare(strategy: str, fold: int) -> None:
         workspace.prepare(fold, learners[strategy].view)
@@ -185,13 +186,13 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         n_jobs=settings.n_jobs,
         n_threads_inline=settings.n_jobs,
         seed=settings.seed,
-        first=[c for c in best_configurations(study, strategies, _N_RESUMED) if c.strategy in learners],
+        first=first,
         callbacks=settings.callbacks,
         on_trial=show,
         drop_models=workspace.drop_models,
     )
-    logger.info(opening_line(search, schema, settings.deadline))
     try:
+        logger.info(opening_line(search, schema, settings.deadline))
         search.run()
         predictor, weights, loss = _finish(search, workspace, workers, task, metric, plan, settings)
         bar.complete()
@@ -308,8 +309,7 @@ def _finish(
     common = sorted(set.intersection(*(set(record.predictions) for record in records)))
     if not common:
         records, common = records[:1], sorted(records[0].predictions)
-    with threadpool_limits(limits=1):
-        weights, loss = _choose(records, common, workspace.shared.folds, task, metric, plan, settings)
+    weights, loss = _choose(records, common, workspace.shared.folds, task, metric, plan, settings)
     chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
     total = sum(weight for _, weight in chosen)
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
@@ -396,7 +396,7 @@ def _why_nothing_worked(search: Search) -> str:
     errors: dict[str, str] = {}
     for record in search.records:
         if record.error:
-            errors.setdefault(record.configuration.strategy, f"{record.status}: {record.error}")
+            errors.setdefault(record.configuration.strategy, f"{record.status}: {record.full_error}")
     if not errors:
         return (
             f"The search ended ({search.stop_reason}) before one model was fitted. Give it more time_budget, or "

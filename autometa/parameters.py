@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from sklearn.utils import check_random_state
 
+from autometa._support.machine import jobs_at_a_time
 from autometa.core.budget import Budget, Deadline
 from autometa.fitting import Settings
 from autometa.policy.choice import checked_policy
@@ -52,7 +52,7 @@ def read_settings(model: Any, start_s: float) -> Settings:
     return Settings(
         budget=budget,
         deadline=Deadline(start_s + budget.time_s),
-        n_jobs=joblib.effective_n_jobs(model.n_jobs),
+        n_jobs=jobs_at_a_time(model.n_jobs),
         ensemble_size=ensemble_size,
         memory_bytes=None if model.memory_limit is None else int(model.memory_limit * 2**30),
         cv=_checked_cv(model.cv),

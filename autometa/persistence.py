@@ -33,6 +33,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import autometa
 from autometa._support.imports import is_installed
+from autometa._support.warning_filters import ignored_warnings, kept_warning_filters
 from autometa.core.task import PROBLEMS
 from autometa.ensemble.predictor import FittedPredictor
 from autometa.estimators import AutoMeta, AutoMetaClassifier, AutoMetaRegressor
@@ -162,7 +163,7 @@ def save(model: AutoMeta, path: str | Path) -> Path:
     }
     content = {
         "manifest.json": _as_json(manifest, indent=2),
-        "history.json": _as_json(asdict(model.history_)),
+        "history.json": _as_json(asdict(model.history_.without_data())),
         "schema.json": _as_json(asdict(model._schema)),
         "model.skops": _dumped(attributes),
     }
@@ -288,7 +289,8 @@ def _dumped(attributes: Mapping[str, Any]) -> bytes:
     import skops.io  # takes seconds
 
     try:
-        return skops.io.dumps(dict(attributes), compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        with kept_warning_filters():
+            return skops.io.dumps(dict(attributes), compression=zipfile.ZIP_DEFLATED, compresslevel=1)
     except Exception as error:  # whatever a foreign estimator's state holds
         raise PersistenceError(
             f"The model cannot be saved without pickle ({error}). That happens with estimators of your own that hold "
@@ -393,9 +395,8 @@ def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    with _reading(file), warnings.catch_warnings():
-        # Said once above, not once per tree.
-        warnings.simplefilter("ignore", InconsistentVersionWarning)
+    # Said once above, not once per tree.
+    with _reading(file), ignored_warnings(InconsistentVersionWarning):
         try:
             attributes: dict[str, Any] = skops.io.loads(dump, trusted=trusted)
         except UntrustedTypesFoundException:

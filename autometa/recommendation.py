@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autometa._support.process_state import kept_process_state
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
 from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
@@ -95,6 +96,20 @@ def recommend(
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+    with kept_process_state():
+        return _advice(X, y, int(n), problem, metric, strategies, policy, time_budget)
+
+
+def _advice(
+    X: Any,
+    y: Any,
+    n: int,
+    problem: ProblemChoice,
+    metric: str | Callable[..., Any],
+    strategies: Sequence[str | Path | Strategy] | None,
+    policy: str | Path | Policy,
+    time_budget: float | None,
+) -> pd.DataFrame:
     remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
     policy = checked_policy(policy)
     task, schema, resolved = _read(X, y, problem, metric)
@@ -154,10 +169,11 @@ def advised_configurations(
     """
     remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
     policy = checked_policy(policy)
-    task, schema, resolved = _read(X, y, problem, metric)
-    available, _ = available_strategies(load_strategies([strategy]), task)
-    description = describe_task(task, schema, resolved, policy)
-    proposal = make_policy(policy, available).propose(description, (), remaining_s)
+    with kept_process_state():
+        task, schema, resolved = _read(X, y, problem, metric)
+        available, _ = available_strategies(load_strategies([strategy]), task)
+        description = describe_task(task, schema, resolved, policy)
+        proposal = make_policy(policy, available).propose(description, (), remaining_s)
     found = (*proposal.configurations, *available[0].portfolio)
     return list(dict.fromkeys(c for c in found if c.strategy == strategy))[:n]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import sys
@@ -108,6 +109,11 @@ class LogHandler(logging.StreamHandler):
 
         with tqdm.external_write_mode(file=self.stream):
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say on standard error that a record cannot be written; where that fails too, the fit goes on in silence."""
+        with contextlib.suppress(Exception):
+            super().handleError(record)
 
 
 def _new_bar(show: bool | None, **settings: Any) -> Any:

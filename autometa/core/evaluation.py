@@ -30,13 +30,17 @@ class Evaluation:
     status : {"ok", "timeout", "memory", "failed"}
         How the evaluation ended.
     error : str
-        One line that says why it did not end well; empty when it did.
+        Why it did not end well: the exception's type or autometa's own words, never what
+        another library says; empty when it ended well.
     fit_cpu_s, predict_cpu_s : float
         The same in seconds of CPU time, which other work on the machine does not lengthen;
         NaN where it was not measured.
     memory_mb : float
         Peak resident memory on top of what the process held before, in MiB; NaN where it
         was not measured.
+    error_text : str
+        The exception's own text, which may quote the data: for the caller of the fit, and
+        never stored.
     """
 
     configuration: Configuration
@@ -50,6 +54,7 @@ class Evaluation:
     fit_cpu_s: float = float("nan")
     predict_cpu_s: float = float("nan")
     memory_mb: float = float("nan")
+    error_text: str = ""
 
     @property
     def time_s(self) -> float:

@@ -7,16 +7,16 @@ import logging
 import math
 import time
 import traceback
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from autometa._support.numeric_threads import numeric_threads
 from autometa._support.seeds import child_seed
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Anchor, Deadline
 from autometa.core.evaluation import Evaluation, Status
 from autometa.core.space import Configuration
@@ -25,6 +25,7 @@ from autometa.ensemble.predictor import expand
 from autometa.evaluation.isolation import peak_memory_mb, reset_peak_memory
 from autometa.evaluation.resampling import subsample
 from autometa.evaluation.workspace import ALL_ROWS, Shared, model_path, read_prepared, read_shared
+from autometa.exceptions import AutometaError
 from autometa.learners.base import FitData, Model, StagedModel
 from autometa.learners.constant import ConstantModel
 
@@ -105,25 +106,40 @@ def evaluate(folder: Path, job: Job) -> Outcome:
         importlib.import_module(shared.learners[job.configuration.strategy].library)
     except Exception as error:
         # Installed but broken, e.g. without a shared library that it needs.
-        return Outcome(failed(job, "failed", _one_line(error), 0.0))
+        return Outcome(_failed_by(error, job, "failed", 0.0))
     start_s = time.monotonic()
     # Records are measured beside other work, which must not count against the limit.
     clock = time.process_time if job.for_records else time.monotonic
     deadline = Deadline.after(min(job.limit_s, max(0.0, job.ends_at_s - time.time())), clock)
     try:
-        with warnings.catch_warnings(), threadpool_limits(limits=job.n_threads):
-            # Learners warn about data that cannot be helped here; a failure is recorded with its reason.
-            warnings.simplefilter("ignore")
+        # Learners warn about data that cannot be helped here; a failure is recorded with its reason.
+        with ignored_warnings(), numeric_threads(job.n_threads):
             return _evaluate(folder, shared, job, deadline)
     except Exception as error:
         logger.debug("trial %d failed:\n%s", job.trial, traceback.format_exc())
         status: Status = "memory" if _is_memory_error(error) else "failed"
-        return Outcome(failed(job, status, _one_line(error), time.monotonic() - start_s))
+        return Outcome(_failed_by(error, job, status, time.monotonic() - start_s))
 
 
-def failed(job: Job, status: Status, error: str, fit_s: float) -> Evaluation:
+def failed(job: Job, status: Status, error: str, fit_s: float, error_text: str = "") -> Evaluation:
     """Return the evaluation of a job that ended without a loss."""
-    return Evaluation(job.configuration, job.anchor, job.fold, float("nan"), fit_s, 0.0, status, error)
+    loss = float("nan")
+    return Evaluation(job.configuration, job.anchor, job.fold, loss, fit_s, 0.0, status, error, error_text=error_text)
+
+
+def _failed_by(error: BaseException, job: Job, status: Status, fit_s: float) -> Evaluation:
+    reason, text = described(error)
+    return failed(job, status, reason, fit_s, text)
+
+
+def described(error: BaseException) -> tuple[str, str]:
+    """Return what may be stored of an exception, its type or autometa's own words, and its text on one line."""
+    text = " ".join(str(error).split())[:300]
+    return (text, "") if isinstance(error, AutometaError) else (type(error).__name__, text)
+
+
+class UnusableModelError(AutometaError, ValueError):
+    """A model cannot be used; the text holds no data."""
 
 
 def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Outcome:
@@ -136,7 +152,7 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         X_train, y_train, rows = X_train[kept], y_train[kept], rows[kept]
     weight = None if shared.sample_weight is None else shared.sample_weight[rows]
     if weight is not None and not weight.any():
-        raise ValueError("every training row of this fold has weight 0")
+        raise UnusableModelError("every training row of this fold has weight 0")
 
     fit_data, present = _fit_data(shared, job, prepared, X_train, y_train, weight, deadline)
     held_mb = reset_peak_memory() if job.for_records else float("nan")
@@ -156,7 +172,7 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         weight_val = None if shared.sample_weight is None else shared.sample_weight[validation]
         loss = shared.metric.loss(shared.y[validation], predictions, weight_val)
         if not np.isfinite(loss):
-            raise ValueError(f"the loss is {loss}")
+            raise UnusableModelError(f"the loss is {loss}")
     predicted = _Clocks()
     evaluation = Evaluation(
         job.configuration,
@@ -249,18 +265,14 @@ def _fit_data(
 def _check_predictions(predictions: np.ndarray, n_rows: int, n_classes: int) -> None:
     expected = (n_rows, n_classes) if n_classes else (n_rows,)
     if np.shape(predictions) != expected:
-        raise ValueError(f"the learner predicted an array of shape {np.shape(predictions)}, expected {expected}")
+        raise UnusableModelError(f"the learner predicted an array of shape {np.shape(predictions)}, not {expected}")
     if not np.isfinite(predictions).all():
-        raise ValueError(f"the learner predicted {int((~np.isfinite(predictions)).sum())} values that are not finite")
+        n_wrong = int((~np.isfinite(predictions)).sum())
+        raise UnusableModelError(f"the learner predicted {n_wrong} values that are not finite")
     if n_classes and (np.min(predictions) < -1e-6 or np.abs(predictions.sum(axis=1) - 1).max() > 1e-3):
-        raise ValueError("the learner's class probabilities are negative or do not sum to 1")
+        raise UnusableModelError("the learner's class probabilities are negative or do not sum to 1")
 
 
 def _is_memory_error(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, MemoryError) or "bad_alloc" in text or "can't allocate memory" in text
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:300]

@@ -11,9 +11,12 @@ import ctypes
 import importlib
 import os
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
+
+from autometa._support.owned_folder import remove_if_abandoned
 
 # One thread per worker: with several, OpenMP's waiting threads spin and slow every
 # neighbour down. PASSIVE makes those that exist anyway sleep while they wait.
@@ -21,6 +24,9 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 
@@ -30,11 +36,12 @@ _ENVIRONMENT = {
 _RESERVED_BYTES = 2 * 2**30
 
 
-def limit_process(memory_bytes: int, preload: tuple[str, ...], parent_pid: int) -> None:
+def limit_process(memory_bytes: int, preload: tuple[str, ...], parent_pid: int, scratch: Path | None = None) -> None:
     """Prepare this process for evaluations.
 
-    It ends soon after its parent, whatever it is doing: a parent that is killed cannot end
-    it, and a fit that hangs would go on for ever (not on Windows, which has no such relation).
+    It ends soon after its parent, whatever it is doing, and takes the parent's folder with
+    it: a parent that is killed cannot end it, and a fit that hangs would go on for ever (not
+    on Windows, which has no such relation).
 
     Parameters
     ----------
@@ -46,10 +53,14 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...], parent_pid: int) 
         Modules to import now, so that their seconds are not charged to the first fit.
     parent_pid : int
         Process that this one works for.
+    scratch : Path, optional
+        Folder for temporary files: what a killed process leaves in it is deleted with it.
     """
     if os.name == "posix":
-        threading.Thread(target=_end_with, args=(parent_pid,), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent_pid, scratch), daemon=True).start()
     os.environ.update(_ENVIRONMENT)
+    if scratch is not None:
+        tempfile.tempdir = str(scratch)
     # Ctrl-C reaches the whole process group; only the calling process answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The pool's own handler is Python code, which waits for native code to return; the
@@ -71,20 +82,15 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...], parent_pid: int) 
         return
 
 
-def _end_with(parent_pid: int) -> None:
+def _end_with(parent_pid: int, scratch: Path | None) -> None:
     # A process whose parent has ended gets another one.
     while os.getppid() == parent_pid:
         time.sleep(1)
+    if scratch is not None:
+        # Its own folder; one that is shared by runs has no owner that could have ended.
+        with contextlib.suppress(OSError):
+            remove_if_abandoned(scratch)
     os._exit(1)
-
-
-def available_bytes() -> int:
-    """Return the memory that new processes could use now; 4 GiB where the system does not say."""
-    try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 4 * 2**30
 
 
 def reset_peak_memory() -> float:

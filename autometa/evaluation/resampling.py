@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Anchor
 from autometa.core.task import Task
 
@@ -79,9 +79,8 @@ def make_folds(task: Task, n_splits: int, seed: int, *, n_kept: int | None = Non
         splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
         if np.bincount(strata).max() < n_splits:
             strata = np.zeros_like(strata)
-    with warnings.catch_warnings():
-        # Strata with fewer rows than folds are expected here and handled below.
-        warnings.simplefilter("ignore", UserWarning)
+    # Strata with fewer rows than folds are expected here and handled below.
+    with ignored_warnings(UserWarning):
         pairs = list(splitter.split(np.zeros(task.n_rows), strata, task.groups))[:n_kept]
     folds = [Fold(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
     if task.problem != "regression" and task.groups is None:

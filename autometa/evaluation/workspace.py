@@ -3,15 +3,13 @@
 A table is prepared once per fold and view, by the calling process; workers map the
 arrays instead of preparing or copying them. Fitted models travel back through the same
 folder, so that only those in the ensemble are ever loaded. The folder is private to one
-run and vanishes with it.
+run and vanishes with it; that of a run that was killed vanishes with the next one.
 """
 
 from __future__ import annotations
 
 import functools
 import pickle
-import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 
+from autometa._support.owned_folder import OwnedFolder
 from autometa.core.task import Problem, Task
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold
@@ -117,7 +116,8 @@ class Workspace:
         self.shared = Shared(task.y, task.sample_weight, task.problem, task.n_classes, folds, metric, learners)
         self._preparations: dict[tuple[int, View], Preparation] = {}
         self._seconds: dict[View, float] = {}
-        self.folder = Path(tempfile.mkdtemp(prefix="autometa-", dir=parent))
+        self._owned = OwnedFolder("autometa-", parent)
+        self.folder = self._owned.path
         try:
             # Metrics and estimators may be defined in a user's script, which plain pickle cannot send.
             (self.folder / "shared.pkl").write_bytes(cloudpickle.dumps(self.shared, protocol=5))
@@ -172,7 +172,7 @@ class Workspace:
         """Delete the folder."""
         _shared.cache_clear()
         _prepared.cache_clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._owned.close()
 
 
 def model_path(folder: Path, trial: int, fold: int) -> Path:
@@ -190,7 +190,7 @@ def read_prepared(folder: Path, fold: int, view: View) -> PreparedFold:
     return _prepared(str(folder), fold, view)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=8)
 def _shared(folder: str) -> Shared:
     shared: Shared = cloudpickle.loads((Path(folder) / "shared.pkl").read_bytes())
     return shared

@@ -166,6 +166,8 @@ class Learner:
 class SklearnModel:
     """A fitted scikit-learn estimator as a model."""
 
+    goes_by_parts = False  # not every estimator may predict in several threads at a time
+
     def __init__(self, estimator: Any, n_iterations: int | None = None) -> None:
         self.estimator = estimator
         self.n_iterations = n_iterations

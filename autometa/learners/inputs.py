@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from autometa._support.user_warnings import warn_user
+from autometa._support.warning_filters import ignored_warnings
 from autometa.learners.column_names import match_columns, refuse_ambiguous_labels, unique_names
 
 _MAX_DENSE_BYTES = 2**30
@@ -150,9 +150,8 @@ def _from_other_library(X: Any) -> Any:
     if hasattr(X, "to_pandas"):
         return X.to_pandas()
     if hasattr(X, "__dataframe__"):
-        with warnings.catch_warnings():
-            # pandas recommends newer protocols, which older libraries do not speak.
-            warnings.simplefilter("ignore")
+        # pandas recommends newer protocols, which older libraries do not speak.
+        with ignored_warnings():
             return pd.api.interchange.from_dataframe(X)
     return X
 

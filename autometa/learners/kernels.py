@@ -18,12 +18,12 @@ matern52    (1 + √5 r + 5 r² / 3) exp(−√5 r)
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
@@ -174,9 +174,8 @@ def _fit_support_vectors(data: FitData, kernel: str, column_scale: np.ndarray, C
     svr.random_state = data.seed
     # libsvm refuses rows without weight; they are as good as left out at 1e-6.
     weight = None if data.sample_weight is None else np.maximum(data.sample_weight, 1e-6)
-    with warnings.catch_warnings():
-        # The bound keeps a weak penalty from running for minutes; the result is close to the optimum.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # The bound keeps a weak penalty from running for minutes; the result is close to the optimum.
+    with ignored_warnings(ConvergenceWarning):
         svr.fit(kernel_matrix(kernel, rows, rows), scale.standardise(data.y), sample_weight=weight)
     return KernelModel(
         kernel, column_scale, rows[svr.support_], svr.dual_coef_.reshape(-1, 1), np.reshape(svr.intercept_, 1), scale

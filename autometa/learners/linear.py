@@ -6,11 +6,11 @@ scale of the target.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
 from autometa.learners.numeric import LinearModel, TargetScale, bounded
@@ -42,20 +42,16 @@ def solve_logistic(
         One output for two classes (the logit of class 1), else one a class.
     intercept : ndarray of shape (n_outputs,)
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     # Newton needs few steps but a Hessian of (features × classes)²; L-BFGS needs neither.
     n_unknowns = X.shape[1] * (1 if n_classes == 2 else n_classes)
     solver = "newton-cholesky" if n_unknowns <= 100 and len(X) >= n_unknowns else "lbfgs"
     estimator = LogisticRegression(C=C, solver=solver, max_iter=max_iter, tol=1e-4)
-    with warnings.catch_warnings():
-        # Stopping early is a choice here: the last digits cost most of the time and change no prediction.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        # Newton falls back to L-BFGS by itself when the Hessian is singular; scipy says so.
-        warnings.filterwarnings("ignore", module="sklearn|scipy")
-        with np.errstate(all="ignore"):
-            estimator.fit(X, y, sample_weight=sample_weight)
+    # Stopping early is a choice here: the last digits cost most of the time and change no prediction.
+    # Newton falls back to L-BFGS by itself when the Hessian is singular; scipy says so.
+    with ignored_warnings(), np.errstate(all="ignore"):
+        estimator.fit(X, y, sample_weight=sample_weight)
     return estimator.coef_.T, estimator.intercept_
 
 
@@ -92,9 +88,8 @@ def fit_ridge(data: FitData, parameters: Mapping[str, Value]) -> LinearModel:
     scale = TargetScale(data.y, data.sample_weight)
     # In float32 collinear one-hot columns spoil the Cholesky factor at small penalties.
     X = bounded(data.X).astype(np.float64) if data.X.size <= 2e7 else bounded(data.X)
-    with warnings.catch_warnings():
-        # An ill-conditioned system still gives a usable solution: the penalty keeps it bounded.
-        warnings.simplefilter("ignore", LinAlgWarning)
+    # An ill-conditioned system still gives a usable solution: the penalty keeps it bounded.
+    with ignored_warnings(LinAlgWarning):
         ridge = Ridge(alpha=float(parameters.get("alpha", 1.0)))  # type: ignore[arg-type]
         ridge.fit(X, scale.standardise(data.y), sample_weight=data.sample_weight)
     return LinearModel(ridge.coef_.reshape(-1, 1), np.reshape(ridge.intercept_, 1), scale)
@@ -125,9 +120,8 @@ def fit_elastic_net(data: FitData, parameters: Mapping[str, Value]) -> LinearMod
         # With the Gram matrix a sweep costs columns² instead of rows × columns.
         precompute=len(data.X) > data.X.shape[1] and data.sample_weight is None,
     )
-    with warnings.catch_warnings():
-        # Coordinate descent is stopped early on purpose at weak penalties.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # Coordinate descent is stopped early on purpose at weak penalties.
+    with ignored_warnings(ConvergenceWarning):
         net.fit(bounded(data.X), scale.standardise(data.y).astype(np.float32), sample_weight=data.sample_weight)
     return LinearModel(net.coef_.reshape(-1, 1), np.reshape(net.intercept_, 1), scale)
 

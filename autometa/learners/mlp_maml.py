@@ -23,8 +23,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.seeds import child_seed
 from autometa.core.space import Value
 from autometa.learners.adam import AdamW
@@ -118,7 +118,7 @@ def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetwor
     rng = np.random.default_rng(child_seed(data.seed, "epochs"))
     scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
     # A training that diverges is reported once, at its end.
-    with np.errstate(over="ignore", invalid="ignore"), threadpool_limits(data.n_threads, user_api="blas"):
+    with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
         network = _Network(data, scale, settings, rng)
         n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(data.X), settings.n_epochs)
         patience = max(_LEAST_PATIENCE, math.ceil(_PATIENCE * n_epochs))

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from autometa._support.numeric_threads import openmp_threads
+
 Link = Literal["identity", "softmax"]
 
 LARGEST_INPUT = 1e3
@@ -70,15 +72,14 @@ class TargetScale:
 
 @contextmanager
 def torch_threads(n_threads: int) -> Iterator[None]:
-    """Let torch use `n_threads` threads inside the block, and as many as before after it."""
+    """Let torch use `n_threads` threads in the calling thread, and as many as before after the block."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
+    # torch's own setting is also that of threads to come. The limit of OpenMP, which it goes by, is of this
+    # thread alone; but a first call in a thread sets it anew, so that call is made here.
+    torch.get_num_threads()
+    with openmp_threads(n_threads):
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -30,6 +30,8 @@ class OwnModel:
     estimator: Any
     n_classes: int
     n_iterations: int | None = None
+
+    goes_by_parts: ClassVar[bool] = False  # it may not be meant for several threads, nor to go row by row
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes), or values (n_rows,).

@@ -6,7 +6,6 @@ Text is read through its distinct values, so a column of a few levels costs litt
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from pandas.tseries.api import guess_datetime_format
+
+from autometa._support.warning_filters import ignored_warnings
 
 MISSING_WORDS = frozenset({"", "?", "-", "--", ".", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"})
 """What stands for a missing value among numbers or dates (lower case); as categories all but ``""`` are kept."""
@@ -232,9 +233,8 @@ def find_moment_format(levels: Sequence[str], counts: np.ndarray) -> str | None:
     formats = ["ISO8601"]
     for text in sample[:5]:
         for dayfirst in (False, True):
-            with warnings.catch_warnings():
-                # A year in front makes pandas remark that dayfirst means nothing.
-                warnings.simplefilter("ignore")
+            # A year in front makes pandas remark that dayfirst means nothing.
+            with ignored_warnings():
                 guess = guess_datetime_format(text, dayfirst=dayfirst)
             if guess is not None and guess not in formats:
                 formats.append(guess)

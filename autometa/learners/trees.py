@@ -17,8 +17,8 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from threadpoolctl import threadpool_limits
 
+from autometa._support.numeric_threads import openmp_threads
 from autometa.core.budget import Deadline
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner, stages_before
@@ -46,6 +46,8 @@ class HistogramModel:
         Columns that it was fitted on; None for all of them.
     """
 
+    goes_by_parts = False  # scikit-learn's encoder of the categories may not run in several threads at a time
+
     def __init__(self, estimator: Any, scale: TargetScale | None, columns: np.ndarray | None) -> None:
         self.estimator = estimator
         self.scale = scale
@@ -56,7 +58,7 @@ class HistogramModel:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
         if self.columns is not None:
             X = X[:, self.columns]
-        with threadpool_limits(n_threads, user_api="openmp"):
+        with openmp_threads(n_threads):
             if self.scale is not None:
                 return self.scale.restore(self.estimator.predict(X))
             return self.estimator.predict_proba(X)
@@ -89,14 +91,15 @@ class ForestModel:
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
-        self.estimator.n_jobs = n_threads
-        X = _writeable(X)
+        trees = self.estimator.estimators_
+        # Without scikit-learn's own loop, which replaces the filters of warnings in each of its threads.
+        total = np.zeros((len(X), trees[0].tree_.value.shape[2]))
+        for tree in trees:
+            total += tree.tree_.predict(X)
         if self.scale is not None:
-            return self.scale.restore(self.estimator.predict(X))
-        probabilities = self.estimator.predict_proba(X)
-        n_trees, n_classes = len(self.estimator.estimators_), probabilities.shape[1]
+            return self.scale.restore(total[:, 0] / len(trees))
         # As if one more tree knew nothing: no class is ruled out because no tree has met it.
-        return (n_trees * probabilities + 1.0 / n_classes) / (n_trees + 1)
+        return (total + 1.0 / total.shape[1]) / (len(trees) + 1)
 
 
 class Pace:
@@ -168,7 +171,7 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
 
     default = round(10 / chosen["learning_rate"])
     limit = round(min(2000.0, 150 / chosen["learning_rate"]))
-    with threadpool_limits(data.n_threads, user_api="openmp"):
+    with openmp_threads(data.n_threads):
         _grow_in_chunks(grow_to, iterations_to_do(data, default, limit), data.deadline)
     # The first validation score is that of no trees at all.
     best = int(np.argmax(estimator.validation_score_[1:])) + 1 if watches else int(estimator.n_iter_)

@@ -19,6 +19,7 @@ from typing import Literal
 import joblib
 
 from autometa._support.imports import import_optional, is_installed
+from autometa._support.machine import jobs_at_a_time
 from autometa._support.progress import CountBar
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
@@ -71,7 +72,7 @@ def collect(
         What was measured elsewhere, with the same settings: it is not measured again, nor
         copied into the collection.
     n_jobs : int
-        Evaluations at a time, each with one thread.
+        Evaluations at a time, each with one thread; at most one per core that may be used.
     backend : {"local", "dask"}
         ``"dask"`` measures on all workers of a Dask cluster, one evaluation at a time on each:
         start as many as there are cores with ``dask worker ADDRESS --nthreads 1 --nworkers N``,
@@ -105,6 +106,7 @@ def collect(
     tables = read_table_list(Path(tasks).resolve(), only)
     if n_jobs < 1:
         raise ValueError(f"n_jobs must be at least 1, got {n_jobs}.")
+    n_jobs = jobs_at_a_time(n_jobs)
     for learner in map(learner_of, strategies):
         if not is_installed(learner.library):
             import_optional(learner.library, extra=learner.extra or learner.name)

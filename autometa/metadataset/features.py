@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from autometa._support.numeric_threads import numeric_threads
 from autometa.core.task import Task
 from autometa.learners.frames import Schema
 from autometa.metadataset.landmarks import WORST, landmark_losses
@@ -129,7 +129,7 @@ def describe(task: Task, schema: Schema | None = None) -> dict[str, float]:
         task = replace(task, X=schema.clean(task.X))
     tables = blocks(task.X, schema)
     # More threads would cost more than they save, and would round sums in another order.
-    with threadpool_limits(limits=1), np.errstate(all="ignore"):
+    with numeric_threads(), np.errstate(all="ignore"):
         sample, duplicate_row_share = draw_sample(task, schema, tables, _N_ROWS, _N_COLUMNS)
         numbers, moments, codes, texts = _sampled_values(sample)
         values = {

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+
+from autometa._support.numeric_threads import numeric_threads
 
 _REFERENCE_CPU_S = {"linear": 0.0055, "trees": 0.0363, "boosting": 0.0262}
 """CPU seconds of each reference fit on the machine that measured the records that ship."""
@@ -41,7 +42,7 @@ def _measured_speed() -> float:
         "trees": lambda: ExtraTreesClassifier(20, random_state=0).fit(X, y),
         "boosting": lambda: HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(X, y),
     }
-    with threadpool_limits(limits=1):
+    with numeric_threads():
         logs = [np.log(_REFERENCE_CPU_S[name] / _cpu_s(fit)) for name, fit in fits.items()]
     return float(np.exp(np.mean(logs)))
 

@@ -340,9 +340,10 @@ _NOT_THE_TABLES_FAULT = (OSError, ImportError)
 
 def _reason(error: Exception) -> str:
     logger.debug("a table cannot be used:\n%s", traceback.format_exc())
-    text = " ".join(str(error).split())
-    # The library's own errors are sentences; those of others say little without their type.
-    return text if text and isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+    frames = list(traceback.walk_tb(error.__traceback__))
+    is_own = frames and frames[-1][0].f_globals.get("__name__", "").startswith("autometa.")
+    # What other libraries say may quote the data, and reasons are logged. The further lines of our own do, too.
+    return str(error).partition("\n")[0] if is_own else f"{type(error).__name__}, whose text is logged at level DEBUG"
 
 
 class _PreparedTasks:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from scipy.stats import qmc
 
 from autometa._support.seeds import child_seed
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Configuration, SearchSpace, Value
 from autometa.core.strategy import Strategy
 
@@ -133,9 +133,8 @@ def _sample(space: SearchSpace, n: int, seed: int) -> list[dict[str, Value]]:
     names = list(space.distributions)
     if not names or n <= 0:
         return []
-    with warnings.catch_warnings():
-        # Balance is only promised for powers of two, which a pool has no need of.
-        warnings.simplefilter("ignore", UserWarning)
+    # Balance is only promised for powers of two, which a pool has no need of.
+    with ignored_warnings(UserWarning):
         unit = qmc.Sobol(len(names), scramble=True, rng=np.random.default_rng(seed)).random(n)
     points = [{name: _value(space.distributions[name], u) for name, u in zip(names, row, strict=True)} for row in unit]
     return [{name: value for name, value in point.items() if space.is_active(name, point)} for point in points]

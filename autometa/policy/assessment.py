@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from autometa._support.machine import jobs_at_a_time
 from autometa._support.seeds import child_seed
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
@@ -79,7 +80,7 @@ def assess(
     seed : int
         Seed of the parts and the searches.
     n_jobs : int
-        Processes.
+        Processes; at most one per core that may be used.
     tasks : sequence of int, optional
         Only these are searched on; all by default.
     predictions : str or Path, optional
@@ -112,7 +113,9 @@ def assess(
         seed=seed,
         predictions=None if predictions is None else Path(predictions),
     )
-    found = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(measure)(test) for test in family_folds(past, n_folds, seed))
+    found = joblib.Parallel(n_jobs=jobs_at_a_time(n_jobs))(
+        joblib.delayed(measure)(test) for test in family_folds(past, n_folds, seed)
+    )
     columns = ["policy", "task", "family", "problem", "limit", "at", "regret", "ensemble_regret"]
     return pd.DataFrame([row for rows in found for row in rows], columns=columns)
 

@@ -19,6 +19,7 @@ import optuna
 from numpy.typing import ArrayLike
 from optuna.distributions import IntDistribution
 
+from autometa._support.log_output import quiet_optuna
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Policy, Proposal
@@ -390,11 +391,7 @@ def _relative_seconds(past: PastTasks, task: int) -> dict[str, float]:
 
 def _study(seed: int) -> optuna.Study:
     """Return an empty study in memory; nothing is sampled in it, and it is not announced."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(verbosity, optuna.logging.WARNING))
-    try:
+    with quiet_optuna():
         return optuna.create_study(
             sampler=optuna.samplers.RandomSampler(seed), pruner=optuna.pruners.NopPruner(), direction="minimize"
         )
-    finally:
-        optuna.logging.set_verbosity(verbosity)

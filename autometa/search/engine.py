@@ -43,6 +43,8 @@ _MOST_REFIT_SHARE = 0.5
 # While workers start, further trials of a strategy are made in the calling process up to this length:
 # on a single core they take time from the start.
 _LONGEST_MEANWHILE_S = 0.2
+# Workers that are not there after these seconds are late; on an idle machine they take two.
+_WORKERS_LATE_S = 3.0
 # A strategy that failed this often on a task, and never succeeded, is not tried again.
 _MOST_FAILURES = 3
 
@@ -198,7 +200,8 @@ class Search:
         self._close_running()
 
     def _fill(self, handles: list[Handle]) -> None:
-        while len(handles) < self.n_jobs and not self.stop_reason:
+        # Beside jobs that wait for workers which are late, the calling process does one itself.
+        while len(handles) < self.n_jobs + self._workers_are_late() and not self.stop_reason:
             if not self._in_order and any(handle.future is None for handle in handles):
                 # The calling process is busy with this one; what comes next can wait for it.
                 return
@@ -233,8 +236,13 @@ class Search:
         if strategy in self.quick_strategies:
             return True
         # Workers will be there in seconds: only what ends about as soon, and one model for certain.
-        waits = self.plan.use_workers and self.budget.has_time_limit
+        waits = self.plan.use_workers and self.budget.has_time_limit and not self._workers_are_late()
         return strategy in self.strategies_with_deadline and (is_first or not waits)
+
+    def _workers_are_late(self) -> bool:
+        """Whether worker processes take longer to start than waiting for them is worth, as on a busy machine."""
+        is_started = self.plan.use_workers and self.budget.has_time_limit and not self.evaluator.ready
+        return is_started and self.deadline.clock() - self._start_s > _WORKERS_LATE_S
 
     def _next_job(self) -> Job | None:
         for running in list(self._running):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +23,8 @@ class SearchHistory:
         Name of the metric.
     trials : list of dict
         One per trial: number, strategy, parameters, status, loss, weight, time_s, ended_s,
-        error, what the policy expected of it before the search (`predicted_loss`,
+        error, `stored_error` (the error without the exception's own text, which may quote the
+        data), what the policy expected of it before the search (`predicted_loss`,
         `predicted_s`; NaN where nothing), and `evaluations`, a list of dicts with anchor,
         fold, loss, fit_s, predict_s, status.
     strategies : list of dict
@@ -52,6 +53,10 @@ class SearchHistory:
     ensemble_loss: float = math.nan
     notes: list[str] = field(default_factory=list)
 
+    def without_data(self) -> SearchHistory:
+        """Return what may be stored: no error has the text of an exception any more."""
+        return replace(self, trials=[{**trial, "error": trial.get("stored_error", "")} for trial in self.trials])
+
 
 def trial_rows(
     records: Sequence[TrialRecord],
@@ -69,7 +74,8 @@ def trial_rows(
             "weight": weights.get(record.number, 0.0),
             "time_s": record.time_s,
             "ended_s": record.ended_s,
-            "error": record.error,
+            "error": record.full_error,
+            "stored_error": record.error,
             **_of_prediction(expected.get(record.configuration)),
             "evaluations": [
                 {

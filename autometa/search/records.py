@@ -42,7 +42,7 @@ class TrialRecord:
     ended_s : float
         Seconds from the start of the search to its end.
     error : str
-        Why it failed.
+        Why it failed, without what may quote the data.
     """
 
     number: int
@@ -54,6 +54,12 @@ class TrialRecord:
     loss: float = float("nan")
     ended_s: float = float("nan")
     error: str = ""
+
+    @property
+    def full_error(self) -> str:
+        """Why it failed, with the exception's own text: for the caller of the fit, never stored."""
+        texts = [evaluation.error_text for evaluation in self.evaluations if evaluation.error_text]
+        return ": ".join([self.error, *texts[-1:]])
 
     @property
     def time_s(self) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.search.pruner import StrategyPruner
@@ -79,8 +80,7 @@ def open_study(
     if stored is None:
         study.set_user_attr(_TASK_ATTRIBUTE, task)
     if has_heartbeat(study):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with ignored_warnings(optuna.exceptions.ExperimentalWarning):
             optuna.storages.fail_stale_trials(study)
     return study
 
@@ -113,9 +113,8 @@ def enqueue_strategy(study: Study, name: str) -> None:
 
 def ask_configuration(study: Study, strategies: Sequence[Strategy]) -> tuple[Trial, Configuration]:
     """Return the next trial and what it says to fit."""
-    with warnings.catch_warnings():
-        # Optuna warns that heartbeats need `optimize`; here `record_heartbeat` sends them.
-        warnings.filterwarnings("ignore", message="Heartbeat of storage")
+    # Optuna warns that heartbeats need `optimize`; here `record_heartbeat` sends them.
+    with ignored_warnings(UserWarning) if has_heartbeat(study) else contextlib.nullcontext():
         trial = study.ask()
     names = sorted(strategy.name for strategy in strategies)
     chosen = trial.suggest_categorical(STRATEGY, names)
@@ -140,8 +139,7 @@ def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int
         # Several fits may write to one SQLite file: wait for its lock instead of failing.
         arguments = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            with ignored_warnings(optuna.exceptions.ExperimentalWarning):
                 storage = RDBStorage(storage, engine_kwargs=arguments, heartbeat_interval=20, grace_period=60)
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
@@ -149,9 +147,8 @@ def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int
                 f"The storage {storage!r} could not be opened ({type(error).__name__}: {reason}). "
                 "Expected a database URL such as 'sqlite:///study.db' that can be written to."
             ) from error
-    with warnings.catch_warnings():
-        # group=True models each strategy's parameters jointly; Optuna marks it experimental.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    # group=True models each strategy's parameters jointly; Optuna marks it experimental.
+    with ignored_warnings(optuna.exceptions.ExperimentalWarning):
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=8, multivariate=True, group=True)
     return optuna.create_study(
         storage=storage,

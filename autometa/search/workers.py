@@ -16,7 +16,7 @@ from joblib.externals.loky.backend.context import get_context
 from pebble import ProcessExpired, ProcessPool
 
 from autometa.core.evaluation import Status
-from autometa.evaluation.evaluator import Job, Outcome, evaluate, failed
+from autometa.evaluation.evaluator import Job, Outcome, described, evaluate, failed
 from autometa.evaluation.isolation import limit_process
 
 logger = logging.getLogger(__name__)
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 _PRELOAD = ("autometa.evaluation.evaluator", "autometa.learners", "lightgbm")
 
 
-def process_pool(n_workers: int, memory_bytes: int) -> ProcessPool:
-    """Return a pool whose processes evaluate one job at a time under a limit of memory."""
+def process_pool(n_workers: int, memory_bytes: int, scratch: Path | None = None) -> ProcessPool:
+    """Return a pool whose processes evaluate one job at a time under a limit of memory, with files in `scratch`."""
     # Loky's context starts fresh processes that do not run the user's script again,
     # so `fit` works in scripts without an `if __name__ == "__main__"` guard.
     return ProcessPool(
         max_workers=n_workers,
         context=get_context("loky"),
         initializer=limit_process,
-        initargs=(memory_bytes, _PRELOAD, os.getpid()),
+        initargs=(memory_bytes, _PRELOAD, os.getpid(), scratch),
     )
 
 
@@ -72,7 +72,7 @@ class Workers:
     def start(self) -> None:
         """Start the processes without waiting for them."""
         if self._pool is None and not self._unusable:
-            pool = process_pool(self._n_workers, self._memory_bytes)
+            pool = process_pool(self._n_workers, self._memory_bytes, self._folder)
             try:
                 self._first_answer = pool.schedule(os.getpid)
                 self._pool = pool
@@ -166,6 +166,7 @@ def outcome_of(future: Future[Outcome], job: Job, submitted_s: float) -> Outcome
         When it was handed in, on the monotonic clock.
     """
     status: Status = "failed"
+    text = ""
     try:
         return future.result()
     except FutureTimeoutError:
@@ -176,6 +177,6 @@ def outcome_of(future: Future[Outcome], job: Job, submitted_s: float) -> Outcome
         reason = f"its process died ({error}, exit code {error.exitcode}): a crash, or killed for memory"
     except Exception as error:
         # Results that cannot travel back, for instance.
-        reason = f"{type(error).__name__}: {error}"[:300]
-    logger.debug("trial %d fold %d: %s", job.trial, job.fold, reason)
-    return Outcome(failed(job, status, reason, time.monotonic() - submitted_s))
+        reason, text = described(error)
+    logger.debug("trial %d fold %d: %s %s", job.trial, job.fold, reason, text)
+    return Outcome(failed(job, status, reason, time.monotonic() - submitted_s, text))

@@ -143,3 +143,12 @@ def test_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_log_line_without_a_standard_error_is_lost_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     LogHandler().emit(logging.LogRecord("autometa", logging.INFO, "", 0, "a trial ended", (), None))
+
+
+def test_log_that_cannot_be_written_is_no_error(monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    LogHandler().handle(logging.makeLogRecord({"msg": "unheard"}))

@@ -7,12 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor
 
 from autometa.core.budget import Deadline
 from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner
-from autometa.learners.trees import EXTRA_TREES, HIST_GRADIENT_BOOSTING, RANDOM_FOREST, Pace, affordable_leaves
+from autometa.learners.numeric import TargetScale
+from autometa.learners.trees import (
+    EXTRA_TREES,
+    HIST_GRADIENT_BOOSTING,
+    RANDOM_FOREST,
+    ForestModel,
+    Pace,
+    affordable_leaves,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -249,3 +257,19 @@ def test_there_is_always_time_without_a_deadline() -> None:
     pace.record(1)
     assert pace.affordable(1000) == 1000
     assert pace.affordable(0) == 0
+
+
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+def test_forest_predicts_what_scikit_learn_predicts(problem, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(200, 4)).astype(np.float32)
+    X[::9, 1] = np.nan
+    y = X[:, 0] if problem == "regression" else (X[:, 0] * 2).astype(int) % (2 if problem == "binary" else 3)
+    kind = RandomForestRegressor if problem == "regression" else RandomForestClassifier
+    forest = kind(13, random_state=seed, min_samples_leaf=3).fit(X, y, rng.random(200))
+    if problem == "regression":
+        scale = TargetScale(y)
+        assert np.allclose(ForestModel(forest, scale).predict(X), scale.restore(forest.predict(X)))
+    else:
+        mixed = (13 * forest.predict_proba(X) + 1 / forest.n_classes_) / 14
+        assert np.allclose(ForestModel(forest, None).predict(X), mixed)

@@ -218,6 +218,46 @@ def test_while_workers_start_what_needs_one_waits_for_it_if_there_is_nothing_els
     assert (names, inline) == (["c", "d", "d", "d", "d", "d"], [True] + [False] * 5)
 
 
+class LateEvaluator(InstantEvaluator):
+    """Its workers never come; every evaluation in the calling process, and every wait, takes a second."""
+
+    ready = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        self.inline: list[tuple[float, str]] = []
+
+    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
+        return Handle(job, None if inline else Future())
+
+    def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
+        self.now_s += 1.0
+        done = [handle for handle in handles if handle.future is None][:1]
+        self.inline += [(self.now_s, handle.job.configuration.strategy) for handle in done]
+        return [(handle, self._outcome(handle.job)) for handle in done]
+
+
+def test_calling_process_goes_on_when_workers_are_late() -> None:
+    evaluator = LateEvaluator()
+    strategies = make_strategies("first", "needs_worker", "quick", "with_deadline")
+    search = make_search(
+        evaluator,
+        policy=InOrder(strategies),
+        strategies=strategies,
+        quick_strategies={"quick"},
+        strategies_with_deadline={"first", "with_deadline"},
+        plan=replace(PLAN, use_workers=True),
+        n_folds=1,
+        budget=Budget(time_s=20.0),
+        deadline=Deadline(20.0, clock=lambda: evaluator.now_s),
+    )
+    search.run()
+    late = [name for time_s, name in evaluator.inline if time_s > 6]
+    assert "with_deadline" in late and "needs_worker" not in late
+    assert len(late) >= 12
+
+
 class TimedEvaluator(InstantEvaluator):
     """Every evaluation takes 10 s of its own clock, and those of one strategy longer."""
 
