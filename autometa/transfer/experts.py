@@ -8,6 +8,7 @@ the scale at its likeliest value, because past studies had other metrics.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtr
 
 from autometa.transfer.kernel import OFFSET_VARIANCE, Kernel, default_kernel, fitted_kernel, own_scores
+from autometa.transfer.outcomes import Outcomes
 from autometa.transfer.population import Population
 
 # Scores that count for a scale of 1 before anything is seen.
@@ -25,6 +27,7 @@ _FIRST_FIT = 8
 _N_FIT_TRIALS = 100
 _N_FIT_STEPS = 15
 _MAX_TRIALS = 300
+_BAD_SCORE = 1.0  # of every trial while all of them are equally worthless
 _LOG_PRIORS = {"past": math.log(0.6), "alike": math.log(0.2), "no transfer": math.log(0.2)}
 
 
@@ -149,27 +152,36 @@ class OwnKernel:
     def __init__(self) -> None:
         self._latest: tuple[bytes, Kernel] | None = None
 
-    def fitted(self, inputs: np.ndarray, losses: np.ndarray, groups: np.ndarray) -> Kernel:
-        """Return the kernel for a study with these trials."""
+    def fitted(self, inputs: np.ndarray, scores_at: Callable[[np.ndarray], np.ndarray], groups: np.ndarray) -> Kernel:
+        """Return the kernel for a study with these trials; `scores_at` returns the scores of some of them."""
         n_fit = _FIRST_FIT
-        if len(losses) < n_fit:
+        if len(inputs) < n_fit:
             return default_kernel(groups)
-        while n_fit * 3 // 2 <= len(losses):
+        while n_fit * 3 // 2 <= len(inputs):
             n_fit = n_fit * 3 // 2
         rows = np.arange(n_fit)[-_N_FIT_TRIALS:]
-        key = inputs[rows].tobytes() + losses[rows].tobytes()
+        scores = scores_at(rows)
+        key = b"".join(part.tobytes() for part in (groups, inputs[rows], scores))
         if self._latest is None or self._latest[0] != key:
-            fitted = fitted_kernel([inputs[rows]], [own_scores(losses[rows])], groups, _N_FIT_STEPS)
+            fitted = fitted_kernel([inputs[rows]], [scores], groups, _N_FIT_STEPS)
             self._latest = (key, fitted)
         return self._latest[1]
 
 
-def kept_trials(losses: np.ndarray) -> np.ndarray:
+def scores_of(outcomes: Outcomes) -> np.ndarray:
+    """Return the scores of a study's own trials, lower is better, of shape (n,)."""
+    if outcomes.is_all_bad:
+        # There is nothing to be better than, but a trial that nothing is known of is expected to score 0.
+        return np.full(len(outcomes), _BAD_SCORE)
+    return own_scores(outcomes.losses, outcomes.ranks)
+
+
+def kept_trials(ranks: np.ndarray) -> np.ndarray:
     """Return which trials of a long study are looked at: the best and the latest, in order."""
-    if len(losses) <= _MAX_TRIALS:
-        return np.arange(len(losses))
-    best = np.argsort(losses, kind="stable")[: _MAX_TRIALS // 2]
-    latest = np.setdiff1d(np.arange(len(losses)), best)[-(_MAX_TRIALS - len(best)) :]
+    if len(ranks) <= _MAX_TRIALS:
+        return np.arange(len(ranks))
+    best = np.argsort(ranks, kind="stable")[: _MAX_TRIALS // 2]
+    latest = np.setdiff1d(np.arange(len(ranks)), best)[-(_MAX_TRIALS - len(best)) :]
     return np.sort(np.concatenate([best, latest]))
 
 

@@ -82,21 +82,34 @@ def normal_scores(losses: np.ndarray) -> np.ndarray:
     return ndtri((shared[inverse] + 0.5) / max(len(losses), 1))
 
 
-def own_scores(losses: np.ndarray) -> np.ndarray:
+def own_scores(losses: np.ndarray, ranks: np.ndarray | None = None) -> np.ndarray:
     """Return the scores of a study's own losses: half normal scores, half standardised losses.
 
     Ranks alone blow up the differences within a cluster of nearly equal trials, so that search
     stays there; losses alone let one diverged run hide all other differences. The upper tail is
     cut off at twice the distance from the best to the median above the median.
+
+    Parameters
+    ----------
+    losses : ndarray of shape (n,)
+        Infinite for trials without a value; they count as the end of the upper tail.
+    ranks : ndarray of shape (n,) or None
+        Orders the trials, those without a value too; None orders them by their losses.
     """
-    if not np.isfinite(losses).any():
+    return 0.5 * (normal_scores(losses if ranks is None else ranks) + _standardised(losses))
+
+
+def _standardised(losses: np.ndarray) -> np.ndarray:
+    finite = losses[np.isfinite(losses)]
+    if not len(finite):
         return np.zeros(len(losses))
-    middle, best = np.median(losses), losses.min()
-    middle = middle if math.isfinite(middle) else losses[np.isfinite(losses)].max()
-    cut = np.minimum(losses, middle + 2.0 * (middle - best))
+    # Sums and squares of the largest floats overflow. Scaling by a power of two changes no digit.
+    eighths = finite / 8.0
+    middle, best = np.median(eighths), eighths.min()
+    cut = np.clip(losses / 8.0, best, middle + 2.0 * (middle - best))
+    cut = np.ldexp(cut, -np.frexp(np.abs(cut).max())[1])
     deviation = cut.std()
-    standardised = (cut - cut.mean()) / deviation if deviation > 0 else np.zeros(len(cut))
-    return 0.5 * (normal_scores(losses) + standardised)
+    return (cut - cut.mean()) / deviation if deviation > 0 else np.zeros(len(losses))
 
 
 def default_kernel(groups: np.ndarray) -> Kernel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.seeds import child_seed
 from autometa.transfer.alignment import AlignedStudy, align_all
 from autometa.transfer.encoding import Encoding
 from autometa.transfer.moving import moved_population
+from autometa.transfer.outcomes import behind_complete
 from autometa.transfer.population import Population, encoding_of, fitted_population
 from autometa.transfer.sources import SourceStudy, merged_distributions
 
@@ -62,25 +64,48 @@ class Past:
         self._fitted: Learnt | None = None
         self._named: tuple[tuple[SourceStudy, ...], frozenset[str]] = ((), frozenset())
 
+    # Studies do not travel to other processes, and what was learnt for their spaces is soon learnt again.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {key: kept for key, kept in self._kept.items() if key[-1] is None}}
+
     def parameters(self, sources: tuple[SourceStudy, ...], names: Mapping[str, str]) -> frozenset[str]:
         """Return the new names of all parameters of past studies."""
         if self._named[0] is not sources:
             self._named = (sources, frozenset(names.get(name, name) for s in sources for name in s.distributions))
         return self._named[1]
 
+    @one_blas_thread()
     def learn(
         self,
         sources: tuple[SourceStudy, ...],
         space: Mapping[str, BaseDistribution],
         names: Mapping[str, str],
         finished: Sequence[FrozenTrial],
+        study: Hashable = None,
     ) -> Learnt:
-        """Return what the sources say about a space and about the parameters that may come on top of it."""
-        key = (tuple(sorted((name, repr(d)) for name, d in space.items())), bool(finished))
+        """Return what the sources say about a space and about the parameters that may come on top of it.
+
+        Parameters
+        ----------
+        sources : tuple of SourceStudy
+            The archive's.
+        space : mapping of str to BaseDistribution
+            What the new study has asked for; empty while nothing is known of it.
+        names : mapping of str to str
+            Past name → new name.
+        finished : sequence of FrozenTrial
+            The new study's, complete or not; conditions are read from the complete ones.
+        study : hashable
+            Tells studies apart: their trials may have other conditions.
+        """
+        # A trial that failed may not have got as far as all of its parameters.
+        complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
+        described = tuple(sorted((name, repr(d)) for name, d in space.items()))
+        key = (described, bool(finished), study if complete else None)
         kept = self._kept.get(key)
         if kept is not None and kept[0] is sources:
             return kept[1]
-        learnt = _learnt(sources, space, names, finished, self._fitted)
+        learnt = _learnt(sources, space, names, complete, bool(finished), self._fitted)
         if not learnt.is_moved:
             self._fitted = learnt
         while len(self._kept) >= _N_CACHED:
@@ -121,18 +146,19 @@ def _learnt(
     sources: tuple[SourceStudy, ...],
     space: Mapping[str, BaseDistribution],
     names: Mapping[str, str],
-    finished: Sequence[FrozenTrial],
+    complete: Sequence[FrozenTrial],
+    is_begun: bool,
     before: Learnt | None,
 ) -> Learnt:
     """Return what is learnt; what was learnt before is taken where it comes to the same."""
     chosen = chosen_sources(sources, space, names)
-    wide = _wide_space(chosen, space, names, is_begun=bool(finished))
+    wide = _wide_space(chosen, space, names, is_begun)
     if before is None or before.sources != chosen:
         before = None
     is_same = before is not None and before.encoding.distributions == wide
     studies = before.studies if before is not None and is_same else align_all(chosen, wide, names)
     usable = tuple(study for study in studies if not study.reason and _shares(study, wide, space))
-    own = Encoding(wide, {}).points([trial.params for trial in finished])
+    own = Encoding(wide, {}).points([trial.params for trial in complete])
     encoding = encoding_of(wide, usable, own)
     # After the first trial the space is known, and is most often the one that the past made expect.
     if before is not None and _names(before.usable) == _names(usable):
@@ -142,12 +168,23 @@ def _learnt(
             moved = moved_population(before.population, encoding, usable)
             if moved is not None:
                 return Learnt(encoding, chosen, studies, usable, moved, is_moved=True)
-    population = fitted_population(usable, encoding) if usable else None
+    population = fitted_population(usable, encoding, _behind(chosen, usable, wide, names)) if usable else None
     if population is not None and population.kernel.noise > _MAX_NOISE * population.kernel.amplitude:
         # It would explain whatever is seen as noise, and search at random.
         logger.info("What past studies tried says nothing about what is good: they are not used.")
         population = None
     return Learnt(encoding, chosen, studies, usable, population)
+
+
+def _behind(
+    sources: Sequence[SourceStudy],
+    usable: Sequence[AlignedStudy],
+    space: Mapping[str, BaseDistribution],
+    names: Mapping[str, str],
+) -> tuple[AlignedStudy, ...]:
+    """Return the pruned and failed trials of the usable studies in a space."""
+    by_name = {source.name: source for source in sources}
+    return align_all([behind_complete(by_name[study.name]) for study in usable], space, names)
 
 
 def _names(studies: Sequence[AlignedStudy]) -> list[str]:
@@ -166,7 +203,7 @@ def _wide_space(
     for source in sources:
         found = {name: d for name, d in source.distributions.items() if names.get(name, name) not in space}
         if is_begun:
-            found = {name: d for name, d in found.items() if not all(name in t.params for t in source.trials)}
+            found = {name: d for name, d in found.items() if not all(name in t.params for t in source.completed)}
         past.append({names.get(name, name): d for name, d in found.items()})
     return dict(sorted({**merged_distributions(past), **space}.items()))
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -73,32 +74,34 @@ class Population:
         """Return the features of inputs, shape (n, n_features)."""
         return _features(self.kernel, self.centres, self.factor, inputs)
 
-    def alike(self, features: np.ndarray, losses: np.ndarray) -> Population:
+    def alike(self, features: np.ndarray, ranks: np.ndarray) -> Population:
         """Return the population around those past studies that rank a new study's trials best.
 
         Parameters
         ----------
         features : ndarray of shape (n, n_features)
             Of the new study's trials.
-        losses : ndarray of shape (n,)
-            What they gave.
+        ranks : ndarray of shape (n,)
+            Anything that orders them, lower is better.
 
         Notes
         -----
         Rank correlation chooses, as the ranking loss of RGPE does (Feurer et al., 2018); RGPE's
         draws of that loss would take longer than all else, and the mean of five is as good.
         """
-        if len(losses) < _FEWEST_RANKED:
+        if len(ranks) < _FEWEST_RANKED or np.ptp(ranks) == 0:
             return self
         predicted = rankdata(features @ self.weights.T, axis=0)
-        ranks = rankdata(losses)
+        ranks = rankdata(ranks)
         away = predicted - predicted.mean(axis=0)
         agreement = (ranks - ranks.mean()) @ away / np.maximum(np.linalg.norm(away, axis=0), 1e-12)
         best = np.argsort(-agreement, kind="stable")[:_N_ALIKE]
         return replace(self, mean=self.weights[best].mean(axis=0))
 
 
-def fitted_population(studies: Sequence[AlignedStudy], encoding: Encoding) -> Population:
+def fitted_population(
+    studies: Sequence[AlignedStudy], encoding: Encoding, behind: Sequence[AlignedStudy] = ()
+) -> Population:
     """Return the distribution under which the functions of past studies are likely.
 
     Weights of studies are draws of one Gaussian, w ~ N(mean, root rootᵀ), their scores noisy
@@ -111,16 +114,22 @@ def fitted_population(studies: Sequence[AlignedStudy], encoding: Encoding) -> Po
         Usable ones only, at least one.
     encoding : Encoding
         Their space.
+    behind : sequence of AlignedStudy
+        The pruned and failed trials of each of them, which rank behind its complete ones; empty
+        if none has any.
     """
     rng = np.random.default_rng(child_seed(0, "population", len(studies)))
-    points, scores = zip(*(_subset(study, encoding, rng) for study in studies), strict=True)
+    pairs = zip_longest(studies, behind)
+    points, scores = zip(*(_subset(study, worse, encoding, rng) for study, worse in pairs), strict=True)
     inputs = [encoding.inputs(found) for found in points]
     kernel = _kernel(inputs, scores, encoding, rng)
     centres, factor = _centres(kernel, inputs, scores, rng)
     stacked = _features(kernel, centres, factor, np.concatenate(inputs))
     features = np.split(stacked, np.cumsum([len(rows) for rows in inputs])[:-1])
     mean, root, weights = _expectation_maximisation(features, scores, kernel)
-    tops = best_points(encoding, points, scores)
+    # Best trials come first, and only complete ones are worth recommending.
+    n_complete = [len(study.points) for study in studies]
+    tops = best_points(encoding, *([part[:n] for part, n in zip(p, n_complete, strict=True)] for p in (points, scores)))
     return Population(encoding, kernel, centres, factor, mean, root, weights, tops, len(studies))
 
 
@@ -138,14 +147,21 @@ def encoding_of(distributions: dict, studies: Sequence[AlignedStudy], own: np.nd
     return Encoding(distributions, learnt_conditions(distributions, seen))
 
 
-def _subset(study: AlignedStudy, encoding: Encoding, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _subset(
+    study: AlignedStudy, worse: AlignedStudy | None, encoding: Encoding, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Return points and scores of at most `_N_TRIALS` trials; what a study did not know is drawn at random."""
-    scores = normal_scores(study.losses)
+    every, ranks = study.points, study.losses
+    if worse is not None and len(worse.points):
+        every = np.concatenate([every, worse.points])
+        ranks = rankdata(ranks, method="dense")
+        ranks = np.concatenate([ranks, ranks.max() + 1 + worse.losses])
+    scores = normal_scores(ranks)
     order = np.argsort(scores, kind="stable")
     if len(order) > _N_TRIALS:
         half = _N_TRIALS // 2
         order = np.concatenate([order[:half], order[half:][:: -(-(len(order) - half) // half)]])
-    points = study.points[order].copy()
+    points = every[order].copy()
     unknown = ~study.known
     if unknown.any():
         # Spread over the range, so that the population takes no side where nothing is known.

@@ -17,6 +17,7 @@ _N_TOPS = 150
 _N_ROUNDS = 4
 _N_KEPT, _N_MOVES = 6, 16
 _WIDTHS = (0.3, 0.1, 0.03)
+_N_DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,25 @@ class Seen:
     Parameters
     ----------
     points : ndarray of shape (n, n_parameters)
-        Of the finished trials.
+        Of the finished trials that are looked at.
     scores : ndarray of shape (n,)
         Their normal scores, lower is better.
     running : ndarray of shape (n_running, n_parameters)
         Points that are being tried.
+    earlier : ndarray of shape (n_earlier, n_parameters) or None
+        Points of all finished trials as they are, NaN for parameters that a trial did not get as
+        far as; None takes `points`.
     """
 
     points: np.ndarray
     scores: np.ndarray
     running: np.ndarray
+    earlier: np.ndarray | None = None
+
+    def has(self, point: np.ndarray) -> bool:
+        """Whether a point was tried, or differs only in parameters that a trial did not get as far as."""
+        tried = np.concatenate([self.points if self.earlier is None else self.earlier, self.running])
+        return bool((np.isnan(tried) | np.isclose(tried, point, equal_nan=True)).all(axis=1).any())
 
 
 def proposed(
@@ -66,6 +76,8 @@ def proposed(
         Draws candidates.
     fixed : mapping of int to float or None
         Columns whose place is decided already.
+    success : Success or None
+        The expected improvement counts by the probability that a trial does not fail; None if none has failed.
     """
     weights = weights_of(beliefs)
     if len(seen.running):
@@ -79,7 +91,8 @@ def proposed(
         rows = encoding.inputs(points)
         # All experts that know the past share its features.
         features = None if population is None else population.features(rows)
-        return sum(weight * _gain(p, *p.predict(rows, features)) for weight, p in heard)
+        found = sum(weight * _gain(p, *p.predict(rows, features)) for weight, p in heard)
+        return found
 
     def placed(points: np.ndarray) -> np.ndarray:
         for column, place in (fixed or {}).items():
@@ -91,17 +104,32 @@ def proposed(
     chosen = tops[rng.permutation(len(tops))[:_N_TOPS]]
     points = placed(np.concatenate([encoding.uniform(rng.random((_N_RANDOM, len(encoding.names)))), chosen, *near]))
     gains = gain(points)
-    tried = np.concatenate([seen.points, seen.running])
     for _ in range(_N_ROUNDS):
         order = np.argsort(-gains, kind="stable")[:_N_KEPT]
         moved = placed(_moved(points[order], _N_KEPT * _N_MOVES, encoding, rng))
-        points = np.concatenate([points[order], moved])
-        gains = np.concatenate([gains[order], gain(moved)])
+        points, gains = np.concatenate([points, moved]), np.concatenate([gains, gain(moved)])
     # What was tried already would tell nothing new.
-    for place in np.argsort(-gains, kind="stable"):
-        if not (np.isclose(tried, points[place], equal_nan=True).all(axis=1)).any():
-            return points[place]
-    return placed(encoding.uniform(rng.random((1, len(encoding.names)))))[0]
+    for index in np.argsort(-gains, kind="stable"):
+        if not seen.has(points[index]):
+            return points[index]
+    # All of a small space was tried: again one of those that were not the worst.
+    again = seen.points[seen.scores < seen.scores.max(initial=-np.inf)]
+    again = again if len(again) else points
+    return placed(again[[rng.integers(len(again))]])[0]
+
+
+def drawn_point(
+    encoding: Encoding, seen: Seen, rng: np.random.Generator, fixed: Mapping[int, float] | None = None
+) -> np.ndarray:
+    """Return a random point on the grid that was not tried if one is found, shape (n_parameters,)."""
+    for _ in range(_N_DRAWS):
+        point = encoding.uniform(rng.random((1, len(encoding.names))))
+        for column, value in (fixed or {}).items():
+            point[:, column] = value
+        point = encoding.on_grid(point)
+        if not seen.has(point[0]):
+            break
+    return point[0]
 
 
 def beliefs_of(encoding: Encoding, experts: list[Expert], seen: Seen) -> list[Posterior]:

@@ -10,6 +10,7 @@ import pandas as pd
 from optuna.study import Study
 from scipy.linalg import solve
 
+from autometa._support.numeric_threads import one_blas_thread
 from autometa.transfer.alignment import AlignedStudy, ParameterNote, align
 from autometa.transfer.archive import StudyArchive
 from autometa.transfer.encoding import Encoding
@@ -17,7 +18,7 @@ from autometa.transfer.experts import OwnKernel, weights_of
 from autometa.transfer.kernel import OFFSET_VARIANCE, Kernel, normal_scores
 from autometa.transfer.past import Past, checked_names
 from autometa.transfer.proposals import Seen, beliefs_of
-from autometa.transfer.sampler import experts_of, finished_trials, observed, own_space
+from autometa.transfer.situation import Observed, experts_of, finished_trials, observed_trials, own_space
 
 COLUMNS = (
     *("study", "tags", "n_trials", "used", "reason", "agreement"),
@@ -25,6 +26,7 @@ COLUMNS = (
 )
 
 
+@one_blas_thread()
 def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return what an archive has for a study; neither is changed.
 
@@ -69,9 +71,9 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
     names = checked_names(names)
     learnt = Past().learn(archive.sources, own_space(study), names, finished_trials(study))
     encoding = learnt.encoding
-    points, losses, scores = observed(study, encoding)
-    experts = experts_of(learnt, points, losses, OwnKernel())
-    beliefs = beliefs_of(encoding, experts, Seen(points, scores, points[:0]))
+    observed = observed_trials(study, encoding)
+    experts = experts_of(learnt, observed, OwnKernel())
+    beliefs = beliefs_of(encoding, experts, Seen(observed.points, observed.scores, observed.points[:0]))
     weights = weights_of(beliefs)
     suited = {aligned.name for aligned in learnt.usable}
     used = suited if learnt.population is not None else set()
@@ -100,7 +102,7 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
             row["predicted_score"] = float(
                 sum(weight * belief.predict(inputs)[0][0] for weight, belief in zip(weights, beliefs, strict=True))
             )
-            row["agreement"] = _agreement(aligned, encoding, experts[0].kernel, points, losses)
+            row["agreement"] = _agreement(aligned, encoding, experts[0].kernel, observed)
         rows.append(row)
     # Names of studies are any texts, and the dtype of texts has none with lone surrogates.
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
@@ -121,17 +123,16 @@ def _text(note: ParameterNote) -> str:
     return f"{note.new}: {note.change}" if note.new and note.past and note.new != note.past else note.change
 
 
-def _agreement(
-    aligned: AlignedStudy, encoding: Encoding, kernel: Kernel, points: np.ndarray, losses: np.ndarray
-) -> float:
-    if len(losses) < 3 or len(set(losses.tolist())) < 2:
+def _agreement(aligned: AlignedStudy, encoding: Encoding, kernel: Kernel, observed: Observed) -> float:
+    ranks = observed.outcomes.ranks
+    if len(ranks) < 3 or len(set(ranks.tolist())) < 2:
         return float("nan")
     # A parameter that the past study did not know must not keep its trials apart.
     inverse_scales = np.where(aligned.known[encoding.groups], kernel.inverse_scales, 0.0)
     own = Kernel(inverse_scales, kernel.amplitude, kernel.noise)
-    past, new = encoding.inputs(aligned.points), encoding.inputs(points)
+    past, new = encoding.inputs(aligned.points), encoding.inputs(observed.points)
     covariance = own(past, past) + OFFSET_VARIANCE + own.noise * np.eye(len(past))
     predicted = (own(new, past) + OFFSET_VARIANCE) @ solve(covariance, normal_scores(aligned.losses), assume_a="pos")
     if np.ptp(predicted) < 1e-12:
         return float("nan")
-    return float(pd.Series(predicted).corr(pd.Series(losses), method="spearman"))
+    return float(pd.Series(predicted).corr(pd.Series(ranks), method="spearman"))

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.study import Study, StudyDirection
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.seeds import child_seed
 from autometa.core.space import is_valid
 from autometa.transfer.archive import StudyArchive
-from autometa.transfer.encoding import Encoding
-from autometa.transfer.experts import Expert, OwnKernel, kept_trials, weights_of
-from autometa.transfer.kernel import own_scores
-from autometa.transfer.past import Learnt, Past, checked_names
-from autometa.transfer.proposals import Seen, beliefs_of, is_probe, proposed
+from autometa.transfer.experts import OwnKernel
+from autometa.transfer.past import Past, checked_names
+from autometa.transfer.plans import announce, expected_params, forget, plan_of
+from autometa.transfer.situation import Situation, finished_trials, own_space, situation_of
 
 logger = logging.getLogger(__name__)
 
 _HEDGE = 3  # once the past is given up, every third trial is what Optuna's default suggests
+_MOST_AWAITED = 16  # trials that have begun and not chosen yet, whose choices are foretold
 
 
 class MetaSampler(BaseSampler):
@@ -88,11 +89,9 @@ class MetaSampler(BaseSampler):
         self._archive = archive
         self._names = checked_names(names)
         self._seed = secrets.randbits(31) if seed is None else int(seed)
-        self._random = RandomSampler(seed=child_seed(self._seed, "independent"))
         self._default = TPESampler(seed=child_seed(self._seed, "default"))
         self._past = Past()
         self._own_kernel = OwnKernel()
-        self._plans: dict[int, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._is_cold_said = False
         # Nothing is known of a space yet, and most often it will be the past's: so the first suggestion need not learn.
@@ -107,8 +106,7 @@ class MetaSampler(BaseSampler):
         self._lock = threading.Lock()
 
     def reseed_rng(self) -> None:
-        """Draw new seeds of the samplers that are fallen back on; plans are seeded by the trial's number."""
-        self._random.reseed_rng()
+        """Draw a new seed for studies with several objectives; all else is seeded by the trial's number."""
         self._default.reseed_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -121,7 +119,7 @@ class MetaSampler(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Forget the plan of a finished trial."""
-        self._plans.pop(trial._trial_id, None)
+        forget(study, trial)
         if len(study.directions) > 1:
             self._default.after_trial(study, trial, state, values)
 
@@ -140,11 +138,9 @@ class MetaSampler(BaseSampler):
         if not search_space:
             return {}
         plan = self._plan(study, trial, search_space)
-        rng = np.random.RandomState(child_seed(self._seed, "inactive", trial.number))
-        drawn = RandomSampler(seed=int(rng.randint(2**31)))
         # A parameter that should not be active gets a value too: the objective may ask for it all the same.
         return {
-            name: plan[name] if name in plan else drawn.sample_independent(study, trial, name, distribution)
+            name: plan[name] if name in plan else self._drawn(study, trial, name, distribution)
             for name, distribution in search_space.items()
         }
 
@@ -156,107 +152,71 @@ class MetaSampler(BaseSampler):
             return self._default.sample_independent(study, trial, param_name, param_distribution)
         if param_name in self._past.parameters(self._archive.sources, self._names):
             space = {**own_space(study), **trial.distributions, param_name: param_distribution}
-            plan = self._plan(study, trial, space, given=trial.params)
+            plan = self._plan(study, trial, space)
             if param_name in plan and is_valid(param_distribution, plan[param_name]):
                 return plan[param_name]
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
+        return self._drawn(study, trial, param_name, param_distribution)
 
-    def _plan(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        space: Mapping[str, BaseDistribution],
-        given: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    def _drawn(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+        # By number and name: samplers of one seed in several processes draw different values.
+        random = RandomSampler(seed=child_seed(self._seed, "independent", trial.number, name))
+        return random.sample_independent(study, trial, name, distribution)
+
+    def _plan(self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
         """Return the configuration for a trial: of `space`, and of what past studies say may come too."""
-        known = self._plans.get(trial._trial_id)
+        known = plan_of(study, trial)
         if known is not None and all(
             name in known and is_valid(distribution, known[name]) for name, distribution in space.items()
         ):
             return known
-        fixed = {**trial.system_attrs.get("fixed_params", {}), **(given or {})}
-        with self._lock:
+        fixed = {**fixed_around(study.sampler), **trial.system_attrs.get("fixed_params", {}), **trial.params}
+        space = {**{name: d for name, d in own_space(study).items() if name in fixed and not d.single()}, **space}
+        # Samplers of other threads see a plan as soon as the next one is made.
+        with self._lock, one_blas_thread():
             plan = self._proposed(study, trial, space, fixed)
-        self._plans[trial._trial_id] = plan
+            announce(study, trial, plan)
         return plan
 
     def _proposed(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], fixed: Mapping[str, Any]
     ) -> dict[str, Any]:
-        trials = study._get_trials(deepcopy=False, use_cache=True)
         finished = finished_trials(study)
-        running = [t for t in trials if t.state == TrialState.RUNNING and t.number != trial.number and t.params]
-        learnt = self._past.learn(self._archive.sources, space, self._names, finished)
-        encoding = learnt.encoding
-        rows, losses, scores = observed(study, encoding)
-        seen = Seen(rows, scores, _filled(encoding, encoding.points([t.params for t in running])))
-        beliefs = beliefs_of(encoding, experts_of(learnt, rows, losses, self._own_kernel), seen)
-        columns = {name: column for column, name in enumerate(encoding.names)}
-        decided = {
-            columns[name]: float(encoding.points([{name: value}])[0, columns[name]])
-            for name, value in fixed.items()
-            if name in columns
-        }
-        rng = np.random.default_rng(child_seed(self._seed, "plan", trial.number, len(decided)))
-        n_tried = len(finished) + len(running)
-        if weights_of(beliefs)[-1] > 0.5 and n_tried % _HEDGE == 0 and finished:
+        study_key = (ref(study._storage), study._study_id)
+        learnt = self._past.learn(self._archive.sources, space, self._names, finished, study_key)
+        now = situation_of(study, learnt, self._own_kernel)
+        running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        others = {t.number: expected_params(study, t, now.encoding.distributions) for t in running}
+        others.pop(trial.number, None)
+        now = now.with_running([params for params in others.values() if params])
+        # Trials that began a moment before this one are about to choose: what they will choose is what this
+        # sampler would in their place.
+        choosing = sorted(number for number, params in others.items() if not params and number < trial.number)
+        for number in choosing[:_MOST_AWAITED]:
+            now = now.with_running([self._chosen(now, number, {})])
+        if now.is_past_useless and now.n_tried % _HEDGE == 0 and finished:
             # The past has nothing to say: what Optuna does by default has its share.
-            by_default = self._default.infer_relative_search_space(study, trial)
-            return {**self._default.sample_relative(study, trial, by_default), **fixed}
-        decided = {column: place for column, place in decided.items() if not np.isnan(place)}
-        if is_probe(n_tried):
-            point = encoding.uniform(rng.random((1, len(columns))))
-            for column, place in decided.items():
-                point[:, column] = place
-            return encoding.configuration(encoding.on_grid(point)[0])
-        tops = learnt.population.tops if learnt.population is not None else np.zeros((0, len(columns)))
-        return encoding.configuration(proposed(encoding, beliefs, seen, tops, rng, decided))
+            plan = self._suggested_by_default(study, trial, fixed)
+            if not now.was_tried(plan):
+                return plan
+        return self._chosen(now, trial.number, fixed)
+
+    def _chosen(self, now: Situation, number: int, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the configuration for the trial of that number."""
+        decided = now.columns(fixed)
+        rng = np.random.default_rng(child_seed(self._seed, "plan", number, len(decided)))
+        return now.encoding.configuration(now.next_point(rng, decided))
+
+    def _suggested_by_default(self, study: Study, trial: FrozenTrial, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what Optuna's default sampler suggests."""
+        default = TPESampler(seed=child_seed(self._seed, "default", trial.number))
+        space = default.infer_relative_search_space(study, trial)
+        return {**default.sample_relative(study, trial, space), **fixed}
 
 
-def finished_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials of a study that say something: complete, with a value and parameters."""
-    trials = study._get_trials(deepcopy=False, use_cache=True)
-    return [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None and t.params]
-
-
-def observed(study: Study, encoding: Encoding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return points, losses (lower is better) and scores of the trials of a study that are looked at."""
-    finished = finished_trials(study)
-    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    losses = np.array([sign * t.values[0] if _is_feasible(t) else np.inf for t in finished])
-    kept = kept_trials(losses)
-    points = _filled(encoding, encoding.points([finished[place].params for place in kept]))
-    return points, losses[kept], own_scores(losses[kept])
-
-
-def experts_of(learnt: Learnt, points: np.ndarray, losses: np.ndarray, own_kernel: OwnKernel) -> list[Expert]:
-    """Return the experts for a study with these trials; the last one knows no past."""
-    inputs = learnt.encoding.inputs(points)
-    own = own_kernel.fitted(inputs, losses, learnt.encoding.groups)
-    cold = Expert("no transfer", own)
-    if learnt.population is None:
-        return [cold]
-    population = learnt.population
-    alike = population.alike(population.features(inputs), losses)
-    return [
-        Expert("past", population.kernel, population, has_covariance=True),
-        Expert("alike", own, alike, choice_cost=0.0 if alike is population else math.log(population.n_studies)),
-        cold,
-    ]
-
-
-def own_space(study: Study) -> dict[str, BaseDistribution]:
-    """Return what the study's trials were asked for so far, in the order of first appearance."""
-    found: dict[str, BaseDistribution] = {}
-    for other in study._get_trials(deepcopy=False, use_cache=True):
-        found.update(other.distributions)
-    return found
-
-
-def _filled(encoding: Encoding, points: np.ndarray) -> np.ndarray:
-    """Return the points of trials, whose gaps that no condition explains are put into the middle."""
-    return encoding.on_grid(points) if len(points) else points
-
-
-def _is_feasible(trial: FrozenTrial) -> bool:
-    return all(value <= 0 for value in trial.constraints.values())
+def fixed_around(sampler: BaseSampler) -> dict[str, Any]:
+    """Return the values that `PartialFixedSampler`s around a study's sampler give instead of it."""
+    fixed: dict[str, Any] = {}
+    while isinstance(sampler, PartialFixedSampler):
+        fixed = {**sampler._fixed_params, **fixed}
+        sampler = sampler._base_sampler
+    return fixed

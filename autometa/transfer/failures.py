@@ -1,0 +1,43 @@
+"""Whether the failed trials of a study depend on what they tried, or fail by chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from autometa.transfer.experts import Expert, posterior
+from autometa.transfer.kernel import default_kernel
+
+_N_TRIALS = 300  # the latest ones
+_NOISE = 0.3  # share of the variance of failures that a pattern leaves unexplained
+_LEAST_EVIDENCE = -1.0
+
+
+def follow_a_pattern(inputs: np.ndarray, is_failed: np.ndarray, groups: np.ndarray) -> bool:
+    """Return whether failures depend on the configuration; while that is open, they are taken to.
+
+    The marginal likelihood of a Gaussian process on the indicator of failure is compared with
+    that of noise alone. A machine that runs out of memory now and then should not spoil the
+    configurations that it happened to have.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (n, n_columns)
+        Of the finished trials, see `autometa.transfer.encoding`.
+    is_failed : ndarray of shape (n,), bool
+        Which of them have failed.
+    groups : ndarray of shape (n_columns,)
+        Parameter of each column.
+    """
+    inputs, is_failed = inputs[-_N_TRIALS:], is_failed[-_N_TRIALS:]
+    # As if one more trial had failed and one more had not: failures alone are a pattern too.
+    rate = (is_failed.sum() + 1.0) / (len(is_failed) + 2.0)
+    scores = (is_failed - rate) / math.sqrt(rate * (1.0 - rate))
+    pattern = replace(default_kernel(groups), amplitude=1.0 - _NOISE, noise=_NOISE)
+    chance = replace(pattern, amplitude=1e-6, noise=1.0)
+    with_pattern, without = (
+        posterior(Expert("no transfer", kernel), inputs, scores).log_likelihood for kernel in (pattern, chance)
+    )
+    return with_pattern - without > _LEAST_EVIDENCE

@@ -1,0 +1,163 @@
+"""Where a study stands when its next configuration is chosen: its trials, and what experts make of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
+
+from autometa.transfer.encoding import Encoding
+from autometa.transfer.experts import Expert, OwnKernel, Posterior, kept_trials, scores_of, weights_of
+from autometa.transfer.failures import follow_a_pattern
+from autometa.transfer.outcomes import Outcomes, outcomes_of
+from autometa.transfer.past import Learnt
+from autometa.transfer.proposals import Seen, beliefs_of, drawn_point, is_probe, proposed
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is known when a configuration is chosen.
+
+    Parameters
+    ----------
+    learnt : Learnt
+        What past studies say.
+    beliefs : list of Posterior
+        The experts after the study's finished trials; the last one knows no past.
+    seen : Seen
+        The study's trials.
+    n_tried : int
+        Its finished and running trials.
+    is_all_bad : bool
+        Whether all finished trials have failed or were equally worthless.
+    """
+
+    learnt: Learnt
+    beliefs: list[Posterior]
+    seen: Seen
+    n_tried: int
+    is_all_bad: bool
+
+    @property
+    def encoding(self) -> Encoding:
+        """The space, and what past studies say may come on top of it."""
+        return self.learnt.encoding
+
+    @property
+    def is_past_useless(self) -> bool:
+        """Whether the expert that knows no past is more likely right than all others together."""
+        return bool(weights_of(self.beliefs)[-1] > 0.5)
+
+    def with_running(self, configurations: Sequence[Mapping[str, Any]]) -> Situation:
+        """Return the situation with these configurations being tried too."""
+        points = filled(self.encoding, self.encoding.points(configurations))
+        seen = replace(self.seen, running=np.concatenate([self.seen.running, points]))
+        return replace(self, seen=seen, n_tried=self.n_tried + len(points))
+
+    def was_tried(self, configuration: Mapping[str, Any]) -> bool:
+        """Whether a trial had this configuration or has it now."""
+        return self.seen.has(self.encoding.points([configuration])[0])
+
+    def columns(self, values: Mapping[str, Any]) -> dict[int, float]:
+        """Return the columns of parameters whose values are given, and the points there."""
+        indices = {name: column for column, name in enumerate(self.encoding.names)}
+        point = self.encoding.points([values])[0]
+        return {
+            indices[n]: float(point[indices[n]]) for n in values if n in indices and not np.isnan(point[indices[n]])
+        }
+
+    def next_point(self, rng: np.random.Generator, decided: Mapping[int, float]) -> np.ndarray:
+        """Return the point to try next, on the grid, with the columns that are decided as they are."""
+        # Without any success there is little to go by but the past, which may be what is wrong.
+        if is_probe(self.n_tried) or (self.is_all_bad and self.n_tried % 2):
+            return drawn_point(self.encoding, self.seen, rng, decided)
+        population = self.learnt.population
+        tops = population.tops if population is not None else np.zeros((0, len(self.encoding.names)))
+        return proposed(self.encoding, self.beliefs, self.seen, tops, rng, decided)
+
+
+def situation_of(study: Study, learnt: Learnt, own_kernel: OwnKernel) -> Situation:
+    """Return where a study stands, its running trials left out."""
+    encoding = learnt.encoding
+    observed = observed_trials(study, encoding)
+    seen = Seen(observed.points, observed.scores, observed.points[:0], observed.every_point)
+    beliefs = beliefs_of(encoding, experts_of(learnt, observed, own_kernel), seen)
+    return Situation(learnt, beliefs, seen, len(observed.every_point), observed.outcomes.is_all_bad)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The finished trials of a study in a space.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, n_parameters)
+        Of the trials that are looked at: the best and the latest, without those that failed by
+        chance. Gaps are filled.
+    outcomes : Outcomes
+        Of these.
+    scores : ndarray of shape (n,)
+        Of these, lower is better.
+    every_point : ndarray of shape (n_finished, n_parameters)
+        Of all trials, NaN for parameters that a trial did not have.
+    """
+
+    points: np.ndarray
+    outcomes: Outcomes
+    scores: np.ndarray
+    every_point: np.ndarray
+
+
+def observed_trials(study: Study, encoding: Encoding) -> Observed:
+    """Return the finished trials of a study as points with scores."""
+    finished = finished_trials(study)
+    every_point = encoding.points([trial.params for trial in finished])
+    points = filled(encoding, every_point)
+    outcomes = outcomes_of(finished, -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0)
+    counts = np.ones(len(points), dtype=bool)
+    if outcomes.is_failed.any() and not follow_a_pattern(encoding.inputs(points), outcomes.is_failed, encoding.groups):
+        counts = ~outcomes.is_failed
+    rows = np.flatnonzero(counts)
+    rows = rows[kept_trials(outcomes.ranks[rows])]
+    return Observed(points[rows], outcomes[rows], scores_of(outcomes[rows]), every_point)
+
+
+def experts_of(learnt: Learnt, observed: Observed, own_kernel: OwnKernel) -> list[Expert]:
+    """Return the experts for a study with these trials; the last one knows no past."""
+    inputs = learnt.encoding.inputs(observed.points)
+    own = own_kernel.fitted(inputs, lambda rows: scores_of(observed.outcomes[rows]), learnt.encoding.groups)
+    cold = Expert("no transfer", own)
+    if learnt.population is None:
+        return [cold]
+    population = learnt.population
+    alike = population.alike(population.features(inputs), observed.outcomes.ranks)
+    return [
+        Expert("past", population.kernel, population, has_covariance=True),
+        Expert("alike", own, alike, choice_cost=0.0 if alike is population else math.log(population.n_studies)),
+        cold,
+    ]
+
+
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials of a study that say something: complete, pruned or failed ones that have parameters."""
+    trials = study._get_trials(deepcopy=False, use_cache=True)
+    return [trial for trial in trials if trial.state.is_finished() and trial.params]
+
+
+def own_space(study: Study) -> dict[str, BaseDistribution]:
+    """Return what the study's trials were asked for so far, in the order of first appearance."""
+    found: dict[str, BaseDistribution] = {}
+    for trial in study._get_trials(deepcopy=False, use_cache=True):
+        found.update(trial.distributions)
+    return found
+
+
+def filled(encoding: Encoding, points: np.ndarray) -> np.ndarray:
+    """Return the points of trials, whose gaps that no condition explains are put into the middle."""
+    return encoding.on_grid(points) if len(points) else points
