@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from numbers import Integral
 
 
 def child_seed(seed: int, *names: object) -> int:
@@ -13,3 +14,12 @@ def child_seed(seed: int, *names: object) -> int:
     """
     text = "/".join([str(int(seed)), *map(str, names)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little") >> 1
+
+
+def checked_seed(seed: object) -> int:
+    """Return a seed that a user gave as an int, or say what is wrong with it."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise TypeError(f"seed must be a whole number of at least 0, got {seed!r}.")
+    if seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}.")
+    return int(seed)

@@ -132,14 +132,20 @@ class PowerLaw:
 
 
 def _extrapolated(part: np.ndarray, known: np.ndarray) -> np.ndarray:
+    # Squares of the largest floats are infinite; a power of two changes no digit.
     y = np.where(known, part, 0.0)
+    exponent_of_row = np.frexp(np.abs(y).max(axis=1))[1]
+    return np.ldexp(_extrapolated_units(np.ldexp(y, -exponent_of_row[:, None]), known), exponent_of_row)
+
+
+def _extrapolated_units(y: np.ndarray, known: np.ndarray) -> np.ndarray:
     n = known.sum(axis=1)
-    last, best = part[:, -1], np.where(known, part, np.inf).min(axis=1)
-    end, error = last.copy(), np.full(len(part), np.inf)
+    last, best = y[:, -1], np.where(known, y, np.inf).min(axis=1)
+    end, error = last.copy(), np.full(len(y), np.inf)
     mean_y = y.sum(axis=1) / n
-    centred = np.where(known, part - mean_y[:, None], 0.0)
+    centred = np.where(known, y - mean_y[:, None], 0.0)
     for exponent in _EXPONENTS:
-        basis = GRID[: part.shape[1]] ** -exponent
+        basis = GRID[: y.shape[1]] ** -exponent
         x = np.where(known, basis - (known * basis).sum(axis=1, keepdims=True) / n[:, None], 0.0)
         slope = np.maximum(0.0, (x * centred).sum(axis=1) / (x * x).sum(axis=1))
         miss = ((centred - slope[:, None] * x) ** 2).sum(axis=1)

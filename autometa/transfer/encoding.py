@@ -229,13 +229,19 @@ def edges_of(distribution: FloatDistribution | IntDistribution) -> tuple[float, 
     return (math.log(low), math.log(high)) if distribution.log else (low, high)
 
 
+def halves_of(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
+    """Return half of the value at the place 0 and half of the width; the widest range has a width that is no float."""
+    low, high = edges_of(distribution)
+    return low / 2, high / 2 - low / 2
+
+
 def places_of(distribution: BaseDistribution, values: np.ndarray) -> np.ndarray:
     """Return the places of numbers in the range of a float or int distribution; NaN for what has none."""
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = edges_of(distribution)
+    low, width = halves_of(distribution)
     if distribution.log:
         values = np.log(np.where(values > 0, values, np.nan))
-    return (values - low) / ((high - low) or 1.0)
+    return (values / 2 - low) / (width or 1.0)
 
 
 def placing(distribution: BaseDistribution) -> Callable[[Any], float]:
@@ -259,11 +265,12 @@ def value_at(distribution: BaseDistribution, place: float) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(min(max(round(place), 0), len(distribution.choices) - 1))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = edges_of(distribution)
-    value = low + place * (high - low)
+    low, width = halves_of(distribution)
+    value = 2 * (low + min(max(place, 0.0), 1.0) * width)
     value = math.exp(value) if distribution.log else value
     if distribution.step is not None and not distribution.log:
-        value = distribution.low + round((value - distribution.low) / distribution.step) * distribution.step
+        n_steps = round((value / 2 - distribution.low / 2) / (distribution.step / 2))
+        value = 2 * (distribution.low / 2 + n_steps * (distribution.step / 2))
     value = min(max(value, distribution.low), distribution.high)
     return round(value) if isinstance(distribution, IntDistribution) else float(value)
 
@@ -273,14 +280,20 @@ def _snapped(distribution: BaseDistribution, places: np.ndarray) -> np.ndarray:
     if isinstance(distribution, CategoricalDistribution):
         return np.clip(np.round(places), 0, len(distribution.choices) - 1)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = edges_of(distribution)
-    width = (high - low) or 1.0
-    values = low + places * width
+    low, width = halves_of(distribution)
     if isinstance(distribution, FloatDistribution) and (distribution.step is None or distribution.log):
-        return np.clip(places, 0.0, 1.0) if high > low else np.zeros_like(places)
+        return np.clip(places, 0.0, 1.0) if width > 0 else np.zeros_like(places)
+    width = width or 1.0
+    values = 2 * (low + np.clip(places, 0.0, 1.0) * width)
     values = np.exp(values) if distribution.log else values
     step = float(distribution.step or 1)
-    values = np.clip(
-        distribution.low + np.round((values - distribution.low) / step) * step, distribution.low, distribution.high
-    )
-    return ((np.log(values) if distribution.log else values) - low) / width
+    n_steps = np.round((values / 2 - distribution.low / 2) / (step / 2))
+    values = np.clip(2 * (distribution.low / 2 + n_steps * (step / 2)), distribution.low, distribution.high)
+    return ((np.log(values) if distribution.log else values) / 2 - low) / width
+
+
+def drawn_value(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
+    """Return a random value of a distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(rng.integers(len(distribution.choices)))]
+    return value_at(distribution, float(rng.random()))

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from scipy.linalg import cholesky, solve_triangular
 
 from autometa.transfer.alignment import MARGIN, AlignedStudy
-from autometa.transfer.encoding import CHOICE, Encoding, edges_of
+from autometa.transfer.encoding import CHOICE, Encoding, halves_of
 from autometa.transfer.kernel import Kernel
 from autometa.transfer.population import JITTER, Population, best_points
 
@@ -99,10 +99,10 @@ def _moved(old: BaseDistribution, new: BaseDistribution, rows: np.ndarray, scale
                     found[:, place] = rows[:, texts.index(str(choice))]
             return _Moved(found, np.full(len(new.choices), scale), (found == CHOICE).any(axis=1))
         case (FloatDistribution() | IntDistribution(), FloatDistribution() | IntDistribution()) if old.log == new.log:
-            (old_low, old_high), (low, high) = edges_of(old), edges_of(new)
-            if not (old_high > old_low and high > low):
+            (old_low, old_width), (low, width) = halves_of(old), halves_of(new)
+            if not (old_width > 0 and width > 0):
                 return None
-            stretch = (old_high - old_low) / (high - low)
-            found = (old_low - low) / (high - low) + rows * stretch
+            stretch = old_width / width
+            found = (old_low - low) / width + rows * stretch
             return _Moved(found, np.array([scale / stretch]), (np.abs(found - 0.5) <= 0.5 + MARGIN)[:, 0])
     return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import warnings
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.seeds import child_seed
 from autometa.transfer.alignment import AlignedStudy, align_all
+from autometa.transfer.archive import StudyArchive
 from autometa.transfer.encoding import Encoding
 from autometa.transfer.moving import moved_population
 from autometa.transfer.outcomes import behind_complete
@@ -133,12 +136,47 @@ def chosen_sources(
     return tuple(candidates[place] for place in np.sort(chosen))
 
 
-def checked_names(names: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a copy of a renaming, or say what is wrong with it."""
+def checked_archive(archive: object) -> StudyArchive:
+    """Return an archive, or say how to make one."""
+    if not isinstance(archive, StudyArchive):
+        raise TypeError(
+            f"archive must be a StudyArchive, got {type(archive).__name__}. Make one with StudyArchive(), or "
+            "StudyArchive('studies.db') for a file, and fill it with archive.add(study)."
+        )
+    return archive
+
+
+def checked_names(names: Mapping[str, str] | None, sources: Sequence[SourceStudy] = ()) -> dict[str, str]:
+    """Return a copy of a renaming, or say what is wrong with it.
+
+    Parameters
+    ----------
+    names : mapping of str to str or None
+        Past name → new name.
+    sources : sequence of SourceStudy
+        Past studies; a name that none of them has is warned of, two parameters of one study that
+        would get the same name are refused.
+    """
     if names is None:
         return {}
     if not isinstance(names, Mapping) or not all(isinstance(text, str) for item in names.items() for text in item):
         raise TypeError(f"names must map past names to new ones, such as {{'learning_rate': 'lr'}}, got {names!r}.")
+    for source in sources:
+        counts = Counter(names.get(name, name) for name in source.distributions)
+        for new in (name for name, count in counts.items() if count > 1):
+            old = [name for name in source.distributions if names.get(name, name) == new]
+            raise ValueError(
+                f"With names={dict(names)!r}, the parameters {old} of the past study {source.name!r} would all be "
+                f"{new!r}. Give all but one of them another name, such as {{{old[0]!r}: {'old_' + old[0]!r}}}."
+            )
+    found = {name for source in sources for name in source.distributions}
+    unknown = [name for name in names if name not in found]
+    if sources and unknown:
+        warnings.warn(
+            f"names renames {unknown}, which no study of the archive has; their parameters are {sorted(found)[:20]}. "
+            "names maps past names to new ones. Leave out what no past study has to silence this.",
+            stacklevel=3,
+        )
     return dict(names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from numbers import Real
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -12,9 +13,12 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from autometa._support.numeric_threads import one_blas_thread
+from autometa._support.seeds import checked_seed
 from autometa.transfer.archive import StudyArchive
 from autometa.transfer.calibration import PastCurves, Verdict, centre_and_scale, compared, features, folds_of, learn
 from autometa.transfer.curves import GRID, CurveModel, LastValue, PowerLaw, StepScale, on_grid, reach, step_scale
+from autometa.transfer.past import checked_archive
 from autometa.transfer.sources import SourceStudy
 
 logger = logging.getLogger(__name__)
@@ -56,9 +60,9 @@ class MetaPruner(BasePruner):
     Raises
     ------
     TypeError
-        If `archive` is no StudyArchive.
+        If `archive` is no StudyArchive or `seed` no whole number.
     ValueError
-        If `rate` or `curve_model` is out of range.
+        If `rate`, `curve_model` or `seed` is out of range.
 
     Examples
     --------
@@ -74,13 +78,12 @@ class MetaPruner(BasePruner):
         curve_model: Literal["last", "power_law", "lstm"] = "last",
         seed: int = 0,
     ) -> None:
-        if not isinstance(archive, StudyArchive):
-            raise TypeError(f"archive must be a StudyArchive, got {type(archive).__name__}.")
-        if not 0 <= rate < 1:
+        if not isinstance(rate, Real) or not 0 <= rate < 1:
             raise ValueError(f"rate must lie in [0, 1), got {rate!r}.")
         if curve_model not in CURVE_MODELS:
             raise ValueError(f"curve_model must be one of {', '.join(CURVE_MODELS)}, got {curve_model!r}.")
-        self._archive, self._rate, self._curve_model, self._seed = archive, rate, curve_model, seed
+        self._archive = checked_archive(archive)
+        self._rate, self._curve_model, self._seed = float(rate), str(curve_model), checked_seed(seed)
         self._forget()
 
     def _forget(self) -> None:
@@ -115,7 +118,8 @@ class MetaPruner(BasePruner):
         """Return the probability, and the threshold for it at the trial's step."""
         if not trial.intermediate_values or len(study.directions) > 1 or self._rate == 0:
             return np.nan, 0.0
-        with self._lock:
+        # Differences of the largest floats overflow to infinity, which is cut off like any large difference.
+        with self._lock, one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             learnt = self._fitted()
             if learnt is None:
                 return np.nan, 0.0

@@ -68,7 +68,7 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
         raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
     if len(study.directions) != 1:
         raise ValueError(f"report is for studies with one objective, and this one has {len(study.directions)}.")
-    names = checked_names(names)
+    names = checked_names(names, archive.sources)
     learnt = Past().learn(archive.sources, own_space(study), names, finished_trials(study))
     encoding = learnt.encoding
     observed = observed_trials(study, encoding)

@@ -11,16 +11,17 @@ from weakref import ref
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autometa._support.numeric_threads import one_blas_thread
-from autometa._support.seeds import child_seed
+from autometa._support.seeds import checked_seed, child_seed
 from autometa.core.space import is_valid
 from autometa.transfer.archive import StudyArchive
+from autometa.transfer.encoding import drawn_value
 from autometa.transfer.experts import OwnKernel
-from autometa.transfer.past import Past, checked_names
+from autometa.transfer.past import Past, checked_archive, checked_names
 from autometa.transfer.plans import announce, expected_params, forget, plan_of
 from autometa.transfer.situation import Situation, finished_trials, own_space, situation_of
 
@@ -62,7 +63,9 @@ class MetaSampler(BaseSampler):
     Raises
     ------
     TypeError
-        If `archive` or `names` is something else.
+        If `archive`, `names` or `seed` is something else.
+    ValueError
+        If `seed` is negative, or `names` gives two parameters of a past study the same name.
 
     Examples
     --------
@@ -84,11 +87,9 @@ class MetaSampler(BaseSampler):
     def __init__(
         self, archive: StudyArchive, *, names: Mapping[str, str] | None = None, seed: int | None = None
     ) -> None:
-        if not isinstance(archive, StudyArchive):
-            raise TypeError(f"archive must be a StudyArchive, got {type(archive).__name__}.")
-        self._archive = archive
-        self._names = checked_names(names)
-        self._seed = secrets.randbits(31) if seed is None else int(seed)
+        self._archive = checked_archive(archive)
+        self._names = checked_names(names, archive.sources)
+        self._seed = secrets.randbits(31) if seed is None else checked_seed(seed)
         self._default = TPESampler(seed=child_seed(self._seed, "default"))
         self._past = Past()
         self._own_kernel = OwnKernel()
@@ -140,7 +141,7 @@ class MetaSampler(BaseSampler):
         plan = self._plan(study, trial, search_space)
         # A parameter that should not be active gets a value too: the objective may ask for it all the same.
         return {
-            name: plan[name] if name in plan else self._drawn(study, trial, name, distribution)
+            name: plan[name] if name in plan else self._drawn(trial, name, distribution)
             for name, distribution in search_space.items()
         }
 
@@ -155,12 +156,13 @@ class MetaSampler(BaseSampler):
             plan = self._plan(study, trial, space)
             if param_name in plan and is_valid(param_distribution, plan[param_name]):
                 return plan[param_name]
-        return self._drawn(study, trial, param_name, param_distribution)
+        return self._drawn(trial, param_name, param_distribution)
 
-    def _drawn(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+    def _drawn(self, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
         # By number and name: samplers of one seed in several processes draw different values.
-        random = RandomSampler(seed=child_seed(self._seed, "independent", trial.number, name))
-        return random.sample_independent(study, trial, name, distribution)
+        return drawn_value(
+            distribution, np.random.default_rng(child_seed(self._seed, "independent", trial.number, name))
+        )
 
     def _plan(self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
         """Return the configuration for a trial: of `space`, and of what past studies say may come too."""
@@ -174,17 +176,20 @@ class MetaSampler(BaseSampler):
         # Samplers of other threads see a plan as soon as the next one is made.
         with self._lock, one_blas_thread():
             plan = self._proposed(study, trial, space, fixed)
-            announce(study, trial, plan)
+            if plan != known:
+                announce(study, trial, plan)
         return plan
 
     def _proposed(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], fixed: Mapping[str, Any]
     ) -> dict[str, Any]:
+        # Trials may have ended, and others have begun, while the lock was waited for.
+        study._thread_local.cached_all_trials = None
         finished = finished_trials(study)
         study_key = (ref(study._storage), study._study_id)
         learnt = self._past.learn(self._archive.sources, space, self._names, finished, study_key)
         now = situation_of(study, learnt, self._own_kernel)
-        running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,), use_cache=True)
         others = {t.number: expected_params(study, t, now.encoding.distributions) for t in running}
         others.pop(trial.number, None)
         now = now.with_running([params for params in others.values() if params])
@@ -210,7 +215,10 @@ class MetaSampler(BaseSampler):
         """Return what Optuna's default sampler suggests."""
         default = TPESampler(seed=child_seed(self._seed, "default", trial.number))
         space = default.infer_relative_search_space(study, trial)
-        return {**default.sample_relative(study, trial, space), **fixed}
+        # It divides by zero where a range has more steps than floats can tell apart.
+        with np.errstate(all="ignore"):
+            found = default.sample_relative(study, trial, space)
+        return {**{name: value for name, value in found.items() if is_valid(space[name], value)}, **fixed}
 
 
 def fixed_around(sampler: BaseSampler) -> dict[str, Any]:
