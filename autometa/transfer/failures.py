@@ -10,7 +10,7 @@ import numpy as np
 from autometa.transfer.experts import Expert, posterior
 from autometa.transfer.kernel import default_kernel
 
-_N_TRIALS = 300  # the latest ones
+_N_TRIALS = 100  # the latest that have failed, and as many that have not
 _NOISE = 0.3  # share of the variance of failures that a pattern leaves unexplained
 _LEAST_EVIDENCE = -1.0
 
@@ -31,7 +31,9 @@ def follow_a_pattern(inputs: np.ndarray, is_failed: np.ndarray, groups: np.ndarr
     groups : ndarray of shape (n_columns,)
         Parameter of each column.
     """
-    inputs, is_failed = inputs[-_N_TRIALS:], is_failed[-_N_TRIALS:]
+    # Failures of long ago count too: once their region is left, the latest trials hold none.
+    rows = np.sort(np.concatenate([np.flatnonzero(found)[-_N_TRIALS:] for found in (is_failed, ~is_failed)]))
+    inputs, is_failed = inputs[rows], is_failed[rows]
     # As if one more trial had failed and one more had not: failures alone are a pattern too.
     rate = (is_failed.sum() + 1.0) / (len(is_failed) + 2.0)
     scores = (is_failed - rate) / math.sqrt(rate * (1.0 - rate))

@@ -82,8 +82,10 @@ class MetaPruner(BasePruner):
             raise ValueError(f"rate must lie in [0, 1), got {rate!r}.")
         if curve_model not in CURVE_MODELS:
             raise ValueError(f"curve_model must be one of {', '.join(CURVE_MODELS)}, got {curve_model!r}.")
-        self._archive = checked_archive(archive)
-        self._rate, self._curve_model, self._seed = float(rate), str(curve_model), checked_seed(seed)
+        self._archive: StudyArchive = checked_archive(archive)
+        self._rate: float = float(rate)
+        self._curve_model: str = curve_model
+        self._seed: int = checked_seed(seed)
         self._forget()
 
     def _forget(self) -> None:
