@@ -265,8 +265,10 @@ def value_at(distribution: BaseDistribution, place: float) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(min(max(round(place), 0), len(distribution.choices) - 1))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if not 0.0 <= place <= 1.0:
+        return distribution.low if place < 0.0 else distribution.high
     low, width = halves_of(distribution)
-    value = 2 * (low + min(max(place, 0.0), 1.0) * width)
+    value = 2 * (low + place * width)
     value = math.exp(value) if distribution.log else value
     if distribution.step is not None and not distribution.log:
         n_steps = round((value / 2 - distribution.low / 2) / (distribution.step / 2))

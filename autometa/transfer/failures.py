@@ -1,13 +1,13 @@
-"""Whether the failed trials of a study depend on what they tried, or fail by chance."""
+"""Where the trials of a study fail, if they do not fail by chance."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autometa.transfer.experts import Expert, posterior
+from autometa.transfer.experts import Expert, Posterior, posterior
 from autometa.transfer.kernel import default_kernel
 
 _N_TRIALS = 100  # the latest that have failed, and as many that have not
@@ -15,12 +15,33 @@ _NOISE = 0.3  # share of the variance of failures that a pattern leaves unexplai
 _LEAST_EVIDENCE = -1.0
 
 
-def follow_a_pattern(inputs: np.ndarray, is_failed: np.ndarray, groups: np.ndarray) -> bool:
-    """Return whether failures depend on the configuration; while that is open, they are taken to.
+@dataclass(frozen=True)
+class FailurePattern:
+    """How failures depend on the configuration.
+
+    Parameters
+    ----------
+    belief : Posterior
+        Of the standardised indicator of failure.
+    rate, deviation : float
+        It was standardised by.
+    """
+
+    belief: Posterior
+    rate: float
+    deviation: float
+
+    def expected(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the expected share of trials that fail at inputs, shape (n,); it may be a little outside [0, 1]."""
+        return self.rate + self.deviation * self.belief.predict(inputs)[0]
+
+
+def failure_pattern(inputs: np.ndarray, is_failed: np.ndarray, groups: np.ndarray) -> FailurePattern | None:
+    """Return how failures depend on the configuration, None if they come by chance or not at all.
 
     The marginal likelihood of a Gaussian process on the indicator of failure is compared with
-    that of noise alone. A machine that runs out of memory now and then should not spoil the
-    configurations that it happened to have.
+    that of noise alone, and while the question is open, the former is assumed. A machine that
+    runs out of memory now and then should not spoil the configurations that it happened to have.
 
     Parameters
     ----------
@@ -31,15 +52,19 @@ def follow_a_pattern(inputs: np.ndarray, is_failed: np.ndarray, groups: np.ndarr
     groups : ndarray of shape (n_columns,)
         Parameter of each column.
     """
+    if not is_failed.any():
+        return None
     # Failures of long ago count too: once their region is left, the latest trials hold none.
     rows = np.sort(np.concatenate([np.flatnonzero(found)[-_N_TRIALS:] for found in (is_failed, ~is_failed)]))
     inputs, is_failed = inputs[rows], is_failed[rows]
     # As if one more trial had failed and one more had not: failures alone are a pattern too.
     rate = (is_failed.sum() + 1.0) / (len(is_failed) + 2.0)
-    scores = (is_failed - rate) / math.sqrt(rate * (1.0 - rate))
+    deviation = math.sqrt(rate * (1.0 - rate))
     pattern = replace(default_kernel(groups), amplitude=1.0 - _NOISE, noise=_NOISE)
     chance = replace(pattern, amplitude=1e-6, noise=1.0)
     with_pattern, without = (
-        posterior(Expert("no transfer", kernel), inputs, scores).log_likelihood for kernel in (pattern, chance)
+        posterior(Expert("no transfer", kernel), inputs, (is_failed - rate) / deviation) for kernel in (pattern, chance)
     )
-    return with_pattern - without > _LEAST_EVIDENCE
+    if with_pattern.log_likelihood - without.log_likelihood < _LEAST_EVIDENCE:
+        return None
+    return FailurePattern(with_pattern, rate, deviation)

@@ -200,8 +200,8 @@ class MetaSampler(BaseSampler):
             now = now.with_running([self._chosen(now, number, {})])
         if now.is_past_useless and now.n_tried % _HEDGE == 0 and finished:
             # The past has nothing to say: what Optuna does by default has its share.
-            plan = self._suggested_by_default(study, trial, fixed)
-            if not now.was_tried(plan):
+            plan = {**self._suggested_by_default(study, trial, space), **fixed}
+            if now.is_worth_trying(plan):
                 return plan
         return self._chosen(now, trial.number, fixed)
 
@@ -211,14 +211,19 @@ class MetaSampler(BaseSampler):
         rng = np.random.default_rng(child_seed(self._seed, "plan", number, len(decided)))
         return now.encoding.configuration(now.next_point(rng, decided))
 
-    def _suggested_by_default(self, study: Study, trial: FrozenTrial, fixed: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what Optuna's default sampler suggests."""
+    def _suggested_by_default(
+        self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return what Optuna's default sampler suggests, which begins with random values."""
         default = TPESampler(seed=child_seed(self._seed, "default", trial.number))
-        space = default.infer_relative_search_space(study, trial)
+        relative = default.infer_relative_search_space(study, trial)
         # It divides by zero where a range has more steps than floats can tell apart.
         with np.errstate(all="ignore"):
-            found = default.sample_relative(study, trial, space)
-        return {**{name: value for name, value in found.items() if is_valid(space[name], value)}, **fixed}
+            found = default.sample_relative(study, trial, relative)
+        return {
+            name: found[name] if is_valid(d, found.get(name)) else self._drawn(trial, name, d)
+            for name, d in space.items()
+        }
 
 
 def fixed_around(sampler: BaseSampler) -> dict[str, Any]:

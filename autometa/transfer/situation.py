@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from autometa.transfer.encoding import Encoding
 from autometa.transfer.experts import Expert, OwnKernel, Posterior, kept_trials, scores_of, weights_of
-from autometa.transfer.failures import follow_a_pattern
+from autometa.transfer.failures import FailurePattern, failure_pattern
 from autometa.transfer.outcomes import Outcomes, outcomes_of
 from autometa.transfer.past import Learnt
 from autometa.transfer.proposals import Seen, beliefs_of, drawn_point, is_probe, proposed
@@ -36,6 +36,8 @@ class Situation:
         Its finished and running trials.
     is_all_bad : bool
         Whether all finished trials have failed or were equally worthless.
+    failures : FailurePattern or None
+        Where trials fail.
     """
 
     learnt: Learnt
@@ -43,6 +45,7 @@ class Situation:
     seen: Seen
     n_tried: int
     is_all_bad: bool
+    failures: FailurePattern | None
 
     @property
     def encoding(self) -> Encoding:
@@ -60,9 +63,13 @@ class Situation:
         seen = replace(self.seen, running=np.concatenate([self.seen.running, points]))
         return replace(self, seen=seen, n_tried=self.n_tried + len(points))
 
-    def was_tried(self, configuration: Mapping[str, Any]) -> bool:
-        """Whether a trial had this configuration or has it now."""
-        return self.seen.has(self.encoding.points([configuration])[0])
+    def is_worth_trying(self, configuration: Mapping[str, Any]) -> bool:
+        """Whether no trial had or has this configuration, and it is not expected to fail."""
+        point = self.encoding.points([configuration])
+        if self.seen.has(point[0]):
+            return False
+        inputs = self.encoding.inputs(filled(self.encoding, point))
+        return self.failures is None or bool(self.failures.expected(inputs)[0] < 0.5)
 
     def columns(self, values: Mapping[str, Any]) -> dict[int, float]:
         """Return the columns of parameters whose values are given, and the points there."""
@@ -88,7 +95,8 @@ def situation_of(study: Study, learnt: Learnt, own_kernel: OwnKernel) -> Situati
     observed = observed_trials(study, encoding)
     seen = Seen(observed.points, observed.scores, observed.points[:0], observed.every_point)
     beliefs = beliefs_of(encoding, experts_of(learnt, observed, own_kernel), seen)
-    return Situation(learnt, beliefs, seen, len(observed.every_point), observed.outcomes.is_all_bad)
+    n_tried, is_all_bad = len(observed.every_point), observed.outcomes.is_all_bad
+    return Situation(learnt, beliefs, seen, n_tried, is_all_bad, observed.failures)
 
 
 @dataclass(frozen=True)
@@ -106,12 +114,15 @@ class Observed:
         Of these, lower is better.
     every_point : ndarray of shape (n_finished, n_parameters)
         Of all trials, NaN for parameters that a trial did not have.
+    failures : FailurePattern or None
+        Where trials fail.
     """
 
     points: np.ndarray
     outcomes: Outcomes
     scores: np.ndarray
     every_point: np.ndarray
+    failures: FailurePattern | None
 
 
 def observed_trials(study: Study, encoding: Encoding) -> Observed:
@@ -120,12 +131,10 @@ def observed_trials(study: Study, encoding: Encoding) -> Observed:
     every_point = encoding.points([trial.params for trial in finished])
     points = filled(encoding, every_point)
     outcomes = outcomes_of(finished, -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0)
-    counts = np.ones(len(points), dtype=bool)
-    if outcomes.is_failed.any() and not follow_a_pattern(encoding.inputs(points), outcomes.is_failed, encoding.groups):
-        counts = ~outcomes.is_failed
-    rows = np.flatnonzero(counts)
+    pattern = failure_pattern(encoding.inputs(points), outcomes.is_failed, encoding.groups)
+    rows = np.flatnonzero(~outcomes.is_failed) if pattern is None else np.arange(len(points))
     rows = rows[kept_trials(outcomes.ranks[rows])]
-    return Observed(points[rows], outcomes[rows], scores_of(outcomes[rows]), every_point)
+    return Observed(points[rows], outcomes[rows], scores_of(outcomes[rows]), every_point, pattern)
 
 
 def experts_of(learnt: Learnt, observed: Observed, own_kernel: OwnKernel) -> list[Expert]:

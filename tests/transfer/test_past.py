@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import pickle
+import warnings
+
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -7,7 +11,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from autometa.transfer.archive import StudyArchive
-from autometa.transfer.past import Past, chosen_sources
+from autometa.transfer.past import Past, checked_names, chosen_sources
 from autometa.transfer.sources import SourceStudy, SourceTrial
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -90,3 +94,66 @@ def test_report_says_of_studies_that_were_not_looked_at():
     table = archive.report(optuna.create_study())
     assert table["used"].sum() == 64
     assert table.loc[~table["used"], "reason"].str.contains("others are learnt from").all()
+
+
+def conditional(trial: optuna.Trial) -> float:
+    value = trial.suggest_float("x", 0, 1)
+    return value + (trial.suggest_float("y", 0, 1) if trial.suggest_categorical("kind", ["a", "b"]) == "a" else 0.0)
+
+
+def always(trial: optuna.Trial) -> float:
+    kind = trial.suggest_categorical("kind", ["a", "b"])
+    return trial.suggest_float("x", 0, 1) + trial.suggest_float("y", 0, 1) + (kind == "a")
+
+
+def test_studies_of_one_space_keep_their_own_conditions():
+    past = Past()
+    found = []
+    for objective in (conditional, always):
+        study = optuna.create_study(sampler=RandomSampler(seed=0))
+        study.optimize(objective, n_trials=10)
+        space = {name: d for trial in study.trials for name, d in trial.distributions.items()}
+        found.append(past.learn((), space, {}, study.trials, study.study_name).encoding)
+    assert [bool(encoding.conditions) for encoding in found] == [True, False]
+
+
+def test_conditions_are_not_read_from_trials_that_failed_half_way():
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.suggest_float("x", 0, 1) > 0.5:
+            raise ValueError
+        return trial.suggest_float("y", 0, 1)
+
+    study.optimize(objective, n_trials=10, catch=ValueError)
+    space = {name: FloatDistribution(0, 1) for name in "xy"}
+    assert not Past().learn((), space, {}, study.trials).encoding.conditions
+
+
+def test_what_was_learnt_travels_without_its_studies(archive, finished):
+    past = Past()
+    past.learn(archive.sources, {}, {}, [])
+    past.learn(archive.sources, finished[0].distributions, {}, finished, study=lambda: "cannot be pickled")
+    travelled = pickle.loads(pickle.dumps(past))
+    found = travelled.learn(archive.sources, finished[0].distributions, {}, finished)
+    np.testing.assert_array_equal(found.population.mean, past.learn(archive.sources, {}, {}, []).population.mean)
+
+
+@pytest.mark.parametrize("names", [{"x": "z", "y": "z"}, {"x": "y"}])
+def test_two_parameters_of_a_study_cannot_get_one_name(archive, names):
+    with pytest.raises(ValueError, match=r"the parameters \['x', 'y'\] of the past study 'old-0'"):
+        checked_names(names, archive.sources)
+
+
+def test_parameters_of_different_studies_may_get_one_name():
+    sources = [small_study("one", "a"), small_study("two", "b")]
+    assert checked_names({"a": "x", "b": "x"}, sources) == {"a": "x", "b": "x"}
+
+
+def test_name_that_no_past_study_has_is_warned_of(archive):
+    with pytest.warns(UserWarning, match=r"names renames \['lr'\], which no study of the archive has"):
+        assert checked_names({"lr": "x"}, archive.sources) == {"lr": "x"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checked_names({"x": "lr"}, archive.sources)
+        checked_names({"lr": "x"}, ())

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,6 +58,28 @@ def test_own_scores_are_finite_and_keep_the_order(losses):
         scores = own_scores(values)
         assert np.isfinite(scores).all()
         assert (np.diff(scores[np.argsort(values, kind="stable")]) >= -1e-9).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=30).map(np.array))
+def test_own_scores_take_any_float_without_a_warning(losses):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = own_scores(losses)
+    assert np.isfinite(scores).all()
+    assert (np.diff(scores[np.argsort(losses, kind="stable")]) >= -1e-9).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(LOSSES, st.integers(-900, 900))
+def test_own_scores_do_not_depend_on_the_unit(losses, exponent):
+    losses = np.round(losses, 3)
+    np.testing.assert_allclose(own_scores(np.ldexp(losses, exponent)), own_scores(losses), atol=1e-12)
+
+
+def test_own_scores_order_trials_without_a_loss_by_their_ranks():
+    scores = own_scores(np.array([1.0, np.inf, 0.0, np.inf, np.inf]), np.array([1.0, 3.0, 0.0, 2.0, 3.0]))
+    assert scores[2] < scores[0] < scores[3] < scores[1] == scores[4]
 
 
 def test_scores_of_nothing_and_of_infinities_only():
@@ -164,6 +189,31 @@ def test_probes_become_rarer():
 def test_past_of_one_tiny_study_is_enough(n_trials):
     population = fitted_population(past(1, n_trials), ENCODING)
     assert np.isfinite(population.mean).all() and np.isfinite(population.root).all()
+
+
+def test_population_expects_little_where_past_trials_failed():
+    studies, behind = past(4), []
+    for number, study in enumerate(studies):
+        kept = study.points[:, 1] < 0.5
+        behind.append(replace(study, points=study.points[~kept], losses=np.zeros((~kept).sum())))
+        studies[number] = replace(study, points=study.points[kept], losses=study.losses[kept])
+    points = ENCODING.uniform(np.random.default_rng(99).random((200, 3)))
+
+    def expected(population: Population) -> np.ndarray:
+        return population.features(ENCODING.inputs(points)) @ population.mean
+
+    has_failed = points[:, 1] > 0.6
+    without, found = (expected(fitted_population(studies, ENCODING, worse)) for worse in ((), behind))
+    assert found[has_failed].min() > found[~has_failed].mean()
+    assert found[has_failed].mean() - found[~has_failed].mean() > without[has_failed].mean() + 0.5
+
+
+def test_only_complete_trials_are_recommended():
+    (study,) = past(1, 3)
+    behind = replace(study, points=1.0 - study.points, losses=np.zeros(3))
+    study = replace(study, points=study.points[:2], losses=study.losses[:2])
+    population = fitted_population([study], ENCODING, [behind])
+    assert {tuple(point) for point in population.tops} == {tuple(point) for point in ENCODING.on_grid(study.points)}
 
 
 def test_whitening_is_the_inverse_of_the_cholesky_factor():
