@@ -52,8 +52,15 @@ class MetaSampler(BaseSampler):
     Studies with several objectives are searched with Optuna's ``TPESampler``. Parameters that
     neither the archive nor an earlier trial of the study knows are drawn at random.
 
-    Trials that fail, are pruned or return NaN are left out; running trials count as if they had
-    given what is expected of them, so that ``n_jobs`` and several processes do not repeat each other.
+    Pruned trials rank behind complete ones, by the step and the value that they reached, and failed
+    trials (exceptions, NaN) behind those. Failures that come by chance, whatever is tried, are left
+    out; their configurations count as tried all the same.
+
+    Running trials count as if they had given what is expected of them, with all parameters that they
+    will ask for: these are kept in the storage, as a system attribute of the trial, so that
+    ``n_jobs`` and several processes do not repeat each other.
+
+    Suggestions are computed with one BLAS thread, which is the limit of the whole process meanwhile.
 
     The archive is learnt from when the sampler is made: some tenth of a second for at most 64 studies,
     those that share most parameters with the new one. It is learnt from again when it has grown, or
@@ -221,7 +228,7 @@ class MetaSampler(BaseSampler):
         with np.errstate(all="ignore"):
             found = default.sample_relative(study, trial, relative)
         return {
-            name: found[name] if is_valid(d, found.get(name)) else self._drawn(trial, name, d)
+            name: found[name] if name in found and is_valid(d, found[name]) else self._drawn(trial, name, d)
             for name, d in space.items()
         }
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import warnings
 
 import numpy as np
 import optuna
@@ -202,6 +204,30 @@ def test_a_diverging_trial_is_pruned_and_harms_no_other():
     assert finals[taken == N_STEPS].min() - finals.min() < 0.03
 
 
+@pytest.mark.parametrize("curve_model", ["last", pytest.param("power_law", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("value", [sys.float_info.max, -sys.float_info.max, np.inf, -np.inf, 1e200])
+def test_reports_of_any_size_are_taken_without_a_warning(value, curve_model):
+    def with_extremes(seed: int) -> np.ndarray:
+        curves = made_up_curves(seed, 40)
+        curves[::4, 3:] = value
+        return curves
+
+    archive = archive_of(*(source(with_extremes(100 + k), f"past-{k}") for k in range(4)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        taken = play(MetaPruner(archive, rate=0.2, curve_model=curve_model), with_extremes(3))
+    if value > 0:
+        assert (taken[4::4] < N_STEPS).all()
+
+
+@pytest.mark.parametrize("curve_model", ["last", pytest.param("power_law", marks=pytest.mark.slow)])
+def test_a_huge_unit_does_not_matter(curve_model):
+    curves = made_up_curves(3, 30)
+    taken = play(MetaPruner(past(), rate=0.2, curve_model=curve_model), curves)
+    huge = archive_of(*(source(2.0**900 * made_up_curves(100 + k, 40), f"past-{k}") for k in range(4)))
+    assert (play(MetaPruner(huge, rate=0.2, curve_model=curve_model), 2.0**900 * curves) == taken).all()
+
+
 @pytest.mark.parametrize(
     "curve_model", ["last", *(pytest.param(m, marks=pytest.mark.slow) for m in ("power_law", "lstm"))]
 )
@@ -281,6 +307,10 @@ def test_trials_in_threads_share_a_pruner(learnt):
         ({"archive": None}, TypeError, "must be a StudyArchive"),
         ({"rate": 1.0}, ValueError, "rate must lie in"),
         ({"rate": -0.1}, ValueError, "rate must lie in"),
+        ({"rate": "0.1"}, ValueError, "rate must lie in"),
+        ({"rate": float("nan")}, ValueError, "rate must lie in"),
+        ({"seed": -1}, ValueError, "seed must be a whole number of at least 0, got -1"),
+        ({"seed": None}, TypeError, "seed must be a whole number of at least 0, got None"),
         ({"curve_model": "magic"}, ValueError, "one of last, power_law, lstm"),
     ],
 )

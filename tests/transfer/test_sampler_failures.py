@@ -39,6 +39,10 @@ BAD = {
     "infinity": lambda: math.inf,
     "largest float": lambda: sys.float_info.max,
 }
+every_way_to_be_bad = pytest.mark.parametrize(
+    "bad",
+    [pytest.param(bad, marks=pytest.mark.slow, id=name) if name != "raises" else bad for name, bad in BAD.items()],
+)
 
 
 def bowl(rule: Rule, centre: float = 0.3, n: int = 2, bad: Callable[[], float] = raises):
@@ -85,7 +89,7 @@ def n_different(study: optuna.Study) -> int:
     return len({tuple(trial.params.items()) for trial in study.trials})
 
 
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@every_way_to_be_bad
 def test_region_that_always_fails_is_left(bad, seed):
     study = run(MetaSampler(StudyArchive(), seed=seed), bowl(lambda x, trial: x[0] > 0.5, 0.0, 1, bad))
     assert len(good(study)) >= 20
@@ -93,7 +97,7 @@ def test_region_that_always_fails_is_left(bad, seed):
     assert study.best_value < 1e-3
 
 
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@every_way_to_be_bad
 @pytest.mark.parametrize(
     "rule",
     [lambda x, trial: np.abs(x - 0.3).max() < 0.15, lambda x, trial: x[0] < 0.5],
@@ -112,7 +116,7 @@ def test_small_region_that_does_not_fail_is_found_and_searched(bowls, seed):
 
 
 @pytest.mark.parametrize("has_past", [False, True])
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@every_way_to_be_bad
 def test_nothing_is_tried_twice_where_everything_fails(bad, has_past, bowls, seed):
     study = run(MetaSampler(bowls if has_past else StudyArchive(), seed=seed), bowl(lambda x, trial: True, bad=bad), 30)
     assert n_different(study) == 30
@@ -182,7 +186,7 @@ def curve(trial: optuna.Trial) -> float:
     return value
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.2])
+@pytest.mark.parametrize("rate", [pytest.param(0.05, marks=pytest.mark.slow), 0.2])
 def test_sampler_and_pruner_of_one_archive_try_many_configurations(rate, seed):
     archive = archive_of(curve)
     study = run(MetaSampler(archive, seed=seed), curve, pruner=MetaPruner(archive, rate=rate))
@@ -204,7 +208,14 @@ def test_pruned_trials_are_ranked_by_how_far_they_came_and_by_their_values(seed)
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-@pytest.mark.parametrize("value", [sys.float_info.max, -sys.float_info.max, math.inf, -math.inf, 1e200, -1e200, 5e-324])
+@pytest.mark.parametrize(
+    "value",
+    [
+        sys.float_info.max,
+        math.inf,
+        *(pytest.param(v, marks=pytest.mark.slow) for v in (-sys.float_info.max, -math.inf, 1e200, -1e200, 5e-324)),
+    ],
+)
 def test_any_value_is_taken_without_a_warning(value, direction, seed):
     def objective(trial: optuna.Trial) -> float:
         x = trial.suggest_float("x", 0, 1)
