@@ -100,7 +100,7 @@ class Encoding:
         return tuple(done)
 
     def points(self, configurations: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Return the points of configurations; NaN also where a value is none of the choices."""
+        """Return the points of configurations; NaN also where a value is none of the choices, or no number."""
         found = np.full((len(configurations), len(self.names)), np.nan)
         for column, (name, distribution) in enumerate(self.distributions.items()):
             rows = [row for row, configuration in enumerate(configurations) if name in configuration]
@@ -108,7 +108,7 @@ class Encoding:
             if isinstance(distribution, CategoricalDistribution):
                 found[rows, column] = list(map(placing(distribution), values))
             else:
-                found[rows, column] = places_of(distribution, np.array(values, dtype=float))
+                found[rows, column] = places_of(distribution, _numbers(values))
         return found
 
     def configuration(self, point: np.ndarray) -> dict[str, Any]:
@@ -211,6 +211,14 @@ def _separating(parent: int, place: np.ndarray, has: np.ndarray, is_category: bo
     if with_child.max() < without.min():
         return Condition(parent, high=(with_child.max() + without.min()) / 2)
     return None
+
+
+def _numbers(values: Sequence[Any]) -> np.ndarray:
+    try:
+        return np.array(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        # What was enqueued for a trial may be anything.
+        return np.array([value if isinstance(value, (int, float)) else math.nan for value in values], dtype=float)
 
 
 def _is_category(distribution: BaseDistribution) -> bool:

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-
-from autometa.transfer.alignment import value_in
 
 _KEY = "autometa:plan"
 _LENGTH = 2045  # characters; a system attribute may not be longer in some databases
@@ -73,8 +71,12 @@ def _announced(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    # JSON turns a tuple into a list, and knows no other objects.
+    return value if value is None or isinstance(value, (bool, int, float, str)) else {"text": str(value)}
 
 
 def _restored(value: Any, distribution: BaseDistribution | None) -> Any:
-    return value_in(distribution, value) if isinstance(distribution, CategoricalDistribution) else value
+    if not isinstance(value, dict):
+        return value
+    choices = getattr(distribution, "choices", ())
+    return next((choice for choice in choices if str(choice) == value["text"]), None)

@@ -90,7 +90,7 @@ def warm_start(
         raise ValueError(f"warm_start is for studies with one objective, and this one has {len(study.directions)}.")
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
-    names = checked_names(names)
+    names = checked_names(names, source.sources if isinstance(source, StudyArchive) else ())
     known = _checked_space(space) if space is not None else own_space(study)
     if isinstance(source, StudyArchive):
         _check_goes_with_archive({"y": y, "strategy": strategy, **about})

@@ -74,3 +74,9 @@ def test_choices_are_drawn_alike():
     rng = np.random.default_rng(0)
     drawn = [drawn_value(CategoricalDistribution(["a", None, 3]), rng) for _ in range(300)]
     assert all(math.isclose(drawn.count(choice), 100, abs_tol=30) for choice in ("a", None, 3))
+
+
+def test_values_that_are_no_numbers_have_no_place():
+    encoding = Encoding({"p": FloatDistribution(0, 1), "n": IntDistribution(0, 9)}, {})
+    points = encoding.points([{"p": "high", "n": [3]}, {"p": 0.25, "n": None}, {"n": 4}])
+    np.testing.assert_allclose(points, [[math.nan, math.nan], [0.25, math.nan], [math.nan, 0.45]])

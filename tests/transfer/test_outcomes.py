@@ -11,8 +11,9 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers._tpe.sampler import _split_trials
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from autometa import StudyArchive
 from autometa.transfer.outcomes import behind_complete, outcomes_of
-from autometa.transfer.sources import SourceStudy, SourceTrial, source_of
+from autometa.transfer.sources import SourceStudy, SourceTrial
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -98,7 +99,9 @@ def test_pruned_and_failed_trials_of_a_past_study_are_ranked_as_their_own_study(
         [trial(TrialState.FAIL), trial(value=1.0), trial(TrialState.PRUNED, curve={1: 0.0})]
         + [trial(TrialState.PRUNED, curve={5: sign * value}) for value in (2.0, 1.0)]
     )
-    found = behind_complete(source_of(study))
+    archive = StudyArchive()
+    archive.add(study)
+    found = behind_complete(archive.sources[0])
     assert list(found.losses) == [3, 2, 1, 0]
     assert [t.number for t in found.trials] == [0, 2, 3, 4]
 

@@ -148,6 +148,13 @@ def test_trial_that_has_asked_for_one_parameter_counts_with_all_of_its_plan(bowl
     assert np.hypot(second["x"] - x, second["y"] - first.suggest_float("y", 0, 1)) > 0.01
 
 
+def test_running_trial_with_enqueued_nonsense_harms_no_other(bowls, seed):
+    study = optuna.create_study(sampler=MetaSampler(bowls, seed=seed))
+    study.enqueue_trial({"x": "high"})
+    study.ask()
+    assert 0 <= study.ask(SPACE).params["x"] <= 1
+
+
 def test_studies_that_share_a_sampler_have_plans_of_their_own(bowls, seed):
     sampler = MetaSampler(bowls, seed=seed)
     trials = [optuna.create_study(sampler=sampler).ask() for _ in range(2)]
