@@ -22,9 +22,9 @@ class FailurePattern:
     Parameters
     ----------
     belief : Posterior
-        Of the standardised indicator of failure.
+        A Gaussian process on the standardised indicator of failure.
     rate, deviation : float
-        It was standardised by.
+        Mean and standard deviation by which the indicator was standardised.
     """
 
     belief: Posterior
@@ -46,7 +46,7 @@ def failure_pattern(inputs: np.ndarray, is_failed: np.ndarray, groups: np.ndarra
     Parameters
     ----------
     inputs : ndarray of shape (n, n_columns)
-        Of the finished trials, see `autometa.transfer.encoding`.
+        Inputs of the finished trials, see `autometa.transfer.encoding`.
     is_failed : ndarray of shape (n,), bool
         Which of them have failed.
     groups : ndarray of shape (n_columns,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Seen:
     Parameters
     ----------
     points : ndarray of shape (n, n_parameters)
-        Of the finished trials that are looked at.
+        Points of the finished trials that are looked at.
     scores : ndarray of shape (n,)
         Their normal scores, lower is better.
     running : ndarray of shape (n_running, n_parameters)
@@ -75,9 +76,7 @@ def proposed(
     rng : Generator
         Draws candidates.
     fixed : mapping of int to float or None
-        Columns whose place is decided already.
-    success : Success or None
-        The expected improvement counts by the probability that a trial does not fail; None if none has failed.
+        Points of the columns that are decided already.
     """
     weights = weights_of(beliefs)
     if len(seen.running):
@@ -91,14 +90,9 @@ def proposed(
         rows = encoding.inputs(points)
         # All experts that know the past share its features.
         features = None if population is None else population.features(rows)
-        found = sum(weight * _gain(p, *p.predict(rows, features)) for weight, p in heard)
-        return found
+        return sum(weight * _gain(p, *p.predict(rows, features)) for weight, p in heard)
 
-    def placed(points: np.ndarray) -> np.ndarray:
-        for column, place in (fixed or {}).items():
-            points[:, column] = place
-        return encoding.on_grid(points)
-
+    placed = partial(_placed, encoding, fixed or {})
     best = seen.points[np.argsort(seen.scores, kind="stable")[:5]]
     near = [_moved(rows, _N_NEAR // 2, encoding, rng) for rows in (best, tops) if len(rows)]
     chosen = tops[rng.permutation(len(tops))[:_N_TOPS]]
@@ -109,9 +103,10 @@ def proposed(
         moved = placed(_moved(points[order], _N_KEPT * _N_MOVES, encoding, rng))
         points, gains = np.concatenate([points, moved]), np.concatenate([gains, gain(moved)])
     # What was tried already would tell nothing new.
-    for index in np.argsort(-gains, kind="stable"):
-        if not seen.has(points[index]):
-            return points[index]
+    best_first = points[np.argsort(-gains, kind="stable")]
+    for point in {candidate.tobytes(): candidate for candidate in best_first}.values():
+        if not seen.has(point):
+            return point
     # All of a small space was tried: again one of those that were not the worst.
     again = seen.points[seen.scores < seen.scores.max(initial=-np.inf)]
     again = again if len(again) else points
@@ -123,13 +118,17 @@ def drawn_point(
 ) -> np.ndarray:
     """Return a random point on the grid that was not tried if one is found, shape (n_parameters,)."""
     for _ in range(_N_DRAWS):
-        point = encoding.uniform(rng.random((1, len(encoding.names))))
-        for column, value in (fixed or {}).items():
-            point[:, column] = value
-        point = encoding.on_grid(point)
-        if not seen.has(point[0]):
+        (point,) = _placed(encoding, fixed or {}, encoding.uniform(rng.random((1, len(encoding.names)))))
+        if not seen.has(point):
             break
-    return point[0]
+    return point
+
+
+def _placed(encoding: Encoding, fixed: Mapping[int, float], points: np.ndarray) -> np.ndarray:
+    """Return points on the grid, with columns whose values are decided."""
+    for column, value in fixed.items():
+        points[:, column] = value
+    return encoding.on_grid(points)
 
 
 def beliefs_of(encoding: Encoding, experts: list[Expert], seen: Seen) -> list[Posterior]:

@@ -72,12 +72,9 @@ class Situation:
         return self.failures is None or bool(self.failures.expected(inputs)[0] < 0.5)
 
     def columns(self, values: Mapping[str, Any]) -> dict[int, float]:
-        """Return the columns of parameters whose values are given, and the points there."""
-        indices = {name: column for column, name in enumerate(self.encoding.names)}
+        """Return the points of values that are given, by column."""
         point = self.encoding.points([values])[0]
-        return {
-            indices[n]: float(point[indices[n]]) for n in values if n in indices and not np.isnan(point[indices[n]])
-        }
+        return {int(column): float(point[column]) for column in np.flatnonzero(~np.isnan(point))}
 
     def next_point(self, rng: np.random.Generator, decided: Mapping[int, float]) -> np.ndarray:
         """Return the point to try next, on the grid, with the columns that are decided as they are."""
@@ -106,14 +103,14 @@ class Observed:
     Parameters
     ----------
     points : ndarray of shape (n, n_parameters)
-        Of the trials that are looked at: the best and the latest, without those that failed by
-        chance. Gaps are filled.
+        Points of the trials that are looked at: the best and the latest, without those that failed
+        by chance. Gaps are filled.
     outcomes : Outcomes
-        Of these.
+        Their outcomes.
     scores : ndarray of shape (n,)
-        Of these, lower is better.
+        Their scores, lower is better.
     every_point : ndarray of shape (n_finished, n_parameters)
-        Of all trials, NaN for parameters that a trial did not have.
+        Points of all trials, NaN for parameters that a trial did not have.
     failures : FailurePattern or None
         Where trials fail.
     """
