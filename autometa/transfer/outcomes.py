@@ -44,8 +44,8 @@ class Outcomes:
 
     @property
     def is_all_bad(self) -> bool:
-        """Whether no trial is better than another and none has a finite value."""
-        return len(self) > 0 and not np.isfinite(self.losses).any() and np.ptp(self.ranks) == 0
+        """Whether no trial is better than another and none has a value below infinity."""
+        return len(self) > 0 and bool(np.isposinf(self.losses).all() and np.ptp(self.ranks) == 0)
 
 
 def outcomes_of(trials: Sequence[FrozenTrial], sign: float = 1.0) -> Outcomes:
