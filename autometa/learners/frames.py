@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 
+from autometa.learners.formats import TextFormat, find_format
+from autometa.learners.levels import fit_levels, match_levels
 from autometa.learners.reading import (
-    Reading,
-    find_moment_format,
-    find_number_format,
-    moment_labels,
-    number_labels,
-    read_column,
-    read_moments,
-    read_numbers,
-    read_spans,
+    Labels,
+    as_labels,
+    as_moments,
+    as_numbers,
+    column_type,
+    moments_of,
+    numbers_of,
+    typed_moments,
+    typed_numbers,
+    typed_spans,
 )
+from autometa.learners.values import GAP_WORDS, loose_label, span_seconds
 
 Kind = Literal["number", "timedelta", "datetime", "category", "text"]
 
@@ -43,6 +47,13 @@ _MAX_WORDS = 4
 """Above `_MAX_LEVELS`, text is a category while it repeats itself and is short on average."""
 _MIN_ROWS_FOR_IDENTIFIER = 30
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{16,}|\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
+
+
+class _Format(TypedDict):
+    """How ``as_numbers`` and ``as_moments`` are to read text."""
+
+    style: str
+    missing: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,8 @@ class Schema:
     formats : dict of str to str
         How a column that came as text is read: a style of numbers or a format of dates;
         ``"timedelta"`` for spans of time.
+    missing : dict of str to list of str
+        Labels of the words that stand for a missing value in a column of numbers or dates.
     dropped : dict of str to str
         Columns without use, and why.
     """
@@ -81,6 +94,7 @@ class Schema:
     categories: dict[str, list[str]] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     formats: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -97,13 +111,21 @@ class Schema:
         for start in range(0, len(plain), step := max(1, _CHUNK_CELLS // len(X))):
             chunk = plain[start : start + step]
             schema._add_numbers([schema.columns[i] for i in chunk], X.iloc[:, chunk].to_numpy(dtype=np.float64))
+        ambiguous: list[str] = []
         for i in sorted(set(range(X.shape[1])) - set(plain)):
-            schema._add(schema.columns[i], read_column(X.iloc[:, i]))
+            schema._add(schema.columns[i], X.iloc[:, i], ambiguous)
         if len(schema.dropped) == len(schema.columns):
             named = [f"{name!r} ({reason})" for name, reason in list(schema.dropped.items())[:_MAX_NAMED]]
             raise ValueError(
                 f"X has no usable column: {', '.join(named)}{', …' if len(schema.dropped) > _MAX_NAMED else ''}. "
                 "Pass at least one column whose values differ between rows."
+            )
+        if ambiguous:
+            warnings.warn(
+                f"The dates in {_listing(ambiguous)} make sense with the day first and with the month first; they are "
+                "read with the month first. To say which it is, and to silence this, pass dates instead of text in fit "
+                "and in predict: pd.to_datetime(column, dayfirst=True) or (..., dayfirst=False).",
+                stacklevel=4,
             )
         return schema
 
@@ -141,31 +163,28 @@ class Schema:
         self._check_names(X)
         position = {name: i for i, name in enumerate(X.columns)}
         lost: list[str] = []
+        unclear: list[str] = []
         blocks = [
             self._number_block(X, position, self.numbers, np.float32, lost),
             self._number_block(X, position, self.precise, np.float64, lost),
         ]
         moments = np.empty((len(X), len(self.moments)), dtype="datetime64[us]")
         for j, name in enumerate(self.moments):
-            reading = read_column(X.iloc[:, position[name]])
-            moments[:, j] = self._as_moments(name, reading)
-            _note_loss(lost, name, reading, np.isnat(moments[:, j]))
+            moments[:, j], is_lost = as_moments(X.iloc[:, position[name]], **self._format(name, "ISO8601"))
+            lost += [name] * is_lost
         blocks.append(pd.DataFrame(moments, columns=self.moments))
         codes = np.empty((len(X), len(self.categories)), dtype=np.int32)
         for j, (name, levels) in enumerate(self.categories.items()):
-            codes[:, j] = _as_codes(_as_text(read_column(X.iloc[:, position[name]])), levels)
+            match = match_levels(as_labels(X.iloc[:, position[name]]), levels)
+            codes[:, j] = match.codes
+            lost += [name] * match.is_lost
+            unclear += [name] * match.is_unclear
         blocks.append(pd.DataFrame(codes, columns=list(self.categories)))
         texts = np.empty((len(X), len(self.texts)), dtype=object)
         for j, name in enumerate(self.texts):
-            reading = _as_text(read_column(X.iloc[:, position[name]]))
-            texts[:, j] = np.array([*reading.levels, ""], dtype=object)[reading.values]
+            texts[:, j] = _as_text(as_labels(X.iloc[:, position[name]]))
         blocks.append(pd.DataFrame(texts, columns=self.texts, dtype=object))
-        if lost:
-            warnings.warn(
-                f"Most values of {_listing(lost)} cannot be read as what they were at fit time and count as missing. "
-                "Give these columns the types that they had in the training table.",
-                stacklevel=3,
-            )
+        _warn_of(lost, unclear)
         return pd.concat([block for block in blocks if block.shape[1]], axis=1)
 
     # What follows is used while the schema is being built or applied.
@@ -190,16 +209,18 @@ class Schema:
                 # A constant with gaps says only where the gaps are, whatever its size.
                 (self.precise if precise and not is_constant else self.numbers).append(name)
 
-    def _add(self, name: str, reading: Reading) -> None:
+    def _add(self, name: str, column: pd.Series, ambiguous: list[str]) -> None:
         """Decide the kind of a column that is no plain number."""
-        if reading.kind in ("number", "timedelta"):
-            if reading.kind == "timedelta":
+        match kind := column_type(column):
+            case "number":
+                self._add_numbers([name], typed_numbers(column)[:, None])
+            case "timedelta":
                 self.formats[name] = "timedelta"
-            self._add_numbers([name], reading.values[:, None])
-        elif reading.kind == "datetime":
-            self._add_moments(name, reading.values)
-        else:
-            self._add_text(name, reading)
+                self._add_numbers([name], span_seconds(typed_spans(column))[:, None])
+            case "datetime":
+                self._add_moments(name, typed_moments(column))
+            case _:
+                self._add_text(name, as_labels(column, kind), ambiguous)
 
     def _add_moments(self, name: str, values: np.ndarray) -> None:
         present = values[~np.isnat(values)]
@@ -210,67 +231,62 @@ class Schema:
         else:
             self.moments.append(name)
 
-    def _add_text(self, name: str, reading: Reading) -> None:
-        present = reading.values[reading.values >= 0]
-        counts = np.bincount(present, minlength=len(reading.levels))
-        if len(present) == 0:
+    def _add_text(self, name: str, labels: Labels, ambiguous: list[str]) -> None:
+        if not labels.levels:
             self.dropped[name] = "all values are missing"
-            return
-        if not reading.nominal:
-            if (style := find_number_format(reading.levels, counts)) is not None:
-                self.formats[name] = style
-                self._add_numbers([name], self._as_numbers(name, reading)[:, None])
-                return
-            if (style := find_moment_format(reading.levels, counts)) is not None:
-                self.formats[name] = style
-                self._add_moments(name, self._as_moments(name, reading))
-                return
-        if len(reading.levels) == 1 and len(present) == len(reading.values):
+        elif not labels.is_nominal and (found := find_format(labels.levels, labels.counts())) is not None:
+            self._add_formatted(name, labels, found)
+            if found.is_ambiguous:
+                ambiguous.append(name)
+        else:
+            self._add_levels(name, fit_levels(labels))
+
+    def _add_formatted(self, name: str, labels: Labels, found: TextFormat) -> None:
+        """Add a column of text that holds numbers, dates or spans of time."""
+        self.formats[name] = found.style
+        if found.sentinels:
+            self.missing[name] = list(found.sentinels)
+        if found.kind == "datetime":
+            self._add_moments(name, moments_of(labels, found.style))
+        else:
+            self._add_numbers([name], numbers_of(labels, found.style)[:, None])
+
+    def _add_levels(self, name: str, labels: Labels) -> None:
+        n_present = np.count_nonzero(labels.codes >= 0)
+        if len(labels.levels) == 1 and n_present == len(labels.codes):
             self.dropped[name] = "constant"
-        elif _is_identifier(reading.levels, len(reading.values)):
+        elif _is_identifier(labels.levels, len(labels.codes)):
             self.dropped[name] = "an identifier: another value in each row"
-        elif _is_category(reading, len(present)):
+        elif _is_category(labels, n_present):
             # Sorted, so that the order of the rows does not show in the codes.
-            self.categories[name] = sorted(reading.levels)
+            self.categories[name] = sorted(labels.levels)
         else:
             self.texts.append(name)
+
+    def _format(self, name: str, default: str) -> _Format:
+        return {"style": self.formats.get(name, default), "missing": self.missing.get(name, ())}
 
     def _number_block(
         self, X: pd.DataFrame, position: dict[str, int], names: list[str], dtype: type[np.floating], lost: list[str]
     ) -> pd.DataFrame:
         where = [position[name] for name in names]
         plain = set(_plain_numbers(X, where))
+        at_once = [
+            j
+            for j, (i, name) in enumerate(zip(where, names, strict=True))
+            if i in plain and self.formats.get(name) != "timedelta"
+        ]
         block = np.empty((len(X), len(names)), dtype=dtype)
-        if plain:
-            at_once = [j for j, i in enumerate(where) if i in plain]
-            with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):
+            if at_once:
                 values = X.iloc[:, [where[j] for j in at_once]].to_numpy(dtype=dtype)
-            block[:, slice(None) if len(at_once) == len(names) else at_once] = values
-        for j, (i, name) in enumerate(zip(where, names, strict=True)):
-            if i not in plain:
-                reading = read_column(X.iloc[:, i])
-                with np.errstate(over="ignore"):
-                    block[:, j] = self._as_numbers(name, reading)
-                _note_loss(lost, name, reading, np.isnan(block[:, j]))
+                block[:, slice(None) if len(at_once) == len(names) else at_once] = values
+            for j in sorted(set(range(len(names))) - set(at_once)):
+                numbers, is_lost = as_numbers(X.iloc[:, where[j]], **self._format(names[j], "grouped"))
+                block[:, j] = numbers
+                lost += [names[j]] * is_lost
         _tame(block, X, where)
         return pd.DataFrame(block, columns=names)
-
-    def _as_numbers(self, name: str, reading: Reading) -> np.ndarray:
-        if reading.kind in ("number", "timedelta"):
-            return reading.values
-        if reading.kind == "datetime":
-            return np.full(len(reading.values), np.nan)
-        style = self.formats.get(name, "grouped")
-        numbers = read_spans(reading.levels) if style == "timedelta" else read_numbers(reading.levels, style)
-        return np.append(numbers, np.nan)[reading.values]
-
-    def _as_moments(self, name: str, reading: Reading) -> np.ndarray:
-        if reading.kind == "datetime":
-            return reading.values
-        if reading.kind != "text":
-            return np.full(len(reading.values), np.datetime64("NaT"), dtype="datetime64[us]")
-        moments = read_moments(reading.levels, self.formats.get(name, "ISO8601"))
-        return np.append(moments, np.datetime64("NaT"))[reading.values]
 
     def _check_names(self, X: pd.DataFrame) -> None:
         used = set(self.columns) - set(self.dropped)
@@ -292,27 +308,19 @@ def _plain_numbers(X: pd.DataFrame, where: Sequence[int] | None = None) -> list[
     return [i for i in considered if isinstance(dtypes[i], np.dtype) and dtypes[i].kind in "biuf"]
 
 
-def _as_text(reading: Reading) -> Reading:
-    if reading.kind in ("number", "timedelta"):
-        return number_labels(reading.values)
-    return moment_labels(reading.values) if reading.kind == "datetime" else reading
+def _as_text(labels: Labels) -> np.ndarray:
+    texts = [text if text[0] not in "0+-" else loose_label(text) for text in labels.levels]
+    if not GAP_WORDS.isdisjoint(texts):
+        texts = ["" if text in GAP_WORDS else text for text in texts]
+    return np.array([*texts, ""], dtype=object)[labels.codes]
 
 
-def _as_codes(reading: Reading, levels: Sequence[str]) -> np.ndarray:
-    """Return positions in `levels`: −1 where missing, ``len(levels)`` for others."""
-    if reading.levels == levels:
-        return reading.values
-    position = {level: i for i, level in enumerate(levels)}
-    codes = [position.get(level, len(levels)) for level in reading.levels]
-    return np.array([*codes, -1])[reading.values]
-
-
-def _is_category(reading: Reading, n_present: int) -> bool:
-    n_levels = len(reading.levels)
+def _is_category(labels: Labels, n_present: int) -> bool:
+    n_levels = len(labels.levels)
     if n_levels <= _MAX_LEVELS:
         return True
-    mean_words = float(np.mean([level.count(" ") + 1 for level in reading.levels]))
-    if reading.nominal:
+    mean_words = float(np.mean([level.count(" ") + 1 for level in labels.levels]))
+    if labels.is_nominal:
         return n_levels < 0.5 * n_present or mean_words < 2
     return n_levels * _MIN_ROWS_PER_LEVEL <= n_present and mean_words <= _MAX_WORDS
 
@@ -330,27 +338,33 @@ def _is_identifier(levels: Sequence[str], n_rows: int) -> bool:
     return all(numbered.fullmatch(level) for level in levels)
 
 
-def _note_loss(lost: list[str], name: str, reading: Reading, missing: np.ndarray) -> None:
-    """Remember a column of which less than half of the present values could be read."""
-    match reading.kind:
-        case "text":
-            present = reading.values >= 0
-        case "datetime":
-            present = ~np.isnat(reading.values)
-        case _:
-            present = ~np.isnan(reading.values)
-    if np.count_nonzero(~missing) < 0.5 * np.count_nonzero(present):
-        lost.append(name)
-
-
 def _tame(block: np.ndarray, X: pd.DataFrame, where: Sequence[int]) -> None:
     """Make infinities missing in place; finite numbers too large for float32 are cut instead."""
     infinite = np.isinf(block)
     for j in map(int, np.flatnonzero(infinite.any(axis=0))):
-        source = read_column(X.iloc[:, where[j]]).values
-        was_finite = infinite[:, j] & np.isfinite(source.astype(np.float64)) if source.dtype.kind == "f" else False
-        block[:, j] = np.where(
-            infinite[:, j], np.where(was_finite, np.sign(block[:, j]) * _LARGEST, np.nan), block[:, j]
+        column = X.iloc[:, where[j]]
+        is_plain = isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
+        # Whatever is no plain number was read as finite or missing.
+        was_finite = np.isfinite(column.to_numpy()) if is_plain else True
+        cut = np.where(was_finite, np.sign(block[:, j]) * _LARGEST, np.nan)
+        block[:, j] = np.where(infinite[:, j], cut, block[:, j])
+
+
+def _warn_of(lost: Sequence[str], unclear: Sequence[str]) -> None:
+    """Say what got lost on the way into ``Schema.clean``."""
+    if lost:
+        warnings.warn(
+            f"Most values of {_listing(lost)} cannot be read as what they were at fit time and count as missing, or as "
+            "new levels of a category. Give these columns the types that they had in the training table; "
+            "warnings.filterwarnings('ignore', 'Most values of') silences this.",
+            stacklevel=4,
+        )
+    if unclear:
+        warnings.warn(
+            f"Levels of {_listing(unclear)} differ in leading zeros (007 and 7), and the column came as numbers, which "
+            "have none: each counts as the level without zeros. Read the column as text, e.g. with "
+            "pd.read_csv(..., dtype={'column': str}), to tell them apart and to silence this.",
+            stacklevel=4,
         )
 
 
