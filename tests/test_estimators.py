@@ -614,3 +614,14 @@ def test_no_warning_reaches_the_user_of_a_clean_fit() -> None:
         AutoMetaClassifier(
             n_trials=3, cv=2, strategies=["lightgbm", "logistic_regression"], random_state=0, n_jobs=1
         ).fit(X, make_labels(X)).predict(X)
+
+
+def test_predictions_do_not_depend_on_the_type_or_the_batch_in_which_a_column_comes():
+    rng = np.random.default_rng(0)
+    flag = rng.random(120) < 0.5
+    X = pd.DataFrame({"flag": pd.Series([*flag[:-1], "unknown"], dtype=object), "noise": rng.normal(size=120)})
+    model = AutoMetaClassifier(**LINEAR_C).fit(X, flag.astype(int))
+    expected = model.predict_proba(X)[:100]
+    assert model.score(X[:100], flag[:100].astype(int)) == 1
+    for column in (flag, flag.astype(int), flag.astype(str), pd.Categorical(flag), pd.array(flag, dtype="boolean")):
+        np.testing.assert_array_equal(model.predict_proba(X.assign(flag=column)[:100]), expected)

@@ -31,13 +31,15 @@ _MIN_SENTINEL_LEVELS = 10
 
 _SAMPLE = 200
 _TRUTH_OR_INFINITE = frozenset({"True", "False", "inf", "-inf"})
-_NUMBER_LIKE = re.compile(
-    r"[+\-(]?[$€£¥₹\s]*[+\-]?[\d.,\s\u00a0\u202f']*\d[\d.,]*([eE][+\-]?\d+)?[%\s$€£¥₹)]*"
+_NUMBER_LIKE = re.compile(r"[+\-(]?[$€£¥₹\s]*[+\-]?[\d.,\s\u00a0\u202f']*\d[\d.,]*([eE][+\-]?\d+)?[%\s$€£¥₹)]*")
+_DATE_LIKE = re.compile(
+    r"\d{1,4}[-/. ]\s?\w{1,9}[-/., ]\s?\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2}|\d{4}-\d{2}|\d{4}-?Q\d|\d{1,2}:\d{2}"
 )
-_DATE_LIKE = re.compile(r"\d{1,4}[-/. ]\s?\w{1,9}[-/., ]\s?\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2}|\d{4}-\d{2}|\d{4}-?Q\d|\d{1,2}:\d{2}")
 _SHORT_YEAR = re.compile(r"\d{1,2}/\d{1,2}/\d\d")
 _CLOCK_LIKE = re.compile(r"\d{1,2}(:[0-5]\d){1,2}(\.\d+)?(\s?[ap]\.?m\.?)?|\d{1,2}\s?[ap]\.?m\.?", re.IGNORECASE)
-_SPAN_LIKE = re.compile(r"-?P\w+|-?\d+ days?\b.*|\d+(:[0-5]\d){1,2}(\.\d+)?|(\d+(\.\d+)?\s*[a-z]{1,7}[\s,]*)+", re.IGNORECASE)
+_SPAN_LIKE = re.compile(
+    r"-?P\w+|-?\d+ days?\b.*|\d+(:[0-5]\d){1,2}(\.\d+)?|(\d+(\.\d+)?\s*[a-z]{1,7}[\s,]*)+", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -169,14 +171,19 @@ def _find_moments(levels: _Levels) -> TextFormat | None:
     share, sentinels, style = best
     if share < MIN_READABLE:
         return None
-    return TextFormat("datetime", style, sentinels, shares.get(_swapped(style)) == share)
+    other = _swapped(style)
+    is_ambiguous = shares.get(other) == share and not np.array_equal(
+        read_moments(levels.labels, style), read_moments(levels.labels, other), equal_nan=True
+    )
+    return TextFormat("datetime", style, sentinels, is_ambiguous)
 
 
 def _guessed_styles(sample: Sequence[str]) -> list[str]:
     styles = ["ISO8601"]
     dated = [text for text in sample if re.search(r"\d", text)]
     for text in dated[:5]:
-        for dayfirst in (False, True):
+        # Between dots the day comes first nearly everywhere.
+        for dayfirst in (True, False) if re.search(r"\d\.\d", text) else (False, True):
             with warnings.catch_warnings():
                 # A year in front makes pandas remark that dayfirst means nothing.
                 warnings.simplefilter("ignore")
@@ -195,7 +202,7 @@ def _swapped(style: str) -> str:
 
 
 def _find_spans(levels: _Levels) -> TextFormat | None:
-    if not levels.may_be(_SPAN_LIKE.fullmatch):
+    if not levels.may_be(lambda text: len(text) < 40 and _SPAN_LIKE.fullmatch(text)):
         return None
     share, sentinels = levels.readable_share(~np.isnan(read_spans(levels.labels)))
     # Cards (5h, 7d) and sizes look like spans of time, too: some of them must say more.

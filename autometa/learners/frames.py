@@ -21,6 +21,7 @@ from autometa.learners.reading import (
     as_labels,
     as_moments,
     as_numbers,
+    column_of,
     column_type,
     moments_of,
     numbers_of,
@@ -113,7 +114,7 @@ class Schema:
             schema._add_numbers([schema.columns[i] for i in chunk], X.iloc[:, chunk].to_numpy(dtype=np.float64))
         ambiguous: list[str] = []
         for i in sorted(set(range(X.shape[1])) - set(plain)):
-            schema._add(schema.columns[i], X.iloc[:, i], ambiguous)
+            schema._add(schema.columns[i], column_of(X, i), ambiguous)
         if len(schema.dropped) == len(schema.columns):
             named = [f"{name!r} ({reason})" for name, reason in list(schema.dropped.items())[:_MAX_NAMED]]
             raise ValueError(
@@ -123,9 +124,9 @@ class Schema:
         if ambiguous:
             warnings.warn(
                 f"The dates in {_listing(ambiguous)} make sense with the day first and with the month first; they are "
-                "read with the month first. To say which it is, and to silence this, pass dates instead of text in fit "
-                "and in predict: pd.to_datetime(column, dayfirst=True) or (..., dayfirst=False).",
-                stacklevel=4,
+                "read with the month first, between dots with the day first. To say which it is, and to silence this, "
+                "pass dates instead of text in fit and in predict: pd.to_datetime(column, dayfirst=True), or False.",
+                stacklevel=3,
             )
         return schema
 
@@ -170,19 +171,19 @@ class Schema:
         ]
         moments = np.empty((len(X), len(self.moments)), dtype="datetime64[us]")
         for j, name in enumerate(self.moments):
-            moments[:, j], is_lost = as_moments(X.iloc[:, position[name]], **self._format(name, "ISO8601"))
+            moments[:, j], is_lost = as_moments(column_of(X, position[name]), **self._format(name, "ISO8601"))
             lost += [name] * is_lost
         blocks.append(pd.DataFrame(moments, columns=self.moments))
         codes = np.empty((len(X), len(self.categories)), dtype=np.int32)
         for j, (name, levels) in enumerate(self.categories.items()):
-            match = match_levels(as_labels(X.iloc[:, position[name]]), levels)
+            match = match_levels(as_labels(column_of(X, position[name])), levels)
             codes[:, j] = match.codes
-            lost += [name] * match.is_lost
             unclear += [name] * match.is_unclear
+            lost += [name] * (match.is_lost and not match.is_unclear)
         blocks.append(pd.DataFrame(codes, columns=list(self.categories)))
         texts = np.empty((len(X), len(self.texts)), dtype=object)
         for j, name in enumerate(self.texts):
-            texts[:, j] = _as_text(as_labels(X.iloc[:, position[name]]))
+            texts[:, j] = _as_text(as_labels(column_of(X, position[name])))
         blocks.append(pd.DataFrame(texts, columns=self.texts, dtype=object))
         _warn_of(lost, unclear)
         return pd.concat([block for block in blocks if block.shape[1]], axis=1)
@@ -252,7 +253,7 @@ class Schema:
             self._add_numbers([name], numbers_of(labels, found.style)[:, None])
 
     def _add_levels(self, name: str, labels: Labels) -> None:
-        n_present = np.count_nonzero(labels.codes >= 0)
+        n_present = int(np.count_nonzero(labels.codes >= 0))
         if len(labels.levels) == 1 and n_present == len(labels.codes):
             self.dropped[name] = "constant"
         elif _is_identifier(labels.levels, len(labels.codes)):
@@ -282,7 +283,7 @@ class Schema:
                 values = X.iloc[:, [where[j] for j in at_once]].to_numpy(dtype=dtype)
                 block[:, slice(None) if len(at_once) == len(names) else at_once] = values
             for j in sorted(set(range(len(names))) - set(at_once)):
-                numbers, is_lost = as_numbers(X.iloc[:, where[j]], **self._format(names[j], "grouped"))
+                numbers, is_lost = as_numbers(column_of(X, where[j]), **self._format(names[j], "grouped"))
                 block[:, j] = numbers
                 lost += [names[j]] * is_lost
         _tame(block, X, where)
@@ -354,17 +355,18 @@ def _warn_of(lost: Sequence[str], unclear: Sequence[str]) -> None:
     """Say what got lost on the way into ``Schema.clean``."""
     if lost:
         warnings.warn(
-            f"Most values of {_listing(lost)} cannot be read as what they were at fit time and count as missing, or as "
-            "new levels of a category. Give these columns the types that they had in the training table; "
+            f"Most values of {_listing(lost)} cannot be read as what they were at fit time and count as missing (in a "
+            "category: as levels never seen). Give these columns the types that they had in the training table; "
             "warnings.filterwarnings('ignore', 'Most values of') silences this.",
-            stacklevel=4,
+            stacklevel=5,
         )
     if unclear:
         warnings.warn(
-            f"Levels of {_listing(unclear)} differ in leading zeros (007 and 7), and the column came as numbers, which "
-            "have none: each counts as the level without zeros. Read the column as text, e.g. with "
-            "pd.read_csv(..., dtype={'column': str}), to tell them apart and to silence this.",
-            stacklevel=4,
+            f"Numbers in {_listing(unclear)} stand for several levels, which differ in leading zeros (007 and 7) or in "
+            "digits that a float does not hold: they count as the level that is written like them, else as a new one. "
+            "Read the column as text, e.g. with pd.read_csv(..., dtype={'column': str}), to tell them apart and to "
+            "silence this.",
+            stacklevel=5,
         )
 
 

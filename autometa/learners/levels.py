@@ -32,7 +32,7 @@ class Match:
     is_lost : bool
         Whether most values are none of the levels, and that is unlikely to be just new values.
     is_unclear : bool
-        Whether numbers came that are several levels, which differ in leading zeros.
+        Whether a number came that several levels stand for, which differ in leading zeros or beyond float64.
     """
 
     codes: np.ndarray
@@ -64,19 +64,16 @@ def match_levels(labels: Labels, levels: Sequence[str]) -> Match:
     position = {level: i for i, level in enumerate(levels)}
     gap = next((position[word] for word in GAP_WORDS & position.keys()), -1)
     found = [gap if text in GAP_WORDS else position.get(text, n_levels) for text in labels.levels]
+    # Numbers by type have lost the zeros in front by which levels may differ.
+    is_bare = labels.are_numbers and any(level[0] == "0" and level != "0" for level in levels)
+    keys = {i: _number_keys(labels.levels[i]) for i in range(len(found)) if is_bare or found[i] == n_levels}
     is_unclear = False
-    has_codes = labels.are_numbers and any(level[:1] == "0" and level != "0" for level in levels)
-    keys = {
-        i: number_keys
-        for i, text in enumerate(labels.levels)
-        if (has_codes or found[i] == n_levels) and (number_keys := _number_keys(text))
-    }
-    if keys:
+    if any(keys.values()):
         same_number = _levels_by_number(levels)
-        for i, number_keys in keys.items():
+        is_unclear = any(same_number.get(key) == _SEVERAL for i in keys for key in keys[i][:1])
+        for i in keys:
             if found[i] == n_levels:
-                found[i] = _level_of_number(labels.levels[i], number_keys, levels, same_number)
-        is_unclear = has_codes and any(same_number.get(number_keys[0]) == _SEVERAL for number_keys in keys.values())
+                found[i] = _level_of_number(labels.levels[i], keys[i], levels, same_number)
     codes = np.array([*found, gap], dtype=np.int64)
     is_lost = n_levels in found and _is_lost(labels, codes[:-1], levels)
     return Match(codes[labels.codes], is_lost, is_unclear)

@@ -15,7 +15,15 @@ import numpy as np
 import pandas as pd
 
 from autometa.learners import values
-from autometa.learners.values import MISSING_WORDS, TIME_OF_DAY, label, labels_of, moment_labels, span_labels, span_seconds
+from autometa.learners.values import (
+    MISSING_WORDS,
+    TIME_OF_DAY,
+    label,
+    labels_of,
+    moment_labels,
+    span_labels,
+    span_seconds,
+)
 
 ColumnType = Literal["number", "datetime", "timedelta", "text", "category", "objects"]
 
@@ -57,13 +65,25 @@ class Labels:
         return np.bincount(self.codes + 1, minlength=len(self.levels) + 1)[1:]
 
 
+def column_of(X: pd.DataFrame, index: int) -> pd.Series:
+    """Return a column of a frame; of Arrow's types those that pandas can only pass on become pandas' own.
+
+    These are dictionaries, decimals, lists, times, views of text, and what pandas stored as periods or intervals.
+    """
+    column = X.iloc[:, index]
+    if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind == "O":
+        try:
+            return column.array.__arrow_array__().to_pandas()
+        except TypeError:  # categories without a hash: dictionaries of lists or structs
+            return pd.Series(column.to_list(), dtype=object)
+    return column
+
+
 def column_type(column: pd.Series) -> ColumnType:
     """Return what the values of a column are by their type alone: of objects, by the type that all of them share."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return "category"
-    if _is_opaque(dtype):
-        return "objects"
     if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
         return "datetime"
     if pd.api.types.is_timedelta64_dtype(dtype) or (isinstance(dtype, pd.ArrowDtype) and dtype.kind == "m"):
@@ -145,12 +165,7 @@ def as_labels(column: pd.Series, kind: ColumnType | None = None) -> Labels:
     objects = np.empty(len(column), dtype=object)
     objects[:] = [label(item) for item in column.to_list()]
     codes, labels = pd.factorize(objects)
-    return _merged(codes, list(labels), is_nominal=_is_opaque(column.dtype) and "dictionary" in str(column.dtype))
-
-
-def _is_opaque(dtype: object) -> bool:
-    """Whether pandas hands out values one by one only: Arrow's dictionaries, lists, times and views of text."""
-    return isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O" and not pd.api.types.is_numeric_dtype(dtype)
+    return _merged(codes, list(labels))
 
 
 def _category_labels(column: pd.Series) -> Labels:
@@ -192,7 +207,10 @@ def _is_lost(labels: Labels, is_unreadable: np.ndarray, missing: Collection[str]
 def typed_numbers(column: pd.Series) -> np.ndarray:
     """Return a column of type number as float64, NaN where missing or infinite."""
     if column.dtype == object:
-        column = pd.to_numeric(column, errors="coerce")
+        try:
+            column = pd.to_numeric(column, errors="coerce")
+        except OverflowError:  # integers beyond the largest float
+            return numbers_of(as_labels(column, "objects"), "plain")
     numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 

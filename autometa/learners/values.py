@@ -27,7 +27,14 @@ GAP_WORDS = frozenset(
 MISSING_WORDS = frozenset({"", "?", "-", "--", ".", *(word.lower() for word in GAP_WORDS)})
 """What stands for a missing value among numbers and dates, in lower case; categories keep the ones that are no gaps."""
 
-MAGNITUDES = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9}
+MAGNITUDES = {
+    **dict.fromkeys(("k", "thousand"), 1e3),
+    "lakh": 1e5,
+    **dict.fromkeys(("m", "mn", "mio", "million"), 1e6),
+    "crore": 1e7,
+    **dict.fromkeys(("b", "bn", "billion"), 1e9),
+    "trillion": 1e12,
+}
 """Factors that follow a number, in lower case."""
 
 TIME_OF_DAY = "time of day"
@@ -38,11 +45,11 @@ LARGEST_EXACT = 2**53
 
 _ORDINARY_STARTS = frozenset(string.ascii_letters) - frozenset("tTfFiI")
 """A text in ASCII that begins like this and ends in no space is its own label: no number, truth or infinity."""
-_OWN_NUMBER = re.compile(
-    r"\d+|-?(?:[1-9]\d{0,7}|0(?!\.0000))\.\d{0,6}[1-9]|\d{1,4}[-/]\d{1,2}[-/]\d{1,4}", re.ASCII
-)
+_OWN_NUMBER = re.compile(r"\d+|-?(?:[1-9]\d{0,7}|0(?!\.0000))\.\d{0,6}[1-9]|\d{1,4}[-/]\d{1,2}[-/]\d{1,4}", re.ASCII)
 """Numbers, codes and dates that are written as their label is."""
 
+_MAX_DIGITS = 50
+"""Decimals that take more are written with an exponent."""
 _TRUTH = {"true": "True", "false": "False"}
 _INFINITE = {
     sign + word: ("-" if sign == "-" else "") + "inf" for sign in ("", "+", "-") for word in ("inf", "infinity")
@@ -51,7 +58,7 @@ _NUMBER_STARTS = frozenset("0123456789+-.")
 # Leading zeros make a code of digits: 007 is not 7.
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"([+-]?)(\d+)(?:\.0*)?", re.ASCII)
-_ZEROS = re.compile(r"[+-]?0\d[\d.]*", re.ASCII)
+_ZEROS = re.compile(r"([+-]?)(0\d+)(\.\d*)?", re.ASCII)
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:\s?(Z|UTC|[+-]\d\d(?::?\d\d)?))?)?", re.ASCII
 )
@@ -59,13 +66,16 @@ _EPOCH = np.datetime64("1900-01-01", "us")
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?(?::(\d\d(?:\.\d+)?))?(?:\s?([ap])\.?m\.?)?", re.ASCII | re.IGNORECASE)
 _QUARTER = re.compile(r"(\d{4})-?Q([1-4])", re.ASCII)
 _WEEK = re.compile(r"(\d{4}-\d\d-\d\d)/\d{4}-\d\d-\d\d", re.ASCII)
-_SPAN_TEXT = re.compile(r"-?\d+ days?(?: [+-]?\d+:\d\d:\d\d(?:\.\d+)?)?|-?P[\dDTHMSW.,]+", re.ASCII)
-_LONG_CLOCK = re.compile(r"(\d+):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?", re.ASCII)
+_SPAN_TEXT = re.compile(
+    r"-?\d+ days?(?:,? [+-]?\d+:\d\d:\d\d(?:\.\d+)?)?|\d+:\d\d:\d\d(?:\.\d+)?|-?P[\dDTHMSW.,]+", re.ASCII
+)
+"""Spans of time as pandas and Python write them."""
+_LONG_CLOCK = re.compile(r"(\d+):([0-5]\d)", re.ASCII)
 _SPAN_PART = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?=[\s\d,]|$)[\s,]*",
+    r"(\d+(?:\.\d+)?)\s*(weeks?|wks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?=[\s\d,]|$)[\s,]*",
     re.ASCII | re.IGNORECASE,
 )
-_SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+_SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 _SPACES = re.compile(r"[\s\u00a0\u202f']")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+")
@@ -74,9 +84,10 @@ _CODES = (
     "USD|EUR|GBP|JPY|CNY|INR|CHF|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|TRY|BRL|MXN|ZAR|SGD|HKD|KRW|TWD|THB|IDR|MYR"
     "|PHP|VND|AED|SAR|ILS|EGP|NGN|KES|PKR|BDT|Rs|kr|zł|US|R|A|C"
 )
+_MAX_WITH_UNIT = 40
 _WITH_UNIT = re.compile(
     rf"(?P<before>(?:(?:{_CODES})(?:\.|\b|(?=\d|[{_SIGNS}])))?\s*[{_SIGNS}]?)\s*"
-    r"(?P<number>[+-]?\d[\d.,\s\u00a0\u202f']*?(?:[eE][+-]?\d+)?)\s*"
+    r"(?P<number>[+-]?(?:\d{1,3}(?:[ '\u00a0\u202f]\d{3})+(?:[.,]\d+)?|\d[\d.,]*(?:[eE][+-]?\d+)?))\s*"
     r"(?P<after>[^\d\s.,:/()-](?:[^\d:]{0,14}[^\d\s:])?[23]?)?\.?",
     re.IGNORECASE,
 )
@@ -109,7 +120,8 @@ def label(value: Any) -> str:
         span = pd.Timedelta(value)
         return "" if span is pd.NaT else span_labels(np.array([span.to_timedelta64()]))[0]
     if isinstance(value, Decimal):
-        return "" if value.is_nan() else _text_label(str(value) if value.is_infinite() else format(value, "f"))
+        is_short = value.is_finite() and abs(value.adjusted()) < _MAX_DIGITS
+        return "" if value.is_nan() else _text_label(format(value, "f") if is_short else str(value))
     if isinstance(value, bytes):
         return _text_label(value.decode("utf-8", errors="replace"))
     return _text_label(str(_plain(value)))
@@ -140,7 +152,8 @@ def span_labels(spans: np.ndarray) -> list[str]:
 
 def loose_label(text: str) -> str:
     """Return a label in which a code of digits counts as a number, for free text, where nothing tells codes apart."""
-    return _text_label(str(int(text))) if _ZEROS.fullmatch(text) and text.lstrip("+-").isdigit() else text
+    match = _ZEROS.fullmatch(text)
+    return _text_label(f"{match[1]}{match[2].lstrip('0') or '0'}{match[3] or ''}") if match else text
 
 
 def _text_label(text: str) -> str:
@@ -175,7 +188,10 @@ def _float_label(value: float | np.floating) -> str:
     if number.is_integer() and abs(number) < LARGEST_EXACT:
         return str(int(number))
     # A float32 prints the digits that it was made of: 0.1 rather than 0.10000000149011612.
-    return str(value) if isinstance(value, (np.float32, np.float16)) else repr(number)
+    digits = str(value) if isinstance(value, (np.float32, np.float16)) else repr(number)
+    # An exponent tells a rounded number from a long key, which has all its digits.
+    is_long = abs(number) >= LARGEST_EXACT and "e" not in digits
+    return np.format_float_scientific(value, trim="-") if is_long else digits
 
 
 def _moment_label(text: str, match: re.Match[str]) -> str:
@@ -226,8 +242,8 @@ def _plain(value: Any) -> Any:
 # ---------------------------------------------------------------------------------------------- what labels say
 
 
-def meaning(text: str) -> Literal["number", "code", "truth", "moment", "span", "word"]:
-    """Return what kind of value a label stands for; a code is digits with leading zeros."""
+def meaning(text: str) -> Literal["number", "code", "truth", "moment", "span", "nested", "word"]:
+    """Return what kind of value a label stands for; a code is digits with leading zeros, a list or dict is nested."""
     if text in ("True", "False"):
         return "truth"
     if _NUMBER.fullmatch(text) or text in ("inf", "-inf"):
@@ -236,6 +252,8 @@ def meaning(text: str) -> Literal["number", "code", "truth", "moment", "span", "
         return "code"
     if _ISO.fullmatch(text):
         return "moment"
+    if text[0] + text[-1] in ("{}", "[]"):
+        return "nested"
     return "span" if _SPAN_TEXT.fullmatch(text) else "word"
 
 
@@ -267,7 +285,7 @@ def split_unit(text: str) -> tuple[str, str] | None:
     >>> [split_unit(text) for text in ("12 km", "USD 1.2k", "2 hours", "user_12")]
     [('12', '|km'), ('1.2', 'usd|k'), ('2', '|hour'), None]
     """
-    match = _WITH_UNIT.fullmatch(text)
+    match = _WITH_UNIT.fullmatch(text) if len(text) <= _MAX_WITH_UNIT else None
     if match is None:
         return None
     after = (match["after"] or "").lower()
@@ -328,9 +346,9 @@ def read_moments(labels: Sequence[str], style: str) -> np.ndarray:
         moments = _EPOCH + (moments - moments.astype("datetime64[D]"))
     lost = np.flatnonzero(np.isnat(moments))
     if style not in (TIME_OF_DAY, "ISO8601") and len(lost):
-        moments[lost] = _parsed([labels[i] for i in lost], "ISO8601")
+        moments[lost] = _parsed([labels[i] for i in lost.tolist()], "ISO8601")
         lost = lost[np.isnat(moments[lost])]
-    for i in map(int, lost):
+    for i in lost.tolist():
         moments[i] = _time_of_day(labels[i]) if style == TIME_OF_DAY else _start_of_period(labels[i])
     return moments
 
@@ -364,9 +382,8 @@ def _start_of_period(text: str) -> np.datetime64:
 
 
 def read_spans(labels: Sequence[str]) -> np.ndarray:
-    """Return labels as float64 seconds, NaN where they are no spans of time."""
-    # A bare number would be taken for nanoseconds, a guess that could be silently wrong.
-    texts = pd.Series([text if re.search("[A-Za-z:]", text) else None for text in labels], dtype=object)
+    """Return labels as float64 seconds, NaN where they are no spans of time, as bare numbers are not."""
+    texts = pd.Series([text if _SPAN_TEXT.fullmatch(text) else None for text in labels], dtype=object)
     seconds = span_seconds(pd.to_timedelta(texts, errors="coerce").to_numpy())
     for i in map(int, np.flatnonzero(np.isnan(seconds))):
         seconds[i] = _span(labels[i])
@@ -382,7 +399,7 @@ def span_seconds(spans: np.ndarray) -> np.ndarray:
 def _span(text: str) -> float:
     """Return the seconds of ``36:15`` (hours and minutes) or ``1 hr 30 mins``, which pandas does not read."""
     if match := _LONG_CLOCK.fullmatch(text):
-        return int(match[1]) * 3600.0 + int(match[2]) * 60.0 + float(match[3] or 0)
+        return int(match[1]) * 3600.0 + int(match[2]) * 60.0
     parts = _SPAN_PART.findall(text)
     if not parts or _SPAN_PART.sub("", text):
         return np.nan

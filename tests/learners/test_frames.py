@@ -1,7 +1,9 @@
 import datetime
 import decimal
+import json
 import pickle
 import warnings
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,14 @@ KINDS = {
     "currencies": ([f"-$1,{i:03}.50" for i in range(N)], "number"),
     "decimal commas": ([f"{i},25 €" for i in range(N)], "number"),
     "booleans among numbers": (["true", *(str(i) for i in range(N - 1))], "number"),
+    "numbers and a word for missing": ([str(i) if i % 10 else "unknown" for i in range(N)], "number"),
+    "objects and a word for missing": (
+        np.array([i / 4 if i % 10 else "n.a." for i in range(N)], dtype=object),
+        "number",
+    ),
+    "numbers with a unit": ([f"{i} km" for i in range(N)], "number"),
+    "thousands and millions": ([f"{i / 10}{'kM'[i % 2]}" for i in range(N)], "number"),
+    "numbers beyond any float": (np.array([10**400, *range(N - 1)], dtype=object), "number"),
     "timedelta": (pd.to_timedelta(np.arange(N), unit="h"), "timedelta"),
     "datetime": (MOMENTS, "datetime"),
     "time zone": (MOMENTS.dt.tz_localize("Europe/Paris"), "datetime"),
@@ -37,6 +47,10 @@ KINDS = {
     "period": (MOMENTS.dt.to_period("D"), "datetime"),
     "ISO dates": (MOMENTS.dt.strftime("%Y-%m-%dT%H:%M:%S"), "datetime"),
     "dates with the day first": (MOMENTS.dt.strftime("%d/%m/%Y"), "datetime"),
+    "times of day": ([f"{i % 24:02}:{i:02}" for i in range(N)], "datetime"),
+    "time objects": ([datetime.time(i % 24, i) for i in range(N)], "datetime"),
+    "dates and a word for missing": ([f"2024-01-{i % 28 + 1:02}" if i % 10 else "open" for i in range(N)], "datetime"),
+    "spans as text": ([f"{i} days 01:00:00" for i in range(N)], "timedelta"),
     "dates with names of months": (MOMENTS.dt.strftime("%b %d, %Y"), "datetime"),
     "few words": (["red", "green", "blue"] * (N // 3), "category"),
     "mixed values": (np.array([1, "a", None, 2.5, {"k": 1}, [1]] * (N // 6), dtype=object), "category"),
@@ -71,32 +85,48 @@ def test_each_column_gets_its_kind(values, kind):
 
 
 ARROW = {
-    "int8[pyarrow]": (range(N), "number"),
-    "double[pyarrow]": (range(N), "number"),
-    "bool[pyarrow]": ([True, False, None] * (N // 3), "number"),
-    "string[pyarrow]": (["u", "v", None] * (N // 3), "category"),
-    "timestamp[us][pyarrow]": (MOMENTS, "datetime"),
-    "timestamp[us, tz=Europe/Paris][pyarrow]": (MOMENTS.dt.tz_localize("Europe/Paris"), "datetime"),
-    "date32[day][pyarrow]": (MOMENTS.dt.date, "datetime"),
-    "duration[us][pyarrow]": (pd.to_timedelta(np.arange(N), unit="h"), "timedelta"),
+    "int8": (range(N), "number"),
+    "float64": (range(N), "number"),
+    "bool_": ([True, False, None] * (N // 3), "number"),
+    "string": (["u", "v", None] * (N // 3), "category"),
+    "large_string": (["u", "v", None] * (N // 3), "category"),
+    "string_view": (["u", "v", None] * (N // 3), "category"),
+    "binary": ([b"u", b"v", None] * (N // 3), "category"),
+    "timestamp s": (MOMENTS, "datetime"),
+    "timestamp ns": (MOMENTS, "datetime"),
+    "timestamp us Europe/Paris": (MOMENTS.dt.tz_localize("Europe/Paris"), "datetime"),
+    "date32": (MOMENTS.dt.date, "datetime"),
+    "time64 us": (MOMENTS.dt.time, "datetime"),
+    "duration us": (pd.to_timedelta(np.arange(N), unit="h"), "timedelta"),
+    "decimal128 8": ([decimal.Decimal(i) for i in range(N)], "number"),
+    "null": ([None] * N, "dropped"),
 }
 
 
-@pytest.mark.parametrize("dtype", ARROW)
-def test_arrow_columns_get_their_kind(dtype):
-    pytest.importorskip("pyarrow")
-    values, kind = ARROW[dtype]
-    schema, frame = schema_of(x=pd.Series(values).astype(dtype))
-    assert schema.kinds == {"x": kind}
-    assert len(schema.clean(frame)) == N
-
-
-def test_nested_arrow_values_become_their_text():
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ARROW)
+def test_arrow_columns_get_their_kind(name):
     pa = pytest.importorskip("pyarrow")
-    column = pd.Series([[1], [2, 3], None] * (N // 3), dtype=pd.ArrowDtype(pa.list_(pa.int64())))
-    schema, _ = schema_of(x=column)
-    assert schema.kinds == {"x": "category"}
-    assert len(schema.categories["x"]) == 2
+    values, kind = ARROW[name]
+    of, *arguments = (int(part) if part.isdigit() else part for part in name.split())
+    column = pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, getattr(pa, of)(*arguments))))
+    schema, frame = schema_of(x=column, other=np.arange(N))
+    assert schema.kinds.get("x", "dropped") == kind
+    clean = schema.clean(frame)
+    if kind == "datetime" and "timestamp" in name:
+        assert (clean["x"] == pd.to_datetime(values, utc=True).dt.tz_localize(None)).all()
+
+
+def test_nested_arrow_values_become_their_text_and_dictionaries_are_categories():
+    pa = pytest.importorskip("pyarrow")
+    lists = pa.array([[1], [2, 3], None] * (N // 3), pa.list_(pa.int64()))
+    structs = pa.array([{"a": i % 2} for i in range(N)])
+    numbers = pa.array(np.arange(N) % 40).dictionary_encode()
+    arrays = {"lists": lists, "structs": structs, "numbers": numbers}
+    schema, _ = schema_of(**{name: pd.Series(pd.arrays.ArrowExtensionArray(array)) for name, array in arrays.items()})
+    assert schema.kinds == dict.fromkeys(arrays, "category")
+    assert schema.categories["lists"] == ["[1]", "[2, 3]"]
+    assert len(schema.categories["numbers"]) == 40
 
 
 def test_values_are_read_as_what_they_say():
@@ -130,8 +160,9 @@ def test_times_in_seconds_keep_their_differences():
 
 def test_a_finite_number_too_large_for_float32_stays_a_number():
     schema, _ = schema_of(x=np.arange(N, dtype=float))
-    clean = schema.clean(as_frame(pd.DataFrame({"x": [1e200, -1e200, np.inf]})))["x"]
-    assert np.isfinite(clean[:2]).all() and clean[0] > 1e20 and clean[1] < -1e20 and np.isnan(clean[2])
+    for values in ([1e200, -1e200, np.inf], ["1e200", "-1e200", "inf"]):
+        clean = schema.clean(as_frame(pd.DataFrame({"x": values})))["x"]
+        assert np.isfinite(clean[:2]).all() and clean[0] > 1e20 and clean[1] < -1e20 and np.isnan(clean[2])
 
 
 def test_columns_are_matched_by_name_and_further_ones_ignored():
@@ -199,9 +230,39 @@ def test_a_column_that_lost_its_values_is_named_in_a_warning():
     schema = Schema.fit(as_frame(TRAINING))
     with pytest.warns(UserWarning, match="Most values of 'number' cannot be read"):
         schema.clean(as_frame(TRAINING.assign(number=MOMENTS)))
+    with pytest.warns(UserWarning, match="Most values of 'span', 'category' cannot be read"):
+        schema.clean(as_frame(TRAINING.assign(category=MOMENTS, span=1)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         schema.clean(as_frame(TRAINING.assign(number=np.nan)))
+
+
+def test_a_word_that_stood_for_missing_values_at_fit_does_so_later():
+    schema, frame = schema_of(x=[str(i) if i % 10 else "unknown" for i in range(N)])
+    assert schema.missing == {"x": ["unknown"]}
+    assert schema.clean(frame)["x"].isna().sum() == 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert schema.clean(frame[:1])["x"].isna().all()
+    with pytest.warns(UserWarning, match="Most values of 'x'"):
+        schema.clean(as_frame(pd.DataFrame({"x": ["another word"]})))
+
+
+def test_dates_that_make_sense_with_the_day_or_the_month_first_are_named_in_a_warning():
+    days = [f"{i % 12 + 1:02}/{i * 7 % 12 + 1:02}/2024" for i in range(N)]
+    with pytest.warns(UserWarning, match=r"dates in 'x', 'y' make sense .* pd.to_datetime\(column, dayfirst=True\)"):
+        schema_of(x=days, y=days, z=MOMENTS.dt.strftime("%d/%m/%Y"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        schema_of(x=pd.to_datetime(days, format="%d/%m/%Y"))
+
+
+def test_numbers_that_may_be_several_levels_are_named_in_a_warning():
+    schema, _ = schema_of(x=pd.Categorical(["007", "7", "12"] * (N // 3)))
+    with pytest.warns(UserWarning, match="Numbers in 'x' stand for several levels") as heard:
+        clean = schema.clean(as_frame(pd.DataFrame({"x": [7, 12]})))
+    assert len(heard) == 1
+    assert clean["x"].tolist() == [2, 1]
 
 
 def test_the_order_of_the_rows_does_not_show_in_the_schema():
@@ -209,7 +270,9 @@ def test_the_order_of_the_rows_does_not_show_in_the_schema():
     assert Schema.fit(as_frame(TRAINING)) == Schema.fit(as_frame(TRAINING.iloc[order]))
 
 
-def test_a_schema_survives_pickling_and_skops():
-    schema = Schema.fit(as_frame(TRAINING))
+def test_a_schema_survives_pickling_skops_and_json():
+    schema = Schema.fit(as_frame(TRAINING.assign(money=[f"{i} km" if i % 9 else "unknown" for i in range(N)])))
+    assert schema.missing and schema.formats
+    assert Schema(**json.loads(json.dumps(asdict(schema)))) == schema
     assert pickle.loads(pickle.dumps(schema)) == schema
     assert skops.io.loads(skops.io.dumps(schema), trusted=["autometa.learners.frames.Schema"]) == schema
