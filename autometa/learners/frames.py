@@ -23,6 +23,7 @@ from autometa.learners.reading import (
     as_numbers,
     column_of,
     column_type,
+    comes_with_zone,
     moments_of,
     numbers_of,
     typed_moments,
@@ -76,7 +77,8 @@ class Schema:
         Dates and times, kept as ``datetime64[us]`` in UTC.
     categories : dict of str to list of str
         Levels of each categorical column, kept as int32 positions in this list:
-        −1 where missing, ``len(levels)`` for a level not in it.
+        −1 where missing, ``len(levels)`` for a level not in it. A word for missing values,
+        such as ``"None"``, is the level of all gaps.
     texts : list of str
         Free text, kept as `object` with the empty text where missing.
     formats : dict of str to str
@@ -84,6 +86,8 @@ class Schema:
         ``"timedelta"`` for spans of time.
     missing : dict of str to list of str
         Labels of the words that stand for a missing value in a column of numbers or dates.
+    zoned : dict of str to bool
+        Whether the moments of a column came with a time zone other than UTC, where that is known.
     dropped : dict of str to str
         Columns without use, and why.
     """
@@ -96,6 +100,7 @@ class Schema:
     texts: list[str] = field(default_factory=list)
     formats: dict[str, str] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
+    zoned: dict[str, bool] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -115,6 +120,7 @@ class Schema:
         ambiguous: list[str] = []
         for i in sorted(set(range(X.shape[1])) - set(plain)):
             schema._add(schema.columns[i], column_of(X, i), ambiguous)
+        schema._note_zones(X)
         if len(schema.dropped) == len(schema.columns):
             named = [f"{name!r} ({reason})" for name, reason in list(schema.dropped.items())[:_MAX_NAMED]]
             raise ValueError(
@@ -162,30 +168,18 @@ class Schema:
             If a used column is missing.
         """
         self._check_names(X)
-        position = {name: i for i, name in enumerate(X.columns)}
+        index = {name: i for i, name in enumerate(X.columns)}
         lost: list[str] = []
         unclear: list[str] = []
+        shifted: list[str] = []
         blocks = [
-            self._number_block(X, position, self.numbers, np.float32, lost),
-            self._number_block(X, position, self.precise, np.float64, lost),
+            self._number_block(X, index, self.numbers, np.float32, lost),
+            self._number_block(X, index, self.precise, np.float64, lost),
+            self._moment_block(X, index, lost, shifted),
+            self._category_block(X, index, lost, unclear),
+            self._text_block(X, index),
         ]
-        moments = np.empty((len(X), len(self.moments)), dtype="datetime64[us]")
-        for j, name in enumerate(self.moments):
-            moments[:, j], is_lost = as_moments(column_of(X, position[name]), **self._format(name, "ISO8601"))
-            lost += [name] * is_lost
-        blocks.append(pd.DataFrame(moments, columns=self.moments))
-        codes = np.empty((len(X), len(self.categories)), dtype=np.int32)
-        for j, (name, levels) in enumerate(self.categories.items()):
-            match = match_levels(as_labels(column_of(X, position[name])), levels)
-            codes[:, j] = match.codes
-            unclear += [name] * match.is_unclear
-            lost += [name] * (match.is_lost and not match.is_unclear)
-        blocks.append(pd.DataFrame(codes, columns=list(self.categories)))
-        texts = np.empty((len(X), len(self.texts)), dtype=object)
-        for j, name in enumerate(self.texts):
-            texts[:, j] = _as_text(as_labels(column_of(X, position[name])))
-        blocks.append(pd.DataFrame(texts, columns=self.texts, dtype=object))
-        _warn_of(lost, unclear)
+        _warn_of(lost, unclear, shifted)
         return pd.concat([block for block in blocks if block.shape[1]], axis=1)
 
     # What follows is used while the schema is being built or applied.
@@ -232,6 +226,12 @@ class Schema:
         else:
             self.moments.append(name)
 
+    def _note_zones(self, X: pd.DataFrame) -> None:
+        for name in self.moments:
+            has_zone = comes_with_zone(column_of(X, self.columns.index(name)))
+            if has_zone is not None:
+                self.zoned[name] = has_zone
+
     def _add_text(self, name: str, labels: Labels, ambiguous: list[str]) -> None:
         if not labels.levels:
             self.dropped[name] = "all values are missing"
@@ -268,26 +268,52 @@ class Schema:
         return {"style": self.formats.get(name, default), "missing": self.missing.get(name, ())}
 
     def _number_block(
-        self, X: pd.DataFrame, position: dict[str, int], names: list[str], dtype: type[np.floating], lost: list[str]
+        self, X: pd.DataFrame, index: dict[str, int], names: list[str], dtype: type[np.floating], lost: list[str]
     ) -> pd.DataFrame:
-        where = [position[name] for name in names]
+        where = [index[name] for name in names]
         plain = set(_plain_numbers(X, where))
-        at_once = [
-            j
-            for j, (i, name) in enumerate(zip(where, names, strict=True))
-            if i in plain and self.formats.get(name) != "timedelta"
-        ]
+        # A bare number is no span of time.
+        is_plain = [i in plain and self.formats.get(name) != "timedelta" for i, name in zip(where, names, strict=True)]
+        at_once = [j for j in range(len(names)) if is_plain[j]]
         block = np.empty((len(X), len(names)), dtype=dtype)
         with np.errstate(over="ignore"):
             if at_once:
                 values = X.iloc[:, [where[j] for j in at_once]].to_numpy(dtype=dtype)
                 block[:, slice(None) if len(at_once) == len(names) else at_once] = values
-            for j in sorted(set(range(len(names))) - set(at_once)):
-                numbers, is_lost = as_numbers(column_of(X, where[j]), **self._format(names[j], "grouped"))
-                block[:, j] = numbers
+            for j in (j for j in range(len(names)) if not is_plain[j]):
+                block[:, j], is_lost = as_numbers(column_of(X, where[j]), **self._format(names[j], "grouped"))
                 lost += [names[j]] * is_lost
         _tame(block, X, where)
         return pd.DataFrame(block, columns=names)
+
+    def _moment_block(
+        self, X: pd.DataFrame, index: dict[str, int], lost: list[str], shifted: list[str]
+    ) -> pd.DataFrame:
+        block = np.empty((len(X), len(self.moments)), dtype="datetime64[us]")
+        for j, name in enumerate(self.moments):
+            column = column_of(X, index[name])
+            block[:, j], is_lost = as_moments(column, **self._format(name, "ISO8601"))
+            lost += [name] * is_lost
+            if name in self.zoned:
+                shifted += [name] * (comes_with_zone(column) is (not self.zoned[name]))
+        return pd.DataFrame(block, columns=self.moments)
+
+    def _category_block(
+        self, X: pd.DataFrame, index: dict[str, int], lost: list[str], unclear: list[str]
+    ) -> pd.DataFrame:
+        block = np.empty((len(X), len(self.categories)), dtype=np.int32)
+        for j, (name, levels) in enumerate(self.categories.items()):
+            match = match_levels(as_labels(column_of(X, index[name])), levels)
+            block[:, j] = match.codes
+            unclear += [name] * match.is_unclear
+            lost += [name] * (match.is_lost and not match.is_unclear)
+        return pd.DataFrame(block, columns=list(self.categories))
+
+    def _text_block(self, X: pd.DataFrame, index: dict[str, int]) -> pd.DataFrame:
+        block = np.empty((len(X), len(self.texts)), dtype=object)
+        for j, name in enumerate(self.texts):
+            block[:, j] = _as_text(as_labels(column_of(X, index[name])))
+        return pd.DataFrame(block, columns=self.texts, dtype=object)
 
     def _check_names(self, X: pd.DataFrame) -> None:
         used = set(self.columns) - set(self.dropped)
@@ -351,7 +377,7 @@ def _tame(block: np.ndarray, X: pd.DataFrame, where: Sequence[int]) -> None:
         block[:, j] = np.where(infinite[:, j], cut, block[:, j])
 
 
-def _warn_of(lost: Sequence[str], unclear: Sequence[str]) -> None:
+def _warn_of(lost: Sequence[str], unclear: Sequence[str], shifted: Sequence[str]) -> None:
     """Say what got lost on the way into ``Schema.clean``."""
     if lost:
         warnings.warn(
@@ -366,6 +392,12 @@ def _warn_of(lost: Sequence[str], unclear: Sequence[str]) -> None:
             "digits that a float does not hold: they count as the level that is written like them, else as a new one. "
             "Read the column as text, e.g. with pd.read_csv(..., dtype={'column': str}), to tell them apart and to "
             "silence this.",
+            stacklevel=5,
+        )
+    if shifted:
+        warnings.warn(
+            f"Times in {_listing(shifted)} came with a time zone either in fit or now, and times without one count as "
+            "UTC. Give them their zone in both, e.g. with column.dt.tz_localize('Europe/Paris'), which silences this.",
             stacklevel=5,
         )
 

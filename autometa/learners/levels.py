@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def match_levels(labels: Labels, levels: Sequence[str]) -> Match:
     keys = {i: _number_keys(labels.levels[i]) for i in range(len(found)) if is_bare or found[i] == n_levels}
     is_unclear = False
     if any(keys.values()):
-        same_number = _levels_by_number(levels)
+        same_number = _levels_by_number(tuple(levels))
         is_unclear = any(same_number.get(key) == _SEVERAL for i in keys for key in keys[i][:1])
         for i in keys:
             if found[i] == n_levels:
@@ -79,7 +80,9 @@ def match_levels(labels: Labels, levels: Sequence[str]) -> Match:
     return Match(codes[labels.codes], is_lost, is_unclear)
 
 
-def _levels_by_number(levels: Sequence[str]) -> dict[tuple[str, float], int]:
+# Kept, since it takes tens of milliseconds for thousands of levels, and one row is predicted in less.
+@functools.lru_cache(maxsize=128)
+def _levels_by_number(levels: tuple[str, ...]) -> dict[tuple[str, float], int]:
     """Return the only level of each number or span of time, `_SEVERAL` where there is more than one."""
     index: dict[tuple[str, float], int] = {}
     for i, level in enumerate(levels):
@@ -127,13 +130,17 @@ def _is_whole(text: str) -> bool:
 
 
 def _is_lost(labels: Labels, found: np.ndarray, levels: Sequence[str]) -> bool:
+    """Whether most rows hold none of the levels, and more rows than a few or values of another kind."""
     counts = labels.counts()
     is_present = np.array([text not in GAP_WORDS for text in labels.levels], dtype=bool)
     is_known = found != len(levels)
     n_present = counts[is_present].sum()
     if counts[is_present & is_known].sum() >= _KNOWN * n_present:
         return False
+    if n_present >= _MIN_ROWS:
+        return True
     kinds: Counter[str] = Counter()
-    for i in map(int, np.flatnonzero(is_present & ~is_known)):
+    for i in np.flatnonzero(is_present & ~is_known).tolist():
         kinds[meaning(labels.levels[i])] += int(counts[i])
-    return bool(n_present >= _MIN_ROWS or kinds.most_common(1)[0][0] not in {meaning(level) for level in levels})
+    usual = kinds.most_common(1)[0][0]
+    return not any(meaning(level) == usual for level in levels)

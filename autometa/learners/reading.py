@@ -142,6 +142,14 @@ def moments_of(labels: Labels, style: str) -> np.ndarray:
     return np.append(moments, np.datetime64("NaT", "us"))[labels.codes]
 
 
+def comes_with_zone(column: pd.Series) -> bool | None:
+    """Return whether moments come with a time zone, by the first; None for UTC and for what does not say."""
+    if isinstance(column.dtype, (pd.CategoricalDtype, pd.PeriodDtype)):
+        return None
+    first = column.first_valid_index()
+    return None if first is None else values.has_zone(column.loc[first])
+
+
 def as_labels(column: pd.Series, kind: ColumnType | None = None) -> Labels:
     """Return the labels of a column of any type; `kind` is its ``column_type``, where that is known already."""
     match kind or column_type(column):

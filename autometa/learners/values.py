@@ -24,7 +24,7 @@ GAP_WORDS = frozenset(
 )
 """What stands for a missing value in every column: the words that pandas takes from a CSV file as missing."""
 
-MISSING_WORDS = frozenset({"", "?", "-", "--", ".", *(word.lower() for word in GAP_WORDS)})
+MISSING_WORDS = frozenset({"", "?", "-", "--", ".", "n.a.", *(word.lower() for word in GAP_WORDS)})
 """What stands for a missing value among numbers and dates, in lower case; categories keep the ones that are no gaps."""
 
 MAGNITUDES = {
@@ -49,7 +49,8 @@ _OWN_NUMBER = re.compile(r"\d+|-?(?:[1-9]\d{0,7}|0(?!\.0000))\.\d{0,6}[1-9]|\d{1
 """Numbers, codes and dates that are written as their label is."""
 
 _MAX_DIGITS = 50
-"""Decimals that take more are written with an exponent."""
+"""Decimals that take more digits are written with an exponent."""
+
 _TRUTH = {"true": "True", "false": "False"}
 _INFINITE = {
     sign + word: ("-" if sign == "-" else "") + "inf" for sign in ("", "+", "-") for word in ("inf", "infinity")
@@ -62,6 +63,7 @@ _ZEROS = re.compile(r"([+-]?)(0\d+)(\.\d*)?", re.ASCII)
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(?:\s?(Z|UTC|[+-]\d\d(?::?\d\d)?))?)?", re.ASCII
 )
+_UTC = frozenset({"Z", "UTC", "UTC+00:00", "+00", "+0000", "+00:00", "Etc/UTC"})
 _EPOCH = np.datetime64("1900-01-01", "us")
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?(?::(\d\d(?:\.\d+)?))?(?:\s?([ap])\.?m\.?)?", re.ASCII | re.IGNORECASE)
 _QUARTER = re.compile(r"(\d{4})-?Q([1-4])", re.ASCII)
@@ -79,14 +81,16 @@ _SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 _SPACES = re.compile(r"[\s\u00a0\u202f']")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+")
+
 _SIGNS = "$€£¥₹"
 _CODES = (
     "USD|EUR|GBP|JPY|CNY|INR|CHF|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|TRY|BRL|MXN|ZAR|SGD|HKD|KRW|TWD|THB|IDR|MYR"
-    "|PHP|VND|AED|SAR|ILS|EGP|NGN|KES|PKR|BDT|Rs|kr|zł|US|R|A|C"
+    "|PHP|VND|AED|SAR|ILS|EGP|NGN|KES|PKR|BDT|Rs|kr|zł"
 )
+_DOLLARS = "US|HK|NZ|A|C|R|S"
 _MAX_WITH_UNIT = 40
 _WITH_UNIT = re.compile(
-    rf"(?P<before>(?:(?:{_CODES})(?:\.|\b|(?=\d|[{_SIGNS}])))?\s*[{_SIGNS}]?)\s*"
+    rf"(?P<before>(?:(?:{_CODES})(?:\.|\b|(?=\d))|(?:{_DOLLARS})(?=\$))?\s*[{_SIGNS}]?)\s*"
     r"(?P<number>[+-]?(?:\d{1,3}(?:[ '\u00a0\u202f]\d{3})+(?:[.,]\d+)?|\d[\d.,]*(?:[eE][+-]?\d+)?))\s*"
     r"(?P<after>[^\d\s.,:/()-](?:[^\d:]{0,14}[^\d\s:])?[23]?)?\.?",
     re.IGNORECASE,
@@ -379,6 +383,18 @@ def _start_of_period(text: str) -> np.datetime64:
     if match := _WEEK.fullmatch(text):
         return _parsed([match[1]], "ISO8601")[0]
     return np.datetime64("NaT", "us")
+
+
+def has_zone(value: Any) -> bool | None:
+    """Return whether a moment came with a time zone; None in UTC, which times without a zone count as, or no moment."""
+    if isinstance(value, str):
+        match = _ISO.fullmatch(value.strip())
+        zone = None if match is None else match[5]
+        return None if match is None or zone in _UTC else zone is not None
+    if isinstance(value, (datetime.date, np.datetime64)):
+        zone = getattr(value, "tzinfo", None)
+        return None if str(zone) in _UTC else zone is not None
+    return None
 
 
 def read_spans(labels: Sequence[str]) -> np.ndarray:

@@ -69,6 +69,7 @@ NO_FORMATS = {
     "mostly a word": rows(lambda i: str(i) if i % 5 == 0 else "unknown"),
     "many words": rows(lambda i: str(i) if i % 5 else f"word{i}"),
     "keys": rows(lambda i: f"store_{i % 20}"),
+    "keys of one letter": rows(lambda i: f"A{i % 20}"),
     "grades": rows(lambda i: f"grade {i % 12}"),
     "two units": rows(lambda i: f"{i} {['km', 'mi'][i % 2]}"),
     "flats": rows(lambda i: f"{i}{'ABC'[i % 3]}"),

@@ -276,3 +276,26 @@ def test_a_schema_survives_pickling_skops_and_json():
     assert Schema(**json.loads(json.dumps(asdict(schema)))) == schema
     assert pickle.loads(pickle.dumps(schema)) == schema
     assert skops.io.loads(skops.io.dumps(schema), trusted=["autometa.learners.frames.Schema"]) == schema
+
+
+LOCAL = MOMENTS.dt.tz_localize("Europe/Paris")
+ZONES = {
+    "zone, then none": (LOCAL, MOMENTS, True),
+    "none, then zone": (MOMENTS, LOCAL, True),
+    "zone, then text without": (LOCAL, MOMENTS.astype(str), True),
+    "text, then zone as text": (MOMENTS.astype(str), LOCAL.astype(str), True),
+    "zone, then another": (LOCAL, LOCAL.dt.tz_convert("Asia/Tokyo"), False),
+    "zone, then UTC": (LOCAL, LOCAL.dt.tz_convert("UTC"), False),
+    "zone, then UTC as text": (LOCAL, LOCAL.dt.tz_convert("UTC").astype(str), False),
+    "none, then UTC": (MOMENTS, MOMENTS.dt.tz_localize("UTC"), False),
+    "zone, then nothing": (LOCAL, pd.Series([None] * N), False),
+}
+
+
+@pytest.mark.parametrize(("at_fit", "later", "is_shifted"), ZONES.values(), ids=ZONES)
+def test_times_that_came_with_a_zone_only_once_are_named_in_a_warning(at_fit, later, is_shifted):
+    schema, _ = schema_of(when=at_fit, other=np.arange(N))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        schema.clean(as_frame(pd.DataFrame({"when": later, "other": np.arange(N)})))
+    assert [str(warning.message)[:15] for warning in heard] == ["Times in 'when'"] * is_shifted

@@ -42,7 +42,7 @@ AT_FIT = {
     "dates": (DAYS, objects),
     "dates as a category": ([DAYS[i] for i in FOUR], lambda items: pd.Categorical(pd.to_datetime(items))),
     "times": (INSTANTS, lambda items: pd.Series(items)),
-    "times with zone": (INSTANTS, lambda items: pd.Series(items).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")),
+    "times in a zone": (INSTANTS, lambda items: pd.Series(items).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")),
     "durations": ([datetime.timedelta(hours=i) for i in range(N)], lambda items: pd.Series(items)),
     "words": ([("red", "green", "blue", "grey")[i] for i in FOUR], objects),
 }
@@ -97,7 +97,11 @@ AT_PREDICT = {
         moment,
         [lambda x: pd.Series(x, dtype="datetime64[ns]"), lambda x: pd.Series(x, dtype="datetime64[s]")],
     ),
-    "with zone": (moment, [lambda x: pd.Series(x).dt.tz_localize("UTC"), lambda x: paris(x)]),
+    "in UTC": (
+        moment,
+        [lambda x: pd.Series(x).dt.tz_localize("UTC"), lambda x: objects(paris(x).dt.tz_convert("UTC"))],
+    ),
+    "in a zone": (moment, [lambda x: paris(x), lambda x: objects(paris(x))]),
     "duration": (span, [pd.Series, objects, lambda x: arrow(x, "duration")]),
 }
 OTHERS = {
@@ -107,7 +111,8 @@ OTHERS = {
     "Decimal": [0.3, 5.7],
     "date": DAYS[:2],
     "datetime": INSTANTS[:2],
-    "with zone": INSTANTS[:2],
+    "in UTC": INSTANTS[:2],
+    "in a zone": INSTANTS[:2],
     "duration": [datetime.timedelta(hours=3), datetime.timedelta(hours=5)],
 }
 
@@ -125,7 +130,7 @@ def paris(items):
 
 
 def cell(row, column):
-    """Return "=" where a type gives the same column, "!" where it is lost with a warning, "?" where it is neither."""
+    """Return "=" where a type gives the same column, "!" where a warning names it, "?" where it is neither."""
     items, write = AT_FIT[row]
     convert, forms = AT_PREDICT[column]
     table = as_frame(pd.DataFrame({"x": write(items), "other": np.arange(N)}))
