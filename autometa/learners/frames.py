@@ -294,7 +294,7 @@ class Schema:
             column = column_of(X, index[name])
             block[:, j], is_lost = as_moments(column, **self._format(name, "ISO8601"))
             lost += [name] * is_lost
-            if name in self.zoned:
+            if name in self.zoned and not np.isnat(block[:, j]).all():
                 shifted += [name] * (comes_with_zone(column) is (not self.zoned[name]))
         return pd.DataFrame(block, columns=self.moments)
 

@@ -35,6 +35,9 @@ _OBJECT_TYPES: dict[str, ColumnType] = {
 }
 """What pandas infers of a column of objects; those of other or of several types are read one by one."""
 
+_FIRST_ROWS = 100
+"""Rows among which a column shows whether its times have a zone."""
+
 _UNREADABLE = 0.5
 """A column has lost its values when fewer than this share of them can be read."""
 
@@ -91,7 +94,7 @@ def column_type(column: pd.Series) -> ColumnType:
     if pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
         return "number"
     if not pd.api.types.is_object_dtype(dtype):
-        return "text"
+        return "text" if pd.api.types.is_string_dtype(dtype) else "objects"
     return _OBJECT_TYPES.get(pd.api.types.infer_dtype(column, skipna=True), "objects")
 
 
@@ -112,7 +115,8 @@ def as_numbers(column: pd.Series, style: str = "grouped", missing: Collection[st
         return typed_numbers(column), False
     if kind == "timedelta" and style == "timedelta":
         return span_seconds(typed_spans(column)), False
-    labels = as_labels(column, kind)
+    # Most texts are numbers as they are, so their labels need not be made.
+    labels = _distinct_texts(column) if kind == "text" and style != "timedelta" else as_labels(column, kind)
     numbers = numbers_of(labels, style)
     return numbers, _is_lost(labels, np.isnan(numbers), missing)
 
@@ -143,11 +147,14 @@ def moments_of(labels: Labels, style: str) -> np.ndarray:
 
 
 def comes_with_zone(column: pd.Series) -> bool | None:
-    """Return whether moments come with a time zone, by the first; None for UTC and for what does not say."""
-    if isinstance(column.dtype, (pd.CategoricalDtype, pd.PeriodDtype)):
+    """Return whether moments come with a time zone, by the first of them; None for UTC and for what does not say."""
+    dtype = column.dtype
+    if isinstance(dtype, (pd.CategoricalDtype, pd.PeriodDtype)):
         return None
-    first = column.first_valid_index()
-    return None if first is None else values.has_zone(column.loc[first])
+    if isinstance(dtype, np.dtype) and dtype.kind == "M":
+        return False
+    present = column.iloc[:_FIRST_ROWS].dropna()
+    return values.has_zone(present.iloc[0]) if len(present) else None
 
 
 def as_labels(column: pd.Series, kind: ColumnType | None = None) -> Labels:
@@ -165,15 +172,20 @@ def as_labels(column: pd.Series, kind: ColumnType | None = None) -> Labels:
             codes, numbers = pd.factorize(column)
             # As an array, where an item of float32 stays one.
             return _merged(codes, labels_of(np.asarray(numbers)), are_numbers=True)
-        case "text" if not isinstance(column.dtype, pd.IntervalDtype):
-            codes, texts = pd.factorize(column)
-            # As objects, since walking through Arrow's texts takes long.
-            return _merged(codes, labels_of(np.asarray(texts, dtype=object)))
+        case "text":
+            texts = _distinct_texts(column)
+            return _merged(texts.codes, labels_of(texts.levels))
     # Some objects are equal for Python (1 and True), and lists have no hash: labels first, then what is distinct.
     objects = np.empty(len(column), dtype=object)
     objects[:] = [label(item) for item in column.to_list()]
     codes, labels = pd.factorize(objects)
     return _merged(codes, list(labels))
+
+
+def _distinct_texts(column: pd.Series) -> Labels:
+    codes, texts = pd.factorize(column)
+    # As objects, since walking through Arrow's texts takes long.
+    return Labels(codes, np.asarray(texts, dtype=object).tolist())
 
 
 def _category_labels(column: pd.Series) -> Labels:
@@ -207,7 +219,8 @@ def _is_lost(labels: Labels, is_unreadable: np.ndarray, missing: Collection[str]
     n_readable = np.count_nonzero(~is_unreadable)
     if n_readable >= _UNREADABLE * np.count_nonzero(labels.codes >= 0):
         return False
-    gaps = [i for i, text in enumerate(labels.levels) if text in missing or text.lower() in MISSING_WORDS]
+    texts = labels_of(labels.levels)
+    gaps = [i for i, text in enumerate(texts) if text in missing or text.lower() in MISSING_WORDS]
     n_present = np.count_nonzero((labels.codes >= 0) & ~np.isin(labels.codes, gaps))
     return bool(n_readable < _UNREADABLE * n_present)
 

@@ -261,23 +261,24 @@ def meaning(text: str) -> Literal["number", "code", "truth", "moment", "span", "
     return "span" if _SPAN_TEXT.fullmatch(text) else "word"
 
 
-def read_numbers(labels: Sequence[str], style: str) -> np.ndarray:
-    """Return labels as float64 numbers, NaN where they are none.
+def read_numbers(texts: Sequence[str], style: str) -> np.ndarray:
+    """Return texts as float64 numbers, NaN where they are none.
 
     Parameters
     ----------
-    labels : sequence of str
-        From ``label``.
+    texts : sequence of str
+        Labels, or texts whose labels are read.
     style : str
         ``"plain"``, ``"grouped"`` (1,234.5) or ``"decimal comma"`` (1.234,5); after a ``|`` a unit that numbers may
         carry, or ``×`` where they may carry factors such as k and M.
     """
     style, _, unit = style.partition("|")
-    values = pd.to_numeric(pd.Series(list(labels), dtype=object), errors="coerce").to_numpy(np.float64, copy=True)
-    for i in map(int, np.flatnonzero(np.isnan(values))):
-        values[i] = _number(labels[i], style)
+    values = pd.to_numeric(pd.Series(list(texts), dtype=object), errors="coerce").to_numpy(np.float64, copy=True)
+    for i in np.flatnonzero(np.isnan(values)).tolist():
+        text = label(texts[i])
+        values[i] = _number(text, style)
         if unit and np.isnan(values[i]):
-            values[i] = _number_with_unit(labels[i], style, unit)
+            values[i] = _number_with_unit(text, style, unit)
     return np.where(np.isfinite(values), values, np.nan)
 
 

@@ -50,6 +50,8 @@ COLUMNS = {
     "a sentinel": objects("unknown" if i % 10 == 0 else str(i) for i in range(N)),
     "objects with a sentinel": objects("n.a." if i % 10 == 0 else i / 4 for i in range(N)),
     "spans": pd.Series(pd.to_timedelta(np.arange(N) * 1.5, unit="h")),
+    "spans as text": objects(f"{i} days 01:00:00" for i in range(N)),
+    "spans in words": objects(f"{i % 5} h {i} min" for i in range(N)),
     "moments": MOMENTS,
     "midnights": MOMENTS.dt.normalize(),
     "zone": MOMENTS.dt.tz_localize("Europe/Paris"),
