@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +10,7 @@ from typing import Literal
 import numpy as np
 from pandas.tseries.api import guess_datetime_format
 
+from autometa._support.warning_filters import ignored_warnings
 from autometa.learners.values import (
     MAGNITUDES,
     MISSING_WORDS,
@@ -184,9 +184,8 @@ def _guessed_styles(sample: Sequence[str]) -> list[str]:
     for text in dated[:5]:
         # Between dots the day comes first nearly everywhere.
         for dayfirst in (True, False) if re.search(r"\d\.\d", text) else (False, True):
-            with warnings.catch_warnings():
-                # A year in front makes pandas remark that dayfirst means nothing.
-                warnings.simplefilter("ignore")
+            # A year in front makes pandas remark that dayfirst means nothing.
+            with ignored_warnings():
                 guess = guess_datetime_format(text, dayfirst=dayfirst)
             if guess is None and _SHORT_YEAR.fullmatch(text):
                 guess = "%d/%m/%y" if dayfirst else "%m/%d/%y"

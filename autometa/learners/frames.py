@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
@@ -14,6 +13,7 @@ from typing import Literal, TypedDict
 import numpy as np
 import pandas as pd
 
+from autometa._support.user_warnings import warn_user
 from autometa.learners.formats import TextFormat, find_format
 from autometa.learners.levels import fit_levels, match_levels
 from autometa.learners.reading import (
@@ -128,11 +128,10 @@ class Schema:
                 "Pass at least one column whose values differ between rows."
             )
         if ambiguous:
-            warnings.warn(
+            warn_user(
                 f"The dates in {_listing(ambiguous)} make sense with the day first and with the month first; they are "
                 "read with the month first, between dots with the day first. To say which it is, and to silence this, "
                 "pass dates instead of text in fit and in predict: pd.to_datetime(column, dayfirst=True), or False.",
-                stacklevel=3,
             )
         return schema
 
@@ -380,25 +379,22 @@ def _tame(block: np.ndarray, X: pd.DataFrame, where: Sequence[int]) -> None:
 def _warn_of(lost: Sequence[str], unclear: Sequence[str], shifted: Sequence[str]) -> None:
     """Say what got lost on the way into ``Schema.clean``."""
     if lost:
-        warnings.warn(
+        warn_user(
             f"Most values of {_listing(lost)} cannot be read as what they were at fit time and count as missing (in a "
             "category: as levels never seen). Give these columns the types that they had in the training table; "
             "warnings.filterwarnings('ignore', 'Most values of') silences this.",
-            stacklevel=5,
         )
     if unclear:
-        warnings.warn(
+        warn_user(
             f"Numbers in {_listing(unclear)} stand for several levels, which differ in leading zeros (007 and 7) or in "
             "digits that a float does not hold: they count as the level that is written like them, else as a new one. "
             "Read the column as text, e.g. with pd.read_csv(..., dtype={'column': str}), to tell them apart and to "
             "silence this.",
-            stacklevel=5,
         )
     if shifted:
-        warnings.warn(
+        warn_user(
             f"Times in {_listing(shifted)} came with a time zone either in fit or now, and times without one count as "
             "UTC. Give them their zone in both, e.g. with column.dt.tz_localize('Europe/Paris'), which silences this.",
-            stacklevel=5,
         )
 
 

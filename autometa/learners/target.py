@@ -10,8 +10,9 @@ import pandas as pd
 
 from autometa._support.user_warnings import warn_user
 from autometa.core.task import Problem
+from autometa.learners.formats import find_format
 from autometa.learners.labels import as_numbers, is_nominal, plain_labels, shown
-from autometa.learners.reading import find_moment_format, find_number_format, read_numbers
+from autometa.learners.values import labels_of, read_numbers
 
 ProblemChoice = Literal["auto", "classification", "binary", "multiclass", "regression"]
 PROBLEM_CHOICES: tuple[str, ...] = ("auto", "classification", "binary", "multiclass", "regression")
@@ -167,20 +168,20 @@ def _is_classification(values: np.ndarray) -> bool:
 
 def _text_is_classes(distinct: np.ndarray, counts: np.ndarray) -> bool:
     """Decide whether many distinct texts are classes; where they read as numbers they are not."""
-    levels = [str(text).strip() for text in distinct]
-    if find_number_format(levels, counts) is not None:
+    found = find_format(labels_of(distinct), counts)
+    if found is None:
+        return True
+    if found.kind == "number":
         warn_user(
             f"y holds text that reads as numbers, such as {shown(distinct[:1])}, with {len(distinct)} distinct values; "
             'taken as regression. Pass problem="regression" to silence this, or problem="multiclass" if that is what '
             "you meant."
         )
         return False
-    if find_moment_format(levels, counts) is not None:
-        raise ValueError(
-            f"y holds dates as text, such as {shown(distinct[:1])}. Convert it to numbers first, e.g. with "
-            "pd.to_datetime(y).astype('int64'), or pass problem=\"multiclass\" if they are classes."
-        )
-    return True
+    raise ValueError(
+        f"y holds dates or times as text, such as {shown(distinct[:1])}. Convert it to numbers first, e.g. with "
+        "pd.to_datetime(y).astype('int64'), or pass problem=\"multiclass\" if they are classes."
+    )
 
 
 def _numbers(values: np.ndarray, number_format: str | None = None) -> Target:
@@ -200,9 +201,10 @@ def _numbers(values: np.ndarray, number_format: str | None = None) -> Target:
 def _read_text(values: np.ndarray, number_format: str | None) -> tuple[np.ndarray, str]:
     """Return text as numbers and the format that reads it, as columns of X are read."""
     distinct, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    levels = [str(text).strip() for text in distinct]
-    number_format = number_format or find_number_format(levels, counts)
-    numbers = np.full(len(levels), np.nan) if number_format is None else read_numbers(levels, number_format)
+    texts = labels_of(distinct)
+    if number_format is None and (found := find_format(texts, counts)) is not None and found.kind == "number":
+        number_format = found.style
+    numbers = np.full(len(texts), np.nan) if number_format is None else read_numbers(texts, number_format)
     unreadable = np.isnan(numbers)
     if number_format is None or unreadable.any():
         n_unreadable = int(counts[unreadable].sum())
