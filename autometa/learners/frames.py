@@ -181,7 +181,7 @@ class Schema:
         _warn_of(lost, unclear, shifted)
         return pd.concat([block for block in blocks if block.shape[1]], axis=1)
 
-    # What follows is used while the schema is being built or applied.
+    # The methods below are used while the schema is being built or applied.
 
     def _add_numbers(self, names: list[str], block: np.ndarray) -> None:
         """Sort float64 columns into numbers, precise numbers and dropped ones."""

@@ -33,7 +33,7 @@ _OBJECT_TYPES: dict[str, ColumnType] = {
     **dict.fromkeys(("timedelta", "timedelta64"), "timedelta"),
     "string": "text",
 }
-"""What pandas infers of a column of objects; those of other or of several types are read one by one."""
+"""Types of objects as pandas infers them; columns of other types or of several are read value by value."""
 
 _FIRST_ROWS = 100
 """Rows among which a column shows whether its times have a zone."""

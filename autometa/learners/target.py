@@ -26,6 +26,11 @@ MAX_QUIET_CLASSES = 100
 """More classes than this are worth a warning, and more distinct whole numbers are amounts beyond doubt."""
 LARGEST_SUM = 0.1 * float(np.finfo(np.float64).max)
 """Sums over rows of errors of this size, or a little above, are still numbers."""
+_CONVERSIONS = {
+    "datetime": ("dates", "pd.to_datetime(y).astype('int64')"),
+    "timedelta": ("durations", "pd.to_timedelta(y).dt.total_seconds()"),
+}
+"""How targets are named and made numbers that are neither numbers nor classes."""
 LARGEST_LABEL = 2.0**63
 """scikit-learn's metrics take larger floats for amounts, not for labels."""
 
@@ -178,9 +183,10 @@ def _text_is_classes(distinct: np.ndarray, counts: np.ndarray) -> bool:
             "you meant."
         )
         return False
+    what, how = _CONVERSIONS[found.kind]
     raise ValueError(
-        f"y holds dates or times as text, such as {shown(distinct[:1])}. Convert it to numbers first, e.g. with "
-        "pd.to_datetime(y).astype('int64'), or pass problem=\"multiclass\" if they are classes."
+        f"y holds {what} as text, such as {shown(distinct[:1])}. Convert it to numbers first, e.g. with {how}, "
+        'or pass problem="multiclass" if they are classes.'
     )
 
 

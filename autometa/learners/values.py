@@ -22,10 +22,10 @@ import pandas as pd
 GAP_WORDS = frozenset(
     "#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|NaT|None|n/a|nan|null".split("|")
 )
-"""What stands for a missing value in every column: the words that pandas takes from a CSV file as missing."""
+"""Words that stand for a missing value in every column: pandas takes them from a CSV file as missing."""
 
 MISSING_WORDS = frozenset({"", "?", "-", "--", ".", "n.a.", *(word.lower() for word in GAP_WORDS)})
-"""What stands for a missing value among numbers and dates, in lower case; categories keep the ones that are no gaps."""
+"""Texts that stand for a missing value among numbers and dates, in lower case; categories keep those that are no gaps."""
 
 MAGNITUDES = {
     **dict.fromkeys(("k", "thousand"), 1e3),

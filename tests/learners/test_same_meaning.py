@@ -93,7 +93,7 @@ COLUMNS = {
     "text and codes": objects(f"some words {i}" if i % 4 else f"00{i}" for i in range(N)),
     "lists": objects([[1, 2], [3], [4]] * (N // 3)),
 }
-# What pandas writes as something else, which is noticed: numbers for dates, keys as floats, periods as counts.
+# pandas writes these as something else, which is noticed: numbers for dates, keys as floats, periods as counts.
 NOTICED_WAYS = {"JSON with numbers for dates"}
 NOTICED_COLUMNS = {f"category of {what}" for what in ("near keys", "intervals", "months", "spans")}
 TABLES = {name: pd.DataFrame({"x": column, "other": np.arange(N)}) for name, column in COLUMNS.items()}
@@ -185,7 +185,7 @@ WAYS = {
     "truths as numbers": with_column(lambda column: truths(column).astype(float)),
     "large truths": with_column(lambda column: truths(column).map({True: "TRUE", False: "FALSE"})),
 }
-# What pandas has merged before the column is seen: 1 and True as categories, keys beside a gap as floats.
+# pandas merges these before the column is seen: 1 and True as categories, keys beside a gap as floats.
 LOST = {("mixed", "category"), ("mixed", "unused levels"), ("category of near keys", "inferred")}
 
 

@@ -131,6 +131,16 @@ def test_dates_as_text_are_refused_unless_they_are_few() -> None:
     with pytest.raises(ValueError, match="dates as text"):
         read_target(days, 50)
     assert read_target(days[:3] * 10, 30).n_classes == 3
+    with pytest.raises(ValueError, match="durations as text"):
+        read_target([f"{i} days 01:00:00" for i in range(50)], 50)
+
+
+def test_a_target_of_text_with_a_unit_is_read_as_numbers_and_one_with_a_word_is_refused() -> None:
+    distances = [f"{i} km" for i in range(50)]
+    with pytest.warns(UserWarning, match="reads as numbers"):
+        np.testing.assert_array_equal(read_target(distances, 50).values, np.arange(50))
+    with pytest.raises(ValueError, match="got text such as 'unknown' in 1 of 50 rows"):
+        read_target([*distances[:-1], "unknown"], 50, "regression")
 
 
 @pytest.mark.parametrize("choice", ["auto", "classification"])

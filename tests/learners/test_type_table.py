@@ -27,7 +27,7 @@ def texts(items):
     return objects(None if item is None else str(item) for item in items)
 
 
-# What a column holds, row by row, and how it comes at fit.
+# The values of a column, row by row, and how it comes at fit.
 AT_FIT = {
     "bools": ([i < 2 for i in FOUR], lambda items: pd.Series(items)),
     "bools as text": ([i < 2 for i in FOUR], texts),

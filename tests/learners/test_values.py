@@ -97,7 +97,7 @@ def test_a_label_is_its_own_label_and_is_found_in_every_way(value):
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_the_label_of_a_number_is_read_as_that_number(number):
     assert read_numbers([label(number)], "plain")[0] == number
-    # Of these 17 digits the text may be a long key, which must keep them all.
+    # A text of so many digits may be a long key, which must keep them all.
     assume(not 2**53 <= abs(number) < 1e16)
     assert label(repr(number)) == label(number)
 
