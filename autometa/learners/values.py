@@ -25,7 +25,7 @@ GAP_WORDS = frozenset(
 """Words that stand for a missing value in every column: pandas takes them from a CSV file as missing."""
 
 MISSING_WORDS = frozenset({"", "?", "-", "--", ".", "n.a.", *(word.lower() for word in GAP_WORDS)})
-"""Texts that stand for a missing value among numbers and dates, in lower case; categories keep those that are no gaps."""
+"""Texts that stand for a missing value among numbers and dates, in lower case; as categories they may be levels."""
 
 MAGNITUDES = {
     **dict.fromkeys(("k", "thousand"), 1e3),
