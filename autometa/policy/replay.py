@@ -30,7 +30,8 @@ from autometa.evaluation.evaluator import Job, Outcome, failed
 from autometa.metadataset.schema import LOSSES
 from autometa.policy.past import TRAIN_SHARE, PastTasks
 from autometa.policy.regret import normalised_regret
-from autometa.search.engine import Search, placeholder
+from autometa.search.engine import Search
+from autometa.search.next_configuration import placeholder
 from autometa.search.plan import Plan
 from autometa.search.workers import Handle
 

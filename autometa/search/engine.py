@@ -7,14 +7,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import optuna
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial
 
-from autometa._support.seeds import child_seed
 from autometa.core.budget import Anchor, Budget, Deadline
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Policy
@@ -23,30 +20,23 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome
 from autometa.evaluation.workspace import ALL_ROWS
+from autometa.search.next_configuration import NextConfiguration, Situation
 from autometa.search.plan import Plan
 from autometa.search.records import TrialRecord, TrialStatus, candidates
-from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
+from autometa.search.study_link import StudyCallback, StudyLink
 from autometa.search.time_limits import LONGEST_EVALUATION_S, TimeLimits
 from autometa.search.workers import Handle
 
 logger = logging.getLogger(__name__)
 
-StudyCallback = Callable[[Study, FrozenTrial], Any]
-
 # Learners that keep the deadline are killed only when they are this far over it.
 _GRACE_S = 6.0
 # The others are killed at their limit, plus what importing a library may take.
 _IMPORT_S = 2.0
-_HEARTBEAT_S = 15.0
 # At most this share of the time of a search is left to fitting its best trial on all rows.
 _MOST_REFIT_SHARE = 0.5
-# While workers start, further trials of a strategy are made in the calling process up to this length:
-# on a single core they take time from the start.
-_LONGEST_MEANWHILE_S = 0.2
 # Workers that are not there after these seconds are late; on an idle machine they take two.
 _WORKERS_LATE_S = 3.0
-# A strategy that failed this often on a task, and never succeeded, is not tried again.
-_MOST_FAILURES = 3
 
 
 class Evaluator(Protocol):
@@ -155,7 +145,6 @@ class Search:
 
     records: list[TrialRecord] = field(default_factory=list, init=False)
     history: list[Evaluation] = field(default_factory=list, init=False)
-    stop_reason: str = field(default="", init=False)
     first_model_s: float = field(default=math.nan, init=False)
 
     def __post_init__(self) -> None:
@@ -163,12 +152,28 @@ class Search:
         self._running: list[_Running] = []
         costs = {strategy.name: strategy.cost for strategy in self.strategies}
         self._limits = TimeLimits(self.budget, self.deadline, self.plan, self.n_folds, self.n_jobs, costs)
-        self._first = list(self.first)
+        self._next = NextConfiguration(
+            self.task,
+            self.policy,
+            self.strategies,
+            self.plan,
+            self.budget,
+            self._limits,
+            self.quick_strategies,
+            self.strategies_with_deadline,
+            self.first,
+            self.seed,
+        )
+        self._link = StudyLink(self.study, self.strategies, self.available, self.callbacks)
+        self._stop_reason = ""
         self._n_asked = 0
-        self._rng = np.random.default_rng(child_seed(self.seed, "strategy"))
-        self._last_heartbeat_s = -math.inf
         # Without a time limit results must not depend on which evaluation ends first.
         self._in_order = not self.budget.has_time_limit
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the search ended; empty while it goes on."""
+        return self._stop_reason or self._link.stop_reason
 
     # ------------------------------------------------------------------ the loop
 
@@ -180,13 +185,13 @@ class Search:
         try:
             while not self.stop_reason:
                 if self.deadline.passed():
-                    self.stop_reason = "the time budget is used up"
+                    self._stop_reason = "the time budget is used up"
                     break
                 self._fill(handles)
                 if not handles:
-                    self.stop_reason = self.stop_reason or self._why_nothing_follows()
+                    self._stop_reason = self.stop_reason or self._why_nothing_follows()
                     break
-                self._beat()
+                self._link.beat([running.trial for running in self._running], self.deadline.clock())
                 for handle, outcome in self.evaluator.wait(
                     handles, in_order=self._in_order, timeout_s=self.deadline.remaining_s()
                 ):
@@ -195,7 +200,7 @@ class Search:
                 if self._in_order and self.plan.use_workers and self.deadline.clock() - self._start_s > 2:
                     self.evaluator.start()
         except KeyboardInterrupt:
-            self.stop_reason = "interrupted"
+            self._stop_reason = "interrupted"
         logger.info("search ended: %s; %d trials", self.stop_reason, len(self.records))
         self._close_running()
 
@@ -214,30 +219,18 @@ class Search:
             handles.append(self.evaluator.submit(job, inline=self._is_inline(job), kill_after_s=kill_after_s))
 
     def _why_nothing_follows(self) -> str:
-        """Return why no further trial starts although neither seconds nor trials are used up."""
-        left = self.available - self._given_up()
-        if not left:
-            return "every strategy kept failing"
         was_cut = bool(self.records) and self.records[-1].status == "stopped"
-        is_late = was_cut or self._is_nearly_over() or not all(self._fits_in_time(name) for name in left)
-        if self.budget.has_time_limit and is_late:
-            return "the time left is too short for another trial"
-        return "there is nothing more to try"
+        return self._next.why_nothing(self._situation(), self.available, is_late=was_cut or self._is_nearly_over())
 
     def _is_nearly_over(self) -> bool:
         return self.budget.has_time_limit and self.deadline.remaining_s() < 0.02 * self._limits.search_s
 
     def _is_inline(self, job: Job) -> bool:
         """Whether the calling process evaluates a job, because workers are not there (yet)."""
-        name = job.configuration.strategy
-        return not self.evaluator.ready and self._needs_no_worker(name, is_first=job.trial == self.records[0].number)
-
-    def _needs_no_worker(self, strategy: str, *, is_first: bool) -> bool:
-        if strategy in self.quick_strategies:
-            return True
-        # Workers will be there in seconds: only what ends about as soon, and one model for certain.
-        waits = self.plan.use_workers and self.budget.has_time_limit and not self._workers_are_late()
-        return strategy in self.strategies_with_deadline and (is_first or not waits)
+        is_first = job.trial == self.records[0].number
+        return not self.evaluator.ready and self._next.needs_no_worker(
+            job.configuration.strategy, is_first=is_first, workers_late=self._workers_are_late()
+        )
 
     def _workers_are_late(self) -> bool:
         """Whether worker processes take longer to start than waiting for them is worth, as on a busy machine."""
@@ -281,7 +274,7 @@ class Search:
             # A full disk, for instance: what was fitted so far is still good.
             logger.warning("the search ends early, the table cannot be prepared: %s", error)
             running.record.error = f"{type(error).__name__}: {error}"
-            self.stop_reason = self.stop_reason or "the table could not be prepared"
+            self._stop_reason = self.stop_reason or "the table could not be prepared"
             return None
         has_trial = any(record.status == "ok" for record in self.records)
         limit_s = self._limits.of_evaluation(configuration.strategy, anchor, has_model=has_model, has_trial=has_trial)
@@ -298,21 +291,14 @@ class Search:
     def _ask(self) -> _Running | None:
         if self.budget.n_trials is not None and self._n_asked >= self.budget.n_trials:
             if not self._running:
-                self.stop_reason = "all trials are done"
+                self._stop_reason = "all trials are done"
             return None
         if self._n_asked and self._is_nearly_over():
             return None
-        try:
-            if not self._enqueue_next():
-                return None
-            trial, configuration = ask_configuration(self.study, self.strategies)
-            while configuration.strategy not in self.available:
-                # Queued by somebody else: the user, another machine, a run that was killed.
-                self.study.tell(trial, state=TrialState.FAIL)
-                trial, configuration = ask_configuration(self.study, self.strategies)
-        except Exception as error:
-            self._storage_failed(error)
+        asked = self._link.ask(lambda: self._next.choose(self._situation()))
+        if asked is None:
             return None
+        trial, configuration = asked
         record = TrialRecord(trial.number, configuration)
         self.records.append(record)
         self._n_asked += 1
@@ -323,74 +309,15 @@ class Search:
         logger.debug("trial %d: %s", trial.number, configuration.key)
         return running
 
-    def _enqueue_next(self) -> bool:
-        """Queue what to try next; False when nothing fits into the time left."""
-        if self._first:
-            enqueue(self.study, self._first.pop(0))
-            return True
-        seen = [*self.history, *(placeholder(r.record.configuration) for r in self._running)]
-        proposal = self.policy.propose(self.task, seen, self.deadline.remaining_s())
-        given_up = self._given_up()
-        for configuration in self._at_once_first(self._cheapest_first(proposal.configurations)):
-            if configuration.strategy not in given_up and self._fits_in_time(configuration.strategy):
-                enqueue(self.study, configuration)
-                return True
-        affordable = {
-            strategy.name: proposal.probabilities[strategy.name]
-            for strategy in self.strategies
-            if strategy.name in proposal.probabilities
-            and strategy.name not in given_up
-            and strategy.space.distributions
-            and self._fits_in_time(strategy.name)
-        }
-        if not affordable:
-            return False
-        weights = np.array([p / (1 + self._n_in_vain(name)) for name, p in affordable.items()])
-        if not weights.sum() > 0:
-            # A policy may give nothing to all that is affordable.
-            weights = np.ones(len(affordable))
-        enqueue_strategy(self.study, str(self._rng.choice(list(affordable), p=weights / weights.sum())))
-        return True
-
-    def _fits_in_time(self, strategy: str) -> bool:
-        # As long as there is no model, anything is tried.
-        return math.isnan(self.first_model_s) or self._limits.fits(strategy)
-
-    def _cheapest_first(self, configurations: Sequence[Configuration]) -> Sequence[Configuration]:
-        """Return what a policy proposes; when time runs and a trial ended without a model, by strategies' costs."""
-        has_time = not self.budget.has_time_limit or not math.isnan(self.first_model_s)
-        if has_time or all(record.status == "running" for record in self.records):
-            return configurations
-        costs = {strategy.name: strategy.cost for strategy in self.strategies}
-        return sorted(configurations, key=lambda configuration: costs.get(configuration.strategy, math.inf))
-
-    def _at_once_first(self, configurations: Sequence[Configuration]) -> Sequence[Configuration]:
-        """Return what is proposed; while workers start, first new strategies that need none, then short trials."""
-        if self.evaluator.ready or not (self.plan.use_workers and self.budget.has_time_limit):
-            return configurations
-        tried = {record.configuration.strategy for record in self.records}
-
-        def wait(configuration: Configuration) -> tuple[bool, bool]:
-            name, is_first = configuration.strategy, not self.records
-            is_short = name not in tried or self._limits.of_trial_s(name) <= _LONGEST_MEANWHILE_S
-            at_once = is_short and self._needs_no_worker(name, is_first=is_first)
-            return not at_once, at_once and name in tried
-
-        return sorted(configurations, key=wait)
-
-    def _n_in_vain(self, strategy: str) -> int:
-        """Return how many trials of a strategy ended since its best one."""
-        own = [r for r in self.records if r.configuration.strategy == strategy and r.status != "running"]
-        losses = [r.loss if r.status == "ok" else math.inf for r in own]
-        return len(own) - 1 - int(np.argmin(losses)) if own else 0
-
-    def _given_up(self) -> set[str]:
-        """Return the strategies that failed several times on this task and never succeeded."""
-        failures: dict[str, int] = {}
-        for evaluation in self.history:
-            name = evaluation.configuration.strategy
-            failures[name] = -(10**9) if evaluation.status == "ok" else failures.get(name, 0) + 1
-        return {name for name, n in failures.items() if n >= _MOST_FAILURES}
+    def _situation(self) -> Situation:
+        return Situation(
+            self.records,
+            self.history,
+            self.deadline.remaining_s(),
+            has_model=not math.isnan(self.first_model_s),
+            workers_ready=self.evaluator.ready,
+            workers_late=self._workers_are_late(),
+        )
 
     def _process(self, handle: Handle, outcome: Outcome) -> None:
         running = next(r for r in self._running if r.record.number == handle.job.trial)
@@ -409,20 +336,13 @@ class Search:
                 record.n_iterations[evaluation.fold] = outcome.n_iterations
         if math.isnan(self.first_model_s):
             self.first_model_s = self.deadline.clock() - self._start_s
+            self._link.has_model = True
         if running.ends_as is not None:
             self._end(running, running.ends_as)
         elif len(record.evaluations) == len(running.steps):
             self._finish(running, "ok")
-        elif self._should_prune(running, len(record.evaluations)):
+        elif self._link.should_prune(running.trial, record.mean_loss(), len(record.evaluations)):
             self._end(running, "pruned")
-
-    def _should_prune(self, running: _Running, step: int) -> bool:
-        try:
-            running.trial.report(running.record.mean_loss(), step)
-            return running.trial.should_prune()
-        except Exception as error:
-            self._storage_failed(error)
-            return False
 
     def _end(self, running: _Running, status: TrialStatus) -> None:
         """Start nothing more of a trial, and finish it once nothing of it is under way."""
@@ -436,18 +356,8 @@ class Search:
         record = running.record
         record.status, record.ended_s = status, self.deadline.clock() - self._start_s
         record.loss = record.mean_loss() if record.predictions else math.nan
-        state = {"ok": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "stopped": TrialState.PRUNED}.get(
-            status, TrialState.FAIL
-        )
-        if state == TrialState.PRUNED and not record.evaluations:
-            state = TrialState.FAIL
-        try:
-            running.trial.set_user_attr("status", status)
-            if record.error:
-                running.trial.set_user_attr("error", record.error)
-            frozen = self.study.tell(running.trial, record.loss if state == TrialState.COMPLETE else None, state=state)
-        except Exception as error:
-            self._storage_failed(error)
+        frozen = self._link.tell(running.trial, record)
+        if frozen is None:
             return
         if status == "ok":
             logger.info("trial %d: loss %.6g with %s", record.number, record.loss, record.configuration.key)
@@ -456,7 +366,7 @@ class Search:
         self._forget_weak_models()
         self._leave_time_for_refit()
         self.on_trial(self.records)
-        self._call_back(frozen)
+        self._link.call_back(frozen)
 
     def _leave_time_for_refit(self) -> None:
         """End the search sooner where the best trial needs more time to be fitted on all rows than the plan leaves.
@@ -489,49 +399,3 @@ class Search:
             if record.predictions and record.status != "running" and record.number not in kept:
                 record.predictions.clear()
                 self.drop_models(record.number)
-
-    def _call_back(self, frozen: FrozenTrial) -> None:
-        if not self.callbacks:
-            return
-        # Optuna's own callbacks end a study with `study.stop()`, which it allows only while
-        # these two private marks are set.
-        local = self.study._thread_local
-        before = local.in_optimize_loop
-        local.in_optimize_loop = True
-        self.study._stop_flag = False
-        try:
-            for callback in self.callbacks:
-                callback(self.study, frozen)
-        finally:
-            local.in_optimize_loop = before
-        if self.study._stop_flag:
-            self.stop_reason = "stopped by a callback"
-
-    # ------------------------------------------------------------------ storage
-
-    def _beat(self) -> None:
-        if not has_heartbeat(self.study) or self.deadline.clock() - self._last_heartbeat_s < _HEARTBEAT_S:
-            return
-        self._last_heartbeat_s = self.deadline.clock()
-        try:
-            for running in self._running:
-                record_heartbeat(self.study, running.trial)
-        except Exception as error:
-            self._storage_failed(error)
-
-    def _storage_failed(self, error: Exception) -> None:
-        """End the search, keeping its models: a storage that is gone must not cost the user the fit."""
-        if isinstance(error, optuna.exceptions.UpdateFinishedTrialError):
-            # Another process took this trial for dead, because a long evaluation kept us from
-            # sending heartbeats: its result counts here all the same.
-            return
-        if math.isnan(self.first_model_s) and isinstance(error, (TypeError, ValueError)):
-            raise error
-        if not self.stop_reason:
-            logger.warning("the study's storage failed, so the search ends early: %s: %s", type(error).__name__, error)
-            self.stop_reason = "the study's storage failed"
-
-
-def placeholder(configuration: Configuration) -> Evaluation:
-    """Return an evaluation that tells the policy that a configuration is being tried."""
-    return Evaluation(configuration, 1.0, 0, math.nan, 0.0, 0.0, "failed", "running")
