@@ -161,7 +161,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         return workspace.expected_s(fold, learners[strategy].view)
 
     def show(records: Sequence[TrialRecord]) -> None:
-        losses = [record.loss for record in records if record.status == "ok"]
+        losses = [record.loss for record in records if record.is_complete]
         ended = sum(record.status != "running" for record in records)
         bar.update(ended, f"{metric.score(min(losses)):.5g}" if losses else "–")
 

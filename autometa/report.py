@@ -13,6 +13,7 @@ from autometa.evaluation.metrics import Metric
 from autometa.learners.frames import Schema
 from autometa.search.engine import Search
 from autometa.search.history import SearchHistory
+from autometa.search.records import COMPLETE
 
 _TRIAL_COLUMNS = ["trial", "strategy", "configuration", "loss", "predicted_loss", "status", "weight", "time_s"]
 _TRIAL_COLUMNS += ["predicted_s", "ended_s", "error"]
@@ -58,7 +59,7 @@ def leaderboard(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
         rows.append(row)
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=_TRIAL_COLUMNS)
     folds = sorted(column for column in table.columns if column.startswith("loss_fold"))
-    incomplete = (table["status"] != "ok").rename("incomplete")
+    incomplete = (~table["status"].isin(COMPLETE)).rename("incomplete")
     ranked = table.assign(incomplete=incomplete).sort_values(["incomplete", "loss", "trial"], ignore_index=True)
     return ranked[_TRIAL_COLUMNS + folds if full else LEADERBOARD_COLUMNS]
 
@@ -80,7 +81,7 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
     rows = []
     for strategy in history.strategies:
         trials = [trial for trial in history.trials if trial["strategy"] == strategy["name"]]
-        complete = [trial for trial in trials if trial["status"] == "ok"]
+        complete = [trial for trial in trials if trial["status"] in COMPLETE]
         best = min(complete, key=lambda trial: trial["loss"], default=None)
         errors = [trial["error"] for trial in trials if trial["error"]]
         rows.append(

@@ -215,8 +215,10 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _summary(model: AutoMeta) -> str:
+    from autometa.search.records import COMPLETE
+
     history = model.history_
-    complete = [trial for trial in history.trials if trial["status"] == "ok"]
+    complete = [trial for trial in history.trials if trial["status"] in COMPLETE]
     used = [trial for trial in history.trials if trial["weight"] > 0]
     lines = [
         f"{model.problem_}, {len(history.trials)} trials in {history.total_s:.1f} s ({history.stop_reason}), "

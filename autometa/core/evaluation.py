@@ -41,6 +41,9 @@ class Evaluation:
     error_text : str
         The exception's own text, which may quote the data: for the caller of the fit, and
         never stored.
+    is_cut_short : bool
+        Whether the deadline ended the fit before the learner was done: the loss is that of a model, and no
+        evidence of what the configuration is worth.
     """
 
     configuration: Configuration
@@ -55,6 +58,7 @@ class Evaluation:
     predict_cpu_s: float = float("nan")
     memory_mb: float = float("nan")
     error_text: str = ""
+    is_cut_short: bool = False
 
     @property
     def time_s(self) -> float:

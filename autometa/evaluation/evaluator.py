@@ -26,7 +26,7 @@ from autometa.evaluation.isolation import peak_memory_mb, reset_peak_memory
 from autometa.evaluation.resampling import subsample
 from autometa.evaluation.workspace import ALL_ROWS, Shared, model_path, read_prepared, read_shared
 from autometa.exceptions import AutometaError
-from autometa.learners.base import FitData, Model, StagedModel
+from autometa.learners.base import FitData, Model, StagedModel, was_cut_short
 from autometa.learners.constant import ConstantModel
 
 logger = logging.getLogger(__name__)
@@ -184,6 +184,7 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         fit_cpu_s=fitted.cpu_s - start.cpu_s,
         predict_cpu_s=predicted.cpu_s - fitted.cpu_s,
         memory_mb=peak_memory_mb() - held_mb if job.for_records else float("nan"),
+        is_cut_short=was_cut_short(model),
     )
     stages: tuple[tuple[int, np.ndarray], ...] = ()
     held_out = None

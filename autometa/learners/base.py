@@ -105,6 +105,19 @@ class StagedModel(Model, Protocol):
         ...
 
 
+@runtime_checkable
+class PacedModel(Model, Protocol):
+    """A fitted learner that may have stopped for its deadline, and knows whether it did."""
+
+    is_cut_short: bool
+    """Whether the deadline ended or hurried the fit: with more time the model would have been another."""
+
+
+def was_cut_short(model: Model) -> bool:
+    """Return whether a deadline ended the fit of a model."""
+    return isinstance(model, PacedModel) and model.is_cut_short
+
+
 def stages_before(n_iterations: int) -> list[int]:
     """Return the powers of two below `n_iterations`.
 
@@ -141,7 +154,7 @@ class Learner:
     extra : str
         Extra of autometa that installs it; empty when it comes with autometa.
     keeps_deadline : bool
-        Whether `fit` itself stops at ``data.deadline``.
+        Whether `fit` itself stops at ``data.deadline``; its models are `PacedModel`.
     is_quick : bool
         Whether a fit on some 100,000 cells takes well under a second, with its cheapest configurations at least;
         one that may take longer keeps deadlines.

@@ -50,6 +50,8 @@ class BoostedModel(ABC, Generic[Serialised]):
         Columns that it was fitted on; None for all of them.
     n_iterations : int
         Iterations kept.
+    is_cut_short : bool
+        Whether the deadline ended the fit.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class BoostedModel(ABC, Generic[Serialised]):
         scale: TargetScale | None,
         columns: np.ndarray | None,
         n_iterations: int,
+        is_cut_short: bool = False,
     ) -> None:
         self.serialised: Serialised = serialised
         self.problem: Problem = data.problem
@@ -67,6 +70,7 @@ class BoostedModel(ABC, Generic[Serialised]):
         self.scale = scale
         self.columns = columns
         self.n_iterations: int = n_iterations
+        self.is_cut_short = is_cut_short
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_booster"}
@@ -163,22 +167,17 @@ def fit_lightgbm(data: FitData, parameters: Mapping[str, Value]) -> LightGBMMode
     if stops_early(data):
         assert data.y_val is not None
         watched = [train.create_valid(data.X_val, _target(data.y_val, scale), weight=data.sample_weight_val)]
-    stopping = EarlyStopping(_patience(learning_rate), data.deadline)
+    n_rounds = iterations_to_do(data, round(10 / learning_rate), round(min(5000.0, 200 / learning_rate)))
+    stopping = EarlyStopping(_patience(learning_rate), data.deadline, n_rounds)
 
     def after_iteration(env: Any) -> None:
         loss = env.evaluation_result_list[0][2] if env.evaluation_result_list else None
         if stopping.stop_after(env.iteration + 1, loss):
             raise EarlyStopException(env.iteration, env.evaluation_result_list)
 
-    booster = lightgbm.train(
-        chosen,
-        train,
-        num_boost_round=iterations_to_do(data, round(10 / learning_rate), round(min(5000.0, 200 / learning_rate))),
-        valid_sets=watched,
-        callbacks=[after_iteration],
-    )
+    booster = lightgbm.train(chosen, train, num_boost_round=n_rounds, valid_sets=watched, callbacks=[after_iteration])
     best = min(stopping.best_iteration, max(1, booster.current_iteration()))
-    return LightGBMModel(booster.model_to_string(num_iteration=best), data, scale, columns, best)
+    return LightGBMModel(booster.model_to_string(num_iteration=best), data, scale, columns, best, stopping.is_cut_short)
 
 
 def _lightgbm_settings(data: FitData) -> dict[str, Any]:
@@ -246,10 +245,10 @@ def fit_catboost(data: FitData, parameters: Mapping[str, Value]) -> Model:
         assert data.X_val is not None and data.y_val is not None
         y_val = _target(data.y_val, scale)
         watched = _pool(data.X_val, data.categorical, data.n_categories, y_val, data.sample_weight_val)
-    patience = _patience(learning_rate)
+    callback = _CatBoostCallback(EarlyStopping(_patience(learning_rate), data.deadline, chosen["iterations"]))
     booster = catboost.CatBoost(chosen)
     try:
-        booster.fit(train, eval_set=watched, callbacks=[_CatBoostCallback(EarlyStopping(patience, data.deadline))])
+        booster.fit(train, eval_set=watched, callbacks=[callback])
     except catboost.CatBoostError as error:
         if not _has_information(data):
             return _constant_model(data)
@@ -257,11 +256,13 @@ def fit_catboost(data: FitData, parameters: Mapping[str, Value]) -> Model:
             raise
         # Rows are sampled by their gradients, and a target that is fitted perfectly leaves none.
         booster = catboost.CatBoost({**chosen, "bootstrap_type": "No"})
-        booster.fit(train, eval_set=watched, callbacks=[_CatBoostCallback(EarlyStopping(patience, data.deadline))])
+        callback = _CatBoostCallback(EarlyStopping(_patience(learning_rate), data.deadline, chosen["iterations"]))
+        booster.fit(train, eval_set=watched, callbacks=[callback])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.cbm"
         booster.save_model(str(path), format="cbm")
-        return CatBoostModel(path.read_bytes(), data, scale, columns, int(booster.tree_count_))
+        is_cut_short = callback.stopping.is_cut_short
+        return CatBoostModel(path.read_bytes(), data, scale, columns, int(booster.tree_count_), is_cut_short)
 
 
 class _CatBoostCallback:
@@ -401,17 +402,18 @@ def fit_xgboost(data: FitData, parameters: Mapping[str, Value]) -> XGBoostModel:
     if stops_early(data):
         assert data.X_val is not None and data.y_val is not None
         watched = [(matrix(data.X_val, data.y_val, data.sample_weight_val, train), "validation")]
-    stopping = EarlyStopping(_patience(learning_rate), data.deadline)
+    n_rounds = iterations_to_do(data, round(10 / learning_rate), round(min(5000.0, 200 / learning_rate)))
+    stopping = EarlyStopping(_patience(learning_rate), data.deadline, n_rounds)
     booster = xgboost.train(
         chosen,
         train,
-        num_boost_round=iterations_to_do(data, round(10 / learning_rate), round(min(5000.0, 200 / learning_rate))),
+        num_boost_round=n_rounds,
         evals=watched,
         callbacks=[_xgboost_callback(stopping)],
         verbose_eval=False,
     )
     best = stopping.best_iteration
-    return XGBoostModel(bytes(booster[:best].save_raw("ubj")), data, scale, columns, best)
+    return XGBoostModel(bytes(booster[:best].save_raw("ubj")), data, scale, columns, best, stopping.is_cut_short)
 
 
 def _xgboost_callback(stopping: EarlyStopping) -> Any:

@@ -23,17 +23,23 @@ class EarlyStopping:
         Iterations without a notable fall of the validation loss after which to stop.
     deadline : Deadline
         Stop when the next iteration would probably end after it.
+    n_wanted : int, optional
+        Iterations after which the fit is done whatever the losses.
 
     Attributes
     ----------
+    is_cut_short : bool
+        Whether the deadline alone has said to stop, before the iterations that were wanted.
     best_iteration : int
         Number of iterations, from 1, with the lowest validation loss; the latest one
         where no loss was given.
     """
 
-    def __init__(self, patience: int, deadline: Deadline) -> None:
+    def __init__(self, patience: int, deadline: Deadline, n_wanted: int | None = None) -> None:
         self.patience = patience
         self.deadline = deadline
+        self.n_wanted = n_wanted
+        self.is_cut_short = False
         self.best_iteration = 1
         self._best_loss = math.inf
         self._notable_loss = math.inf
@@ -43,7 +49,9 @@ class EarlyStopping:
 
     def stop_after(self, iteration: int, loss: float | None = None) -> bool:
         """Return whether to stop, `iteration` iterations being done with this validation loss."""
-        return self._out_of_time() | self._out_of_patience(iteration, loss)
+        out_of_time, out_of_patience = self._out_of_time(), self._out_of_patience(iteration, loss)
+        self.is_cut_short = out_of_time and not out_of_patience and iteration != self.n_wanted
+        return out_of_time or out_of_patience
 
     def _out_of_patience(self, iteration: int, loss: float | None) -> bool:
         if loss is None or math.isnan(loss):

@@ -21,6 +21,7 @@ class NetworkModel(ABC):
     """A trained network that predicts without torch, and may keep what it was after fewer epochs."""
 
     scale: TargetScale | None
+    is_cut_short: bool = False
     # Not in __init__: a model that was pickled, and so lost its stages, finds this None.
     _stages: Any = None
 
@@ -124,9 +125,8 @@ def train_by_epochs(
         If the training diverged.
     """
     n_batch = batch_size(len(data.X))
-    progress = Progress(
-        max(1, (n_epochs - is_fitted) * math.ceil(len(data.X) / n_batch)), 0.95 * data.deadline.remaining_s()
-    )
+    n_steps = (n_epochs - is_fitted) * math.ceil(len(data.X) / n_batch)
+    progress = Progress(max(1, n_steps), 0.95 * data.deadline.remaining_s())
     monitor = Monitor(data, scale) if data.X_val is not None and data.n_iterations is None else None
     best, best_loss, best_epoch, best_share = network.snapshot(), math.inf, 1, 0.0
     stages: dict[int, Model] = {}
@@ -155,6 +155,7 @@ def train_by_epochs(
     if not all(np.isfinite(array).all() for array in best):
         raise FloatingPointError("The training diverged; learning_rate is too large here.")
     model = network.to_model(best, best_epoch)
+    model.is_cut_short = n_steps > 0 and progress.was_hurried()
     if data.keep_stages:
         model._stages = {n: stages[n] for n in stages_before(best_epoch)}
     return model
@@ -176,6 +177,10 @@ class Progress:
     def share(self) -> float:
         """Return the share that is done, in [0, 1]."""
         return min(1.0, max(self.n_done / self.n_steps, (time.monotonic() - self.started_s) / self.time_s))
+
+    def was_hurried(self) -> bool:
+        """Return whether the clock is further than the steps: schedules went by the time that was left."""
+        return self.n_done < self.n_steps * self.share()
 
     def finished(self) -> bool:
         """Return whether steps or time are up."""

@@ -70,8 +70,10 @@ class TableRows:
 
 def fit_slots_and_heads(
     networks: Sequence[Mapping[str, np.ndarray]], rows: TableRows, seed: int, deadline: Deadline
-) -> list[tuple[dict[str, np.ndarray], float]]:
+) -> tuple[list[tuple[dict[str, np.ndarray], float]], bool]:
     """Return ``slots/weight``, ``slots/bias``, ``head/weight`` and ``head/bias`` of networks, and the head's penalty.
+
+    Returned with them is whether the deadline allowed fewer rows than there would have been without one.
 
     Parameters
     ----------
@@ -93,13 +95,15 @@ def fit_slots_and_heads(
         found = _fitted(networks[:1], few, seed, STRENGTHS[_USUAL_PLACE : _USUAL_PLACE + 1])
         row_s = (deadline.clock() - at_first_s) / len(few.y)
         if deadline.passed():
-            return found
+            return found, True
     place = choose_strength(networks, rows, seed, deadline, row_s)
     seconds = _MOST_SHARE_OF_FIT * deadline.remaining_s()
-    n = min(_MOST_ROWS, _rows_in(seconds, row_s, len(networks) * (place + 1)))
-    if n < min(_LEAST_ROWS, len(order)):
-        return found
-    return _fitted(networks, rows if n >= len(order) else rows.at(order[:n]), seed, STRENGTHS[: place + 1])
+    n_wanted = min(_MOST_ROWS, len(order))
+    n = min(n_wanted, _rows_in(seconds, row_s, len(networks) * (place + 1)))
+    if n < min(_LEAST_ROWS, n_wanted):
+        return found, True
+    rows = rows if n == len(order) else rows.at(order[:n])
+    return _fitted(networks, rows, seed, STRENGTHS[: place + 1]), n < n_wanted
 
 
 def choose_strength(

@@ -59,6 +59,8 @@ class KernelModel:
         Added to every row.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
+    is_cut_short : bool
+        Whether the deadline ended the search for the kernel's parameters.
     """
 
     def __init__(
@@ -69,12 +71,14 @@ class KernelModel:
         coefficients: np.ndarray,
         intercept: np.ndarray,
         scale: TargetScale | None,
+        is_cut_short: bool = False,
     ) -> None:
         self.kernel = kernel
         self.column_scale = column_scale
         self.landmarks = landmarks
         self.coefficients = coefficients
         self.intercept = intercept
+        self.is_cut_short = is_cut_short
         self.scale = scale
         self.n_iterations: int | None = None
 
@@ -242,7 +246,7 @@ def fit_gaussian_process(data: FitData, parameters: Mapping[str, Value]) -> Kern
         data.deadline.sooner(0.1 * data.deadline.remaining_s()) if data.deadline.at_s < math.inf else data.deadline
     )
     with torch_threads(data.n_threads):
-        lengths, amplitude, noise = _maximise_likelihood(
+        lengths, amplitude, noise, is_cut_short = _maximise_likelihood(
             kernel, X[sample], z[sample], weight[sample], by_column, start, noise, deadline
         )
     column_scale = np.broadcast_to(1.0 / lengths, X.shape[1]).astype(np.float64)
@@ -252,7 +256,7 @@ def fit_gaussian_process(data: FitData, parameters: Mapping[str, Value]) -> Kern
     from scipy.linalg import cho_factor, cho_solve
 
     coefficients = amplitude * cho_solve(cho_factor(covariance, lower=True, overwrite_a=True), z[:, None])
-    return KernelModel(kernel, column_scale, rows, coefficients, np.zeros(1), scale)
+    return KernelModel(kernel, column_scale, rows, coefficients, np.zeros(1), scale, is_cut_short)
 
 
 def _maximise_likelihood(
@@ -264,8 +268,8 @@ def _maximise_likelihood(
     start: float,
     noise: float,
     deadline: Deadline,
-) -> tuple[np.ndarray, float, float]:
-    """Return length scales of shape (n_features,) or (1,), amplitude and noise variance."""
+) -> tuple[np.ndarray, float, float, bool]:
+    """Return length scales of shape (n_features,) or (1,), amplitude, noise variance, and whether time ran out."""
     import torch
     from scipy.optimize import minimize
 
@@ -292,8 +296,12 @@ def _maximise_likelihood(
         loss.backward()
         return loss.item(), free.grad.numpy()  # type: ignore[union-attr]
 
+    is_cut_short = False
+
     def stop_in_time(intermediate_result: Any) -> None:
-        if deadline.passed():
+        nonlocal is_cut_short
+        is_cut_short = deadline.passed()
+        if is_cut_short:
             raise StopIteration
 
     lowest = np.concatenate([np.full(n_lengths, math.log(start) - 5.0), [-6.0, math.log(1e-4)]])
@@ -307,7 +315,8 @@ def _maximise_likelihood(
         callback=stop_in_time,
         options={"maxiter": 60, "maxfun": 80},
     )
-    return np.exp(found.x[:n_lengths]), float(np.exp(found.x[-2])), float(np.exp(found.x[-1])) + 1e-6
+    noise_variance = float(np.exp(found.x[-1])) + 1e-6
+    return np.exp(found.x[:n_lengths]), float(np.exp(found.x[-2])), noise_variance, is_cut_short
 
 
 def _torch_kernel(kernel: str, squared: Any) -> Any:

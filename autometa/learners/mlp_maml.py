@@ -122,7 +122,7 @@ def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetwor
         network = _Network(data, scale, settings, rng)
         n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(data.X), settings.n_epochs)
         patience = max(_LEAST_PATIENCE, math.ceil(_PATIENCE * n_epochs))
-        return train_by_epochs(
+        model = train_by_epochs(
             network,
             data,
             scale,
@@ -131,6 +131,8 @@ def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetwor
             lambda epoch, share, best_epoch, best_share: epoch - best_epoch >= patience,
             is_fitted=settings.start != "random",
         )
+        model.is_cut_short |= network.is_cut_short
+        return model
 
 
 class _Network:
@@ -146,6 +148,7 @@ class _Network:
         self.weight = None if data.sample_weight is None else data.sample_weight.astype(np.float32)
         self.fitted: list[_Arrays] = []
         self.penalty = 0.0
+        self.is_cut_short = False
         if settings.start == "random":
             params = _without_penalties(random_arrays(rng)) | _random_of_table(data, rng)
         else:
@@ -161,7 +164,7 @@ class _Network:
         if self.weight is not None:
             rows = rows.at(np.flatnonzero(self.weight > 0))
         shared = _shared(self.settings.start, self.rng)
-        found = fit_slots_and_heads(shared, rows, data.seed, data.deadline)
+        found, self.is_cut_short = fit_slots_and_heads(shared, rows, data.seed, data.deadline)
         # In a hurry only the first network is fitted.
         fitted = [_without_penalties(params | own) for params, (own, _) in zip(shared, found, strict=False)]
         return fitted, found[0][1]

@@ -44,14 +44,19 @@ class HistogramModel:
         How a regression target was standardised; None for classification.
     columns : ndarray of int or None
         Columns that it was fitted on; None for all of them.
+    is_cut_short : bool
+        Whether the deadline ended the fit.
     """
 
     goes_by_parts = False  # scikit-learn's encoder of the categories may not run in several threads at a time
 
-    def __init__(self, estimator: Any, scale: TargetScale | None, columns: np.ndarray | None) -> None:
+    def __init__(
+        self, estimator: Any, scale: TargetScale | None, columns: np.ndarray | None, is_cut_short: bool = False
+    ) -> None:
         self.estimator = estimator
         self.scale = scale
         self.columns = columns
+        self.is_cut_short = is_cut_short
         self.n_iterations: int = int(estimator.n_iter_)
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
@@ -81,13 +86,16 @@ class ForestModel:
         Fitted on class codes, or on a standardised target.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
+    is_cut_short : bool
+        Whether the deadline came before the last tree.
     """
 
     n_iterations: int | None = None
 
-    def __init__(self, estimator: Any, scale: TargetScale | None) -> None:
+    def __init__(self, estimator: Any, scale: TargetScale | None, is_cut_short: bool = False) -> None:
         self.estimator = estimator
         self.scale = scale
+        self.is_cut_short = is_cut_short
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
@@ -172,11 +180,11 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
     default = round(10 / chosen["learning_rate"])
     limit = round(min(2000.0, 150 / chosen["learning_rate"]))
     with openmp_threads(data.n_threads):
-        _grow_in_chunks(grow_to, iterations_to_do(data, default, limit), data.deadline)
+        is_cut_short = not _grow_in_chunks(grow_to, iterations_to_do(data, default, limit), data.deadline)
     # The first validation score is that of no trees at all.
     best = int(np.argmax(estimator.validation_score_[1:])) + 1 if watches else int(estimator.n_iter_)
     estimator._predictors = estimator._predictors[:best]
-    return HistogramModel(estimator, scale, columns)
+    return HistogramModel(estimator, scale, columns, is_cut_short)
 
 
 def fit_random_forest(data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
@@ -211,8 +219,8 @@ def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any,
         estimator.set_params(n_estimators=n_iterations).fit(X, y, data.sample_weight)
         return False
 
-    _grow_in_chunks(grow_to, n_trees, data.deadline)
-    return ForestModel(estimator, scale)
+    is_cut_short = not _grow_in_chunks(grow_to, n_trees, data.deadline)
+    return ForestModel(estimator, scale, is_cut_short)
 
 
 def affordable_leaves(n_trees: int, n_outputs: int) -> int:
@@ -221,11 +229,12 @@ def affordable_leaves(n_trees: int, n_outputs: int) -> int:
     return max(16, _FOREST_BYTES // (2 * n_trees * bytes_per_node))
 
 
-def _grow_in_chunks(grow_to: Callable[[int], bool], n_wanted: int, deadline: Deadline) -> None:
+def _grow_in_chunks(grow_to: Callable[[int], bool], n_wanted: int, deadline: Deadline) -> bool:
     """Call `grow_to` with growing numbers of iterations while the next call fits before the deadline.
 
     `grow_to` continues from where it was and returns whether it ended by itself. The
     chunks are the same whatever the time, so that only the last one depends on it.
+    Returns whether all iterations were made that the fit needs.
     """
     pace = Pace(deadline)
     n_done = 0
@@ -234,7 +243,8 @@ def _grow_in_chunks(grow_to: Callable[[int], bool], n_wanted: int, deadline: Dea
         pace.record(chunk)
         n_done += chunk
         if ended:
-            break
+            return True
+    return n_done >= n_wanted
 
 
 def _next_chunk(n_done: int) -> int:

@@ -40,7 +40,7 @@ def remember(folder: Path, description: TaskDescription, evaluations: Iterable[E
     description : TaskDescription
         The task, with meta-features.
     evaluations : iterable of Evaluation
-        What was measured, on any anchor and fold.
+        What was measured, on any anchor and fold; fits that the deadline cut short are left out.
     seed : int
         Seed of the fit: a fit again with the same seed is not counted twice.
 
@@ -64,6 +64,9 @@ def remember(folder: Path, description: TaskDescription, evaluations: Iterable[E
         store.add_features(task, description.features)
         by_configuration: dict[str, list[dict[str, Any]]] = {}
         for evaluation in evaluations:
+            if evaluation.is_cut_short:
+                # Neither its loss nor its seconds are those of the configuration.
+                continue
             name = configuration_id(evaluation.configuration)
             if name not in by_configuration:
                 store.add_configurations([PoolEntry(evaluation.configuration, 0, "sample")])

@@ -51,6 +51,7 @@ _N_KEPT_ROWS = 3000  # validation rows of a task whose predictions are kept; of 
 _LEAST_SHARE = 1 / 3
 _GRACE_S = 6.0  # for what comes before and after the fit
 _TOO_LONG = "took more CPU seconds than the limit"
+_CUT_SHORT = "cut short by the limit of seconds: this is what it gave by then"
 _ENDED = "the collection was ended while this was measured"
 
 
@@ -282,7 +283,7 @@ class _Prepared:
             "predict_cpu_s": evaluation.predict_cpu_s,
             "memory_mb": evaluation.memory_mb,
             "status": evaluation.status,
-            "error": evaluation.error,
+            "error": _CUT_SHORT if evaluation.is_cut_short else evaluation.error,
         }
         return [*rows, {**self._row(job, 1.0, n_iterations, outcome.predictions), **measured}]
 

@@ -22,7 +22,7 @@ class Seen:
         hard these folds are.
     seconds : dict of int to float
         Mean seconds of fit and prediction at anchor 1: of the wall clock, by which the search
-        ends, or of CPU where there are no others.
+        ends, or of CPU where there are no others. Fits that were cut short have none.
     running : set of int
         Known configurations that are being evaluated.
     tried : set of int
@@ -60,7 +60,8 @@ def read_history(history: Sequence[Evaluation], position: Mapping[Configuration,
             of_fold.append(evaluation.loss / loss_unit)
             wall_s = evaluation.time_s
             taken_s = wall_s if math.isfinite(wall_s) else evaluation.fit_cpu_s + evaluation.predict_cpu_s
-            if math.isfinite(taken_s):
+            # A fit that was cut short would have taken longer, and would make all others look quicker.
+            if math.isfinite(taken_s) and not evaluation.is_cut_short:
                 seconds.setdefault(configuration, []).append(taken_s)
     means = _means({c: {fold: _mean(v) for fold, v in folds.items()} for c, folds in losses.items()})
     known = {position[c]: loss for c, loss in means.items() if c in position}

@@ -276,7 +276,7 @@ class Search:
             running.record.error = f"{type(error).__name__}: {error}"
             self._stop_reason = self.stop_reason or "the table could not be prepared"
             return None
-        has_trial = any(record.status == "ok" for record in self.records)
+        has_trial = any(record.is_complete for record in self.records)
         limit_s = self._limits.of_evaluation(configuration.strategy, anchor, has_model=has_model, has_trial=has_trial)
         if limit_s is None:
             return None
@@ -340,7 +340,7 @@ class Search:
         if running.ends_as is not None:
             self._end(running, running.ends_as)
         elif len(record.evaluations) == len(running.steps):
-            self._finish(running, "ok")
+            self._finish(running, "cut_short" if record.is_cut_short else "ok")
         elif self._link.should_prune(running.trial, record.mean_loss(), len(record.evaluations)):
             self._end(running, "pruned")
 
@@ -359,7 +359,7 @@ class Search:
         frozen = self._link.tell(running.trial, record)
         if frozen is None:
             return
-        if status == "ok":
+        if record.is_complete:
             logger.info("trial %d: loss %.6g with %s", record.number, record.loss, record.configuration.key)
         elif record.error:
             logger.info("trial %d %s: %s (%s)", record.number, status, record.error, record.configuration.strategy)
@@ -373,7 +373,7 @@ class Search:
 
         Without it a trial that takes long would enter the ensemble as the model of a part of the rows.
         """
-        complete = [record for record in self.records if record.status == "ok"]
+        complete = [record for record in self.records if record.is_complete]
         if not (self.plan.refit_share and complete and self.budget.has_time_limit):
             return
         best = min(complete, key=lambda record: (record.loss, record.number))
@@ -386,12 +386,13 @@ class Search:
 
     def _close_running(self) -> None:
         for running in list(self._running):
-            complete = len(running.record.predictions) == self.n_folds
-            self._finish(running, "ok" if complete else "stopped")
+            record = running.record
+            complete: TrialStatus = "cut_short" if record.is_cut_short else "ok"
+            self._finish(running, complete if len(record.predictions) == self.n_folds else "stopped")
 
     def _forget_weak_models(self) -> None:
         """Delete models that cannot enter the ensemble, so that disk use stays bounded."""
-        complete = sorted((r for r in self.records if r.status == "ok" and r.predictions), key=lambda r: r.loss)
+        complete = sorted((r for r in self.records if r.is_complete and r.predictions), key=lambda r: r.loss)
         if not complete:
             return
         kept = {record.number for record in candidates(complete, self.plan.max_members)}

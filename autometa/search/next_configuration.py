@@ -196,7 +196,7 @@ def placeholder(configuration: Configuration) -> Evaluation:
 def _n_in_vain(records: Sequence[TrialRecord], strategy: str) -> int:
     """Return how many trials of a strategy ended since its best one."""
     own = [r for r in records if r.configuration.strategy == strategy and r.status != "running"]
-    losses = [r.loss if r.status == "ok" else math.inf for r in own]
+    losses = [r.loss if r.is_complete else math.inf for r in own]
     return len(own) - 1 - int(np.argmin(losses)) if own else 0
 
 

@@ -15,8 +15,12 @@ from autometa.core.space import Configuration
 # More than what a fold took by the number of rows: fits of a strategy differ in time.
 _REFIT_MARGIN = 1.15
 
-TrialStatus = Literal["running", "ok", "pruned", "stopped", "timeout", "memory", "failed"]
-"""``ok``: measured on every fold; ``stopped``: the budget ended first."""
+TrialStatus = Literal["running", "ok", "cut_short", "pruned", "stopped", "timeout", "memory", "failed"]
+"""``ok``: measured on every fold; ``cut_short``: the same, but the deadline ended a fit before its learner was done;
+``stopped``: the budget ended first."""
+
+COMPLETE: frozenset[TrialStatus] = frozenset({"ok", "cut_short"})
+"""How trials that were measured on every fold end."""
 
 
 @dataclass
@@ -60,6 +64,16 @@ class TrialRecord:
         """Why it failed, with the exception's own text: for the caller of the fit, never stored."""
         texts = [evaluation.error_text for evaluation in self.evaluations if evaluation.error_text]
         return ": ".join([self.error, *texts[-1:]])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was measured on every fold."""
+        return self.status in COMPLETE
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the deadline ended a fit on all training rows of a fold before its learner was done."""
+        return any(e.is_cut_short for e in self.evaluations if e.anchor == 1 and e.status == "ok")
 
     @property
     def time_s(self) -> float:

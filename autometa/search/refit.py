@@ -42,8 +42,7 @@ def refit(
         Trials measured at anchor 1.
     refitted : set of int
         Receives the numbers of the trials whose refitted model is there. A model that the
-        deadline cut short of the iterations found with validation rows is not among them:
-        the model of the fold is better.
+        deadline cut short is not among them: the model of the fold is better.
     evaluator : Evaluator
         Runs the fits.
     prepare : callable
@@ -82,8 +81,7 @@ def refit(
                 break
             for handle, outcome in evaluator.wait(handles, in_order=False, timeout_s=deadline.remaining_s()):
                 handles.remove(handle)
-                wanted = handle.job.n_iterations or 0
-                if outcome.evaluation.status == "ok" and (outcome.n_iterations or wanted) >= wanted:
+                if outcome.evaluation.status == "ok" and not outcome.evaluation.is_cut_short:
                     refitted.add(handle.job.trial)
     except (KeyboardInterrupt, OSError, MemoryError) as error:
         logger.warning("fitting again on all rows ended early: %r", error)

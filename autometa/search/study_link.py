@@ -92,11 +92,11 @@ class StudyLink:
 
     def tell(self, trial: Trial, record: TrialRecord) -> FrozenTrial | None:
         """End a trial in the study as its record says; return it, None if the storage fails."""
-        state = {"ok": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "stopped": TrialState.PRUNED}.get(
-            record.status, TrialState.FAIL
-        )
-        if state == TrialState.PRUNED and not record.evaluations:
-            state = TrialState.FAIL
+        state = TrialState.FAIL
+        if record.is_complete:
+            state = TrialState.COMPLETE
+        elif record.status in ("pruned", "stopped") and record.evaluations:
+            state = TrialState.PRUNED
         try:
             trial.set_user_attr("status", record.status)
             if record.error:

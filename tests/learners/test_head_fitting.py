@@ -33,7 +33,8 @@ def test_noise_asks_for_a_stronger_penalty(problem):
 @pytest.mark.parametrize("problem", ["regression", "binary"])
 @pytest.mark.parametrize("n", [2, 5])
 def test_a_few_rows_and_a_passed_deadline_give_finite_heads(problem, n):
-    ((found, penalty),) = fit_slots_and_heads(shared(), rows(1.0, problem, n), 0, Deadline.after(-1.0))
+    ((found, penalty),), is_hurried = fit_slots_and_heads(shared(), rows(1.0, problem, n), 0, Deadline.after(-1.0))
+    assert is_hurried
     assert found["slots/weight"].shape == (6, N_SLOTS) and len(found["head/weight"]) == N_FEATURES
     assert penalty > 0 and all(np.isfinite(value).all() for value in found.values())
 
@@ -64,9 +65,9 @@ class SlowMachine:
 @pytest.mark.parametrize("problem", ["regression", "multiclass"])
 def test_a_passed_deadline_leaves_one_fit_of_a_few_rows(problem, monkeypatch):
     machine = SlowMachine(monkeypatch, row_s=1.0)
-    ((found, penalty),) = fit_slots_and_heads(shared(), rows(1.0, problem, 3000), 0, machine.deadline(-1.0))
+    ((found, penalty),), is_hurried = fit_slots_and_heads(shared(), rows(1.0, problem, 3000), 0, machine.deadline(-1.0))
     # A projection and one head, for 400 rows.
-    assert machine.n_fits == 1 and machine.now_s == 800
+    assert is_hurried and machine.n_fits == 1 and machine.now_s == 800
     assert penalty > 0 and all(np.isfinite(value).all() for value in found.values())
 
 
@@ -100,7 +101,7 @@ def test_folds_take_turns_among_networks(monkeypatch):
         return heads(shared, *others)
 
     monkeypatch.setattr(head_fitting, "fitted_heads", noted)
-    fitted = fit_slots_and_heads(networks, rows(0.1), 0, NEVER)
+    fitted, _ = fit_slots_and_heads(networks, rows(0.1), 0, NEVER)
     assert used == [0, 1, 0, 1, 0, 1]  # four folds, then one head for each
     (one, _), (other, _) = fitted
     np.testing.assert_array_equal(one["slots/weight"], other["slots/weight"])
@@ -109,7 +110,8 @@ def test_folds_take_turns_among_networks(monkeypatch):
 
 def test_without_hurry_a_deadline_changes_nothing(monkeypatch):
     machine = SlowMachine(monkeypatch, row_s=1e-9)
-    ((in_time, _),) = fit_slots_and_heads(shared(), rows(1.0), 0, machine.deadline(100.0))
-    ((without, _),) = fit_slots_and_heads(shared(), rows(1.0), 0, NEVER)
+    ((in_time, _),), is_hurried = fit_slots_and_heads(shared(), rows(1.0), 0, machine.deadline(100.0))
+    ((without, _),), _ = fit_slots_and_heads(shared(), rows(1.0), 0, NEVER)
+    assert not is_hurried
     for name, value in without.items():
         np.testing.assert_array_equal(in_time[name], value)
