@@ -128,3 +128,13 @@ def test_a_fit_reports_the_strategies_for_its_problem(kind: str) -> None:
     assert model.report()["strategy"].tolist() == [own]
     notes = model.report(full=True).set_index("strategy")["note"]
     assert notes[other].startswith("left out: not for ")
+
+
+def test_trials_that_were_cut_short_rank_among_the_complete_ones_and_say_so() -> None:
+    trials = [_trial(0, "a", 0.1, "pruned"), _trial(1, "a", 0.3), _trial(2, "b", 0.2, "cut_short")]
+    cut = SearchHistory("rmse", trials, [_strategy("a", 0.5), _strategy("b", 0.5)])
+    table = leaderboard(cut)
+    assert table["trial"].tolist() == [2, 1, 0]
+    assert table["status"].tolist() == ["cut_short", "ok", "pruned"]
+    report = strategy_report(cut, full=True).set_index("strategy")
+    assert report.loc["b", ["n_ok", "best_loss"]].tolist() == [1, 0.2]

@@ -116,6 +116,7 @@ class ObservedSeconds:
     def __init__(self, costs: Mapping[str, float], history: Iterable[Evaluation] = ()) -> None:
         self._costs = costs
         self._seconds: dict[str, dict[Anchor, list[float]]] = {}
+        self._cut_short: set[str] = set()
         for evaluation in history:
             self.add(evaluation)
 
@@ -124,15 +125,25 @@ class ObservedSeconds:
         if evaluation.status == "ok":
             of_strategy = self._seconds.setdefault(evaluation.configuration.strategy, {})
             of_strategy.setdefault(evaluation.anchor, []).append(evaluation.time_s)
+            (self._cut_short.add if evaluation.is_cut_short else self._cut_short.discard)(
+                evaluation.configuration.strategy
+            )
 
     def predict(self, strategy: str, anchor: Anchor) -> float | None:
         """Return the expected seconds, None as long as nothing was measured."""
         if strategy in self._seconds:
             return self._of(strategy, anchor)
-        # Strategies that took no time to speak of say little about those that do.
-        relative = [self._of(name, anchor) / self._costs[name] for name in self._seconds if self._costs[name] >= 0.5]
-        relative = relative or [self._of(name, anchor) / self._costs[name] for name in self._seconds]
-        return self._costs[strategy] * float(np.median(relative)) if relative else None
+        relative = {name: self._of(name, anchor) / self._costs[name] for name in self._seconds}
+        # Strategies that took no time to speak of say little about those that do, and neither do those that the
+        # deadline cut short: another one may need all the time that these were not given.
+        for names in (
+            [name for name in relative if self._costs[name] >= 0.5 and name not in self._cut_short],
+            [name for name in relative if self._costs[name] >= 0.5],
+            list(relative),
+        ):
+            if names:
+                return self._costs[strategy] * float(np.median([relative[name] for name in names]))
+        return None
 
     def _of(self, strategy: str, anchor: Anchor) -> float:
         seen = self._seconds[strategy]

@@ -106,3 +106,17 @@ def test_a_given_number_of_iterations_comes_before_everything(
     given = data(n_iterations, validated)
     assert iterations_to_do(given, without_validation=10, at_most=99) == expected
     assert stops_early(given) is early
+
+
+def test_only_a_deadline_before_the_last_iteration_cuts_a_fit_short() -> None:
+    passed = Deadline.after(-1.0)
+    in_time, last, patient, late = (
+        EarlyStopping(patience=1, deadline=NEVER, n_wanted=2),
+        EarlyStopping(patience=10, deadline=passed, n_wanted=1),
+        EarlyStopping(patience=1, deadline=passed, n_wanted=9),
+        EarlyStopping(patience=10, deadline=passed, n_wanted=9),
+    )
+    for stopping, n in ((in_time, 2), (last, 1), (patient, 2), (late, 1)):
+        for iteration in range(1, n + 1):
+            stopping.stop_after(iteration, 1.0)
+    assert [s.is_cut_short for s in (in_time, last, patient, late)] == [False, False, False, True]

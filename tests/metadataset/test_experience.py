@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,15 @@ def test_fits_of_one_table_are_one_task(tmp_path: Path) -> None:
     metadataset = recall(tmp_path)
     assert metadataset is not None
     assert (metadataset.n_tasks, len(metadataset.evaluations)) == (2, 9)
+
+
+def test_a_fit_that_was_cut_short_is_no_evidence_of_its_configuration(tmp_path: Path) -> None:
+    cut = replace(evaluations()[0], configuration=FOREST, fold=1, is_cut_short=True)
+    remember(tmp_path, description(), [*evaluations()[:2], cut], seed=1)
+    metadataset = recall(tmp_path)
+    assert metadataset is not None
+    assert metadataset.configurations["strategy"].tolist() == ["ridge"]
+    assert len(metadataset.evaluations) == 2
 
 
 def test_a_metric_that_is_not_recorded_leaves_seconds_but_no_loss(tmp_path: Path) -> None:

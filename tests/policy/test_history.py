@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,12 @@ def test_losses_and_seconds_are_means_over_the_folds() -> None:
     assert seen.losses == pytest.approx({0: 0.3, 1: 0.1})
     assert seen.seconds == pytest.approx({0: 2.0, 1: 6.0})
     assert seen.best == pytest.approx(0.1)
+
+
+def test_a_fit_that_was_cut_short_has_a_loss_and_no_seconds() -> None:
+    seen = read_history([replace(measured(A, 0.2, 1.0), is_cut_short=True), measured(B, 0.1, 5.0)], POSITION, 1.0)
+    assert seen.losses == pytest.approx({0: 0.2, 1: 0.1})
+    assert seen.seconds == pytest.approx({1: 5.0})
 
 
 def test_order_does_not_matter(seed: int) -> None:

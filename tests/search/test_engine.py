@@ -147,6 +147,25 @@ def test_a_complete_trial_has_the_mean_of_its_folds() -> None:
     assert search.study.best_value == pytest.approx(record.loss)
 
 
+def test_a_trial_that_the_deadline_cut_short_is_complete_and_marked() -> None:
+    class Hurried(InstantEvaluator):
+        def _outcome(self, job: Job) -> Outcome:
+            outcome = super()._outcome(job)
+            is_cut_short = job.configuration.strategy == "a" and job.fold == 1
+            return replace(outcome, evaluation=replace(outcome.evaluation, is_cut_short=is_cut_short))
+
+    search = make_search(Hurried(), n_trials=4)
+    search.run()
+    told = {trial.number: trial for trial in search.study.trials}
+    for record in search.records:
+        cut = record.configuration.strategy == "a" and len(record.evaluations) > 1
+        assert record.is_complete
+        assert record.status == told[record.number].user_attrs["status"] == ("cut_short" if cut else "ok")
+        assert told[record.number].value == pytest.approx(record.loss)
+    assert {record.status for record in search.records} == {"ok", "cut_short"}
+    assert {record.number for record in usable(search.records, 3)} == set(told)
+
+
 def test_bad_trials_are_pruned_before_their_last_fold() -> None:
     search = make_search(InstantEvaluator(), n_trials=30)
     search.run()

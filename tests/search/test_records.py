@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,15 @@ def test_more_rows_take_longer_but_not_in_proportion() -> None:
     observed = ObservedSeconds({"a": 1.0}, [evaluation("a", 0.1, anchor=0.125, seconds=1.0)])
     full = observed.predict("a", 1.0)
     assert full is not None and 1 < full < 8
+
+
+def test_a_fit_that_was_cut_short_says_how_long_its_strategy_takes_and_nothing_of_others() -> None:
+    cut = replace(evaluation("a", 0.1, seconds=1.0), is_cut_short=True)
+    observed = ObservedSeconds({"a": 1.0, "b": 1.0, "c": 2.0}, [cut, evaluation("b", 0.1, seconds=5.0)])
+    assert observed.predict("a", 1.0) == pytest.approx(1)
+    assert observed.predict("c", 1.0) == pytest.approx(10)
+    # Where all were cut short, there is nothing else to go by.
+    assert ObservedSeconds({"a": 1.0, "c": 2.0}, [cut]).predict("c", 1.0) == pytest.approx(2)
 
 
 def test_failures_say_nothing_about_seconds() -> None:
