@@ -1,4 +1,4 @@
-"""One fit from a cleaned task to a fitted ensemble: plan, search, choose, refit."""
+"""One fit from a cleaned task to a fitted ensemble: plan and search; `ensembling` has the rest."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import Task, TaskDescription
-from autometa.ensemble.predictor import FittedPredictor, Member
-from autometa.ensemble.selection import select_bagged_ensemble
+from autometa.ensemble.predictor import FittedPredictor
+from autometa.ensembling import make_ensemble, warn_about
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, make_folds
-from autometa.evaluation.workspace import ALL_ROWS, Workspace
+from autometa.evaluation.workspace import Workspace
 from autometa.exceptions import MetaDatasetError, SearchFailedError
 from autometa.learners import learner_named
 from autometa.learners.base import Learner
@@ -45,26 +45,17 @@ from autometa.policy.choice import (
 from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.history import SearchHistory, strategy_rows, trial_rows
-from autometa.search.plan import Plan, make_plan
-from autometa.search.records import TrialRecord, candidates, usable
-from autometa.search.refit import refit
+from autometa.search.plan import make_plan
+from autometa.search.records import TrialRecord
 from autometa.search.studies import best_configurations, open_study
 from autometa.search.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-# Greedy selection computes the loss some thousand times; more rows than this would not
-# change what it chooses, only how long it takes.
-_MAX_SELECTION_ROWS = 10_000
-# Ensembles are chosen on this many bootstrap samples of few rows, down to one of many.
-_MAX_BAGS = 20
-_BAGGED_ROWS = 20_000
 # Configurations of an earlier run of the same study that are fitted first.
 _N_RESUMED = 3
 # Cells up to which strategies called quick are.
 _MAX_QUICK_CELLS = 300_000
-# Members below this weight cost time at predict and change nothing.
-_MIN_WEIGHT = 0.01
 
 
 @dataclass(frozen=True)
@@ -194,18 +185,21 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     try:
         logger.info(opening_line(search, schema, settings.deadline))
         search.run()
-        predictor, weights, loss = _finish(search, workspace, workers, task, metric, plan, settings)
+        ensemble = make_ensemble(
+            search, workspace, workers, task, metric, size=settings.ensemble_size, deadline=settings.deadline
+        )
         bar.complete()
     finally:
         workers.stop()
         workspace.close()
         bar.close()
+    warn_about(ensemble, search, metric, stacklevel=3)
     if settings.experience is not None:
         _remember(settings.experience, task, schema, description, search.history, settings.seed)
     probabilities = policy.propose(description, search.history, math.inf).probabilities
     history = SearchHistory(
         metric=metric.name,
-        trials=trial_rows(search.records, weights, expected),
+        trials=trial_rows(search.records, ensemble.weights, expected),
         strategies=strategy_rows(
             [strategy.name for strategy in strategies],
             probabilities,
@@ -213,12 +207,12 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             (*advice.configurations, *expected),
             expected,
         ),
-        ensemble_loss=loss,
+        ensemble_loss=ensemble.loss,
         stop_reason=search.stop_reason,
         first_model_s=search.first_model_s,
         total_s=time.monotonic() - start_s,
     )
-    return Fitted(predictor, history, study)
+    return Fitted(ensemble.predictor, history, study)
 
 
 def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Path | Policy) -> TaskDescription:
@@ -295,112 +289,3 @@ def _memory_per_worker(task: Task, settings: Settings) -> int:
         wanted = max(2 * 2**30 + 10 * frame, settings.n_jobs * 768 * 2**20)
         total = min(wanted, int(0.8 * available_bytes()))
     return max(total // settings.n_jobs, 64 * 2**20)
-
-
-def _finish(
-    search: Search, workspace: Workspace, workers: Workers, task: Task, metric: Metric, plan: Plan, settings: Settings
-) -> tuple[FittedPredictor, Mapping[int, float], float]:
-    """Return the ensemble of the search's best trials, the weight of each trial in it, and its loss."""
-    records = candidates(usable(search.records, len(workspace.shared.folds)), plan.max_members)
-    if not records:
-        if search.stop_reason == "interrupted":
-            raise KeyboardInterrupt("interrupted before the first model was fitted")
-        raise SearchFailedError(_why_nothing_worked(search))
-    common = sorted(set.intersection(*(set(record.predictions) for record in records)))
-    if not common:
-        records, common = records[:1], sorted(records[0].predictions)
-    weights, loss = _choose(records, common, workspace.shared.folds, task, metric, plan, settings)
-    chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
-    total = sum(weight for _, weight in chosen)
-    chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
-    refitted: set[int] = set()
-    if plan.refit_share and search.stop_reason != "interrupted" and settings.budget.has_time_limit:
-        refit(
-            [record for record, _ in chosen],
-            refitted,
-            evaluator=workers,
-            prepare=search.prepare,
-            preparation_s=search.preparation_s,
-            plan=plan,
-            deadline=settings.deadline.sooner(plan.finish_s / 2),
-            n_jobs=settings.n_jobs,
-            n_threads=1 if plan.use_workers else settings.n_jobs,
-            seed=settings.seed,
-        )
-    predictor = _load(chosen, refitted, workspace, task.n_classes)
-    return predictor, {record.number: weight for record, weight in chosen}, loss
-
-
-def _choose(
-    records: Sequence[TrialRecord],
-    folds_used: Sequence[int],
-    folds: Sequence[Fold],
-    task: Task,
-    metric: Metric,
-    plan: Plan,
-    settings: Settings,
-) -> tuple[np.ndarray, float]:
-    """Return the weight of each trial, and the loss of the ensemble on the rows that chose it."""
-    rows = np.concatenate([folds[fold].validation for fold in folds_used])
-    positions = np.arange(len(rows))
-    if len(rows) > _MAX_SELECTION_ROWS:
-        rng = np.random.default_rng(child_seed(settings.seed, "selection"))
-        positions = np.sort(rng.choice(len(rows), _MAX_SELECTION_ROWS, replace=False))
-    y = task.y[rows[positions]]
-    weight = None if task.sample_weight is None else task.sample_weight[rows[positions]]
-    predictions = [np.concatenate([record.predictions[fold] for fold in folds_used])[positions] for record in records]
-    seconds = settings.deadline.remaining_s()
-    limit = Deadline.after(min(plan.finish_s, seconds) * 0.6) if math.isfinite(seconds) else settings.deadline
-
-    def loss(sample: np.ndarray, averaged: np.ndarray) -> float:
-        try:
-            return metric.loss(y[sample], averaged, None if weight is None else weight[sample])
-        except ValueError:
-            # A scorer of the user's may not be defined where a sample lacks a class.
-            return math.inf
-
-    weights = select_bagged_ensemble(
-        predictions,
-        loss,
-        size=settings.ensemble_size,
-        n_bags=1 if settings.ensemble_size == 1 else max(1, min(_MAX_BAGS, _BAGGED_ROWS // len(y))),
-        rng=np.random.default_rng(child_seed(settings.seed, "bags")),
-        deadline=limit,
-    )
-    return weights, loss(np.arange(len(y)), np.tensordot(weights, np.stack(predictions), axes=1))
-
-
-def _load(
-    chosen: Sequence[tuple[TrialRecord, float]], refitted: set[int], workspace: Workspace, n_classes: int
-) -> FittedPredictor:
-    preparations: list[Any] = []
-    position: dict[tuple[int, str], int] = {}
-    members = []
-    for record, weight in chosen:
-        folds = [ALL_ROWS] if record.number in refitted else sorted(record.predictions)
-        view = workspace.shared.learners[record.configuration.strategy].view
-        member = Member(record.number, weight, [], [], [])
-        for fold in folds:
-            if (fold, view) not in position:
-                position[fold, view] = len(preparations)
-                preparations.append(workspace.prepare(fold, view))
-            model, present = workspace.load_model(record.number, fold)
-            member.models.append(model)
-            member.preparations.append(position[fold, view])
-            member.present.append(present)
-        members.append(member)
-    return FittedPredictor(members, preparations, n_classes)
-
-
-def _why_nothing_worked(search: Search) -> str:
-    errors: dict[str, str] = {}
-    for record in search.records:
-        if record.error:
-            errors.setdefault(record.configuration.strategy, f"{record.status}: {record.full_error}")
-    if not errors:
-        return (
-            f"The search ended ({search.stop_reason}) before one model was fitted. Give it more time_budget, or "
-            "faster strategies, e.g. strategies=['ridge'] or ['logistic_regression']."
-        )
-    listed = "; ".join(f"{name}: {error}" for name, error in errors.items())
-    return f"Every trial failed ({search.stop_reason}). {listed}."
