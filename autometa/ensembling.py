@@ -32,6 +32,8 @@ _MAX_BAGS = 20
 _BAGGED_ROWS = 20_000
 # Members below this weight cost time at predict and change nothing.
 _MIN_WEIGHT = 0.01
+# How warnings begin, by which they can be silenced.
+_USELESS, _INCOMPLETE = "The model is no better", "No trial was measured"
 
 
 @dataclass(frozen=True)
@@ -150,23 +152,23 @@ def warning_about(ensemble: Ensemble, search: Search, metric: Metric) -> str:
     # A custom metric may be defined for no constant at all.
     if ensemble.loss >= ensemble.constant_loss - least_gain and not is_perfect and math.isfinite(least_gain):
         faults.append(
-            f"The model is no better than one that predicts the same for every row: its {metric.name} on the "
+            f"{_USELESS} than one that predicts the same for every row: its {metric.name} on the "
             f"validation rows is {metric.score(ensemble.loss):.4g}, that of the best constant "
             f"{metric.score(ensemble.constant_loss):.4g}."
         )
     if not n_complete:
-        faults.append(f"No trial was measured on all validation rows before the search ended ({search.stop_reason}).")
+        faults.append(f"{_INCOMPLETE} on all validation rows before the search ended ({search.stop_reason}).")
     if not faults:
         return ""
-    n_trials = len(search.records)
+    beginning = next(words for words in (_USELESS, _INCOMPLETE) if faults[0].startswith(words))
     advice = "Give it more time_budget or n_trials, or faster strategies, e.g. strategies=['logistic_regression']"
     if search.task.problem == "regression":
         advice = advice.replace("logistic_regression", "ridge")
     if n_complete:
         advice += "; if that changes nothing, the columns say little about the target, or the metric rewards a constant"
     return (
-        f"{' '.join(faults)} {n_complete} of {n_trials} trial{'s' * (n_trials != 1)} were complete. {advice}. "
-        f"To silence this: warnings.filterwarnings('ignore', message={faults[0][:20]!r})."
+        f"{' '.join(faults)} Complete trials: {n_complete} of {len(search.records)}. {advice}. "
+        f"To silence this: warnings.filterwarnings('ignore', message={beginning!r})."
     )
 
 

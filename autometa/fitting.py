@@ -109,7 +109,11 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         n_kept = 1 if plan.is_holdout else None
         folds = make_folds(task, plan.n_splits, child_seed(settings.seed, "folds"), n_kept=n_kept)
     n_at_a_time = settings.n_jobs if plan.use_workers else 1
-    description = replace(description, fits_in_turn=max(1.0, len(folds) / n_at_a_time))
+    description = replace(
+        description,
+        fits_in_turn=max(1.0, len(folds) / n_at_a_time),
+        train_share=float(np.mean([len(fold.train) for fold in folds])) / task.n_rows,
+    )
     study = open_study(
         settings.study,
         settings.storage,

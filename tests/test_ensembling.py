@@ -43,7 +43,7 @@ def test_nothing_is_said_of_a_model_that_is_better_than_a_constant() -> None:
 def test_a_model_as_bad_as_a_constant_is_said_with_both_scores(loss: float) -> None:
     text = warned(loss, 0.5, "ok", "failed")
     assert f"its f1 on the validation rows is {1 - loss:.4g}, that of the best constant 0.5" in text
-    assert "1 of 2 trials were complete" in text and "time_budget" in text
+    assert "Complete trials: 1 of 2" in text and "time_budget" in text
 
 
 def test_a_model_that_makes_no_error_is_not_blamed_for_a_metric_that_a_constant_solves() -> None:
@@ -57,7 +57,7 @@ def test_losses_below_zero_are_compared_like_others() -> None:
 
 def test_a_search_without_a_complete_trial_is_said_whatever_its_loss() -> None:
     text = warned(0.1, 0.5, "stopped", "timeout")
-    assert text.startswith("No trial was measured on all validation rows") and "0 of 2 trials" in text
+    assert text.startswith("No trial was measured on all validation rows") and "0 of 2" in text
 
 
 def test_a_metric_that_is_defined_for_no_constant_says_nothing() -> None:

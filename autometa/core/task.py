@@ -82,6 +82,8 @@ class TaskDescription:
     fits_in_turn : float
         Fits of one trial that come after each other: its folds divided by the evaluations at
         a time. A trial takes that many times the seconds of a fit.
+    train_share : float
+        Share of the rows that one fit trains on.
     features : mapping of str to float
         Meta-features; empty where they were not computed.
     """
@@ -93,4 +95,5 @@ class TaskDescription:
     metric: str = "auto"
     loss_unit: float = 1.0
     fits_in_turn: float = 1.0
+    train_share: float = 2 / 3
     features: Mapping[str, float] = field(default_factory=dict)

@@ -30,7 +30,7 @@ from autometa.core.task import TaskDescription
 from autometa.learners import learner_named
 from autometa.policy.costs import memory_model, seconds_model, share_of_time, size_of
 from autometa.policy.history import Seen, read_history
-from autometa.policy.past import TRAIN_SHARE, PastTasks
+from autometa.policy.past import PastTasks
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records, loss_model
 from autometa.policy.similarity import Similarity
@@ -210,7 +210,7 @@ class GainPolicy:
         possible = self._may & model.usable
         possible[list(seen.tried)] = False
         gain = np.where(possible, gain, 0.0)
-        size = size_of(description, TRAIN_SHARE)
+        size = size_of(description)
         seconds, deviation = self._seconds.predict(size, seen.seconds)
         promise = scenarios.weights @ np.maximum(current[:, None] + _MARGIN - regret, 0.0) + _TIE
         price = np.ones_like(seconds)
@@ -282,7 +282,7 @@ class GainPolicy:
             return {}
         seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
-        memory, _ = memory_model(self.past).predict(size_of(description, TRAIN_SHARE), {})
+        memory, _ = memory_model(self.past).predict(size_of(description), {})
         scenarios = outlook.scenarios
         default = self._default(description)
         # As good as the default counts half, so that the default itself is sure of nothing.

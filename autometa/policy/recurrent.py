@@ -15,7 +15,7 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.policy.costs import seconds_model, size_of
 from autometa.policy.gain import GainPolicy
-from autometa.policy.past import TRAIN_SHARE, PastTasks
+from autometa.policy.past import PastTasks
 from autometa.policy.recurrent_inputs import (
     LossScale,
     corrected,
@@ -100,7 +100,7 @@ class RecurrentPolicy:
         # A metric that was not recorded is on a scale of its own.
         is_recorded = description.metric in ("auto", scale.metric)
         trials = _Trials.read(history, self.past.position, description.loss_unit if is_recorded else math.nan)
-        size = size_of(description, TRAIN_SHARE)
+        size = size_of(description)
         median, deviation = self._seconds.predict(size, {})
         expected_log_s = np.log(median)
         hidden = start(np, self.arrays, self._start(description)[None])

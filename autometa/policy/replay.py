@@ -207,6 +207,7 @@ def describe_past(past: PastTasks, task: int, metric: str) -> TaskDescription:
         # One class stands for none: regression, or records that do not tell.
         n_classes=n_classes if n_classes > 1 else 0,
         metric=metric,
+        train_share=TRAIN_SHARE,
         features=dict(zip(past.feature_names, past.features[task].tolist(), strict=True)),
     )
 

@@ -139,5 +139,30 @@ def test_as_much_time_as_the_median_is_enough_every_other_time() -> None:
 
 
 def test_size_is_of_the_rows_that_are_trained_on() -> None:
-    assert size_of(TaskDescription("multiclass", 300, 8, 5), 2 / 3) == pytest.approx(np.log([200, 8, 5]))
-    assert size_of(TaskDescription("regression", 1, 0, 0), 0.5).tolist() == [0.0, 0.0, 0.0]
+    assert size_of(TaskDescription("multiclass", 300, 8, 5, train_share=0.9)) == pytest.approx(np.log([270, 8, 5]))
+    assert size_of(TaskDescription("regression", 1, 0, 0)).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("exponents", [(0.3, 0.9), (0.8, 0.8)])
+def test_how_costs_grow_is_learnt_from_large_tables_where_small_ones_hide_it(
+    exponents: tuple[float, float], seed: int
+) -> None:
+    rng, bend = np.random.default_rng(seed), np.log(3000)
+    small, large = exponents
+    sizes = np.column_stack([rng.uniform(4, 9.2, 200), rng.uniform(1, 4, 200), np.zeros(200)])
+    growth = small * np.minimum(sizes[:, 0], bend) + large * np.maximum(sizes[:, 0] - bend, 0)
+    costs = np.exp(growth[:, None] + np.linspace(-3, 0, 10) + 0.1 * rng.normal(size=(200, 10)))
+    model = CostModel(costs, sizes, STRATEGIES, 1e-9)
+    (before, _), (after, _) = (model.predict(np.array([rows, 2.0, 0.0]), {}) for rows in (9.0, 12.0))
+    assert np.log(after / before) / 3 == pytest.approx(large, abs=0.1)
+
+
+def test_beyond_the_records_seconds_grow_at_least_by_a_power_of_the_rows(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = np.column_stack([rng.uniform(4, 9, 100), rng.uniform(1, 4, 100), np.zeros(100)])
+    # Within the records the rows change nothing.
+    costs = np.exp(0.1 * rng.normal(size=(100, 10)))
+    model = CostModel(costs, sizes, STRATEGIES, 1e-9, least_growth=0.7)
+    (at_largest, _), (beyond, _) = (model.predict(np.array([rows, 2.0, 0.0]), {}) for rows in (9.0, 12.0))
+    assert np.log(beyond / at_largest) / 3 == pytest.approx(0.7, abs=0.05)
+    assert at_largest == pytest.approx(1.0, rel=0.3)

@@ -21,7 +21,7 @@ from autometa.core.strategy import Strategy
 from autometa.policy.costs import seconds_model, size_of
 from autometa.policy.gain import GainPolicy, GainSettings
 from autometa.policy.history import Seen, read_history
-from autometa.policy.past import TRAIN_SHARE, PastTasks
+from autometa.policy.past import PastTasks
 from autometa.policy.prior import PriorPolicy
 from tests.policy.past_tasks import (
     describe,
@@ -251,7 +251,7 @@ def test_patience_makes_prices_alike_that_are_small_beside_the_seconds_left() ->
 def test_who_counts_trials_waits_for_the_first_ones_least() -> None:
     counting, waiting = (GainPolicy(PAST, settings=GainSettings(waiting_s=w)) for w in (math.inf, 2.0))
     history = recorded_history(PAST, 0, "roc_auc", [1])
-    seconds = seconds_model(PAST).predict(size_of(TASK, TRAIN_SHARE), {})[0]
+    seconds = seconds_model(PAST).predict(size_of(TASK), {})[0]
     for evaluations, before_s in (((), 0.0), (history, seconds[1])):
         seen = read_history(evaluations, PAST.position, 1.0)
         expected = counting.outlook(TASK, seen, math.inf).score / (1 + seconds / (2.0 + before_s))
