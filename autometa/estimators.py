@@ -102,7 +102,7 @@ class AutoMeta(BaseEstimator):
         than the cores that this process may use (affinity, quota of a container).
     memory_limit : float or None, default=None
         GiB that all worker processes together may allocate, > 0; a trial that wants more
-        fails alone. None is 2 GiB + 10 × the frame, within what is free. The limit is on
+        fails alone. None is 2 GiB + 10 × the prepared table, within what is free. It is on
         address space, with room of 2 GiB per process for what allocators reserve unused.
     study : optuna.Study or None, default=None
         Study to search in, with your own sampler, pruner and storage; it must minimise.

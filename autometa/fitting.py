@@ -33,6 +33,7 @@ from autometa.learners import learner_named
 from autometa.learners.base import Learner
 from autometa.learners.frames import Schema
 from autometa.learners.own import own_learner
+from autometa.learners.preparation import most_cells
 from autometa.metadataset.experience import remember
 from autometa.metadataset.features import describe
 from autometa.policy.choice import (
@@ -146,7 +147,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
     with_deadline = {name for name, learner in learners.items() if learner.keeps_deadline}
     quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
-    memory_bytes = _memory_per_worker(task, settings)
+    memory_bytes = _memory_per_worker(most_cells(schema, task.n_rows), settings)
     workers = Workers(workspace.folder, settings.n_jobs, memory_bytes, with_deadline | quick)
 
     def prepare(strategy: str, fold: int) -> None:
@@ -281,15 +282,14 @@ def _learner(strategy: Strategy) -> Learner:
     return own_learner(strategy.name, strategy.learner)
 
 
-def _memory_per_worker(task: Task, settings: Settings) -> int:
+def _memory_per_worker(n_cells: int, settings: Settings) -> int:
     """Return the bytes that one worker may allocate.
 
-    Without a limit of the user's, all workers together may use 2 GiB and ten times the
-    frame, within what the machine has free.
+    Without a limit of the user's, all workers together may use 2 GiB and ten times the prepared
+    table of so many cells, within what the machine has free.
     """
     total = settings.memory_bytes
     if total is None:
-        frame = 8 * task.X.size
-        wanted = max(2 * 2**30 + 10 * frame, settings.n_jobs * 768 * 2**20)
+        wanted = max(2 * 2**30 + 10 * 4 * n_cells, settings.n_jobs * 768 * 2**20)
         total = min(wanted, int(0.8 * available_bytes()))
     return max(total // settings.n_jobs, 64 * 2**20)

@@ -23,7 +23,7 @@ import numpy as np
 
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
-from autometa.learners.numeric import bounded, probabilities
+from autometa.learners.numeric import blocks, bounded, probabilities
 
 _SMALLEST_VARIANCE = 1e-3
 """Floor of every variance (columns have about unit variance): a column that is constant in a class must not decide."""
@@ -58,7 +58,12 @@ class GaussianClassesModel:
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Return log joint densities (up to a constant) of shape (n_rows, n_classes)."""
-        X = bounded(X).astype(np.float64)
+        scores = np.empty((len(X), len(self.means)))
+        for rows in blocks(*X.shape):
+            scores[rows] = self._scores(bounded(X[rows]).astype(np.float64))
+        return scores
+
+    def _scores(self, X: np.ndarray) -> np.ndarray:
         scores = np.empty((len(X), len(self.means)))
         # A shared whitener is applied to the rows once, not once per class.
         shared = X @ self.whiteners[0] if len(self.whiteners) == 1 else None
@@ -121,25 +126,32 @@ def _best_temperature(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> 
 def _fit_gaussians(
     X: np.ndarray, y: np.ndarray, weight: np.ndarray, n_classes: int, pooling: float, shrinkage: float
 ) -> GaussianClassesModel:
-    X = bounded(X).astype(np.float64)
     n_features = X.shape[1]
     # A class whose rows all have weight 0 still needs a mean and a prior.
     weight = weight + 1e-9
     totals = np.bincount(y, weights=weight, minlength=n_classes)
-    means = np.stack([weight[y == k] @ X[y == k] / totals[k] for k in range(n_classes)])
-    centred = (X - means[y]) * np.sqrt(weight)[:, None]
-    pooled = centred.T @ centred
-    groups = [slice(None)] if pooling >= 1.0 else [y == k for k in range(n_classes)]
-    whiteners = np.empty((len(groups), n_features, n_features))
-    log_determinants = np.empty(len(groups))
-    for k, rows in enumerate(groups):
-        if pooling >= 1.0:
-            covariance = pooled / totals.sum()
-        else:
-            own = centred[rows].T @ centred[rows]
-            covariance = ((1 - pooling) * own + pooling * pooled) / ((1 - pooling) * totals[k] + pooling * totals.sum())
-        whiteners[k], log_determinants[k] = _whiten(covariance, shrinkage)
-    return GaussianClassesModel(np.log(totals / totals.sum()), means, whiteners, log_determinants)
+    means = np.zeros((n_classes, n_features))
+    for rows in blocks(*X.shape):
+        of_class = (y[rows] == np.arange(n_classes)[:, None]) * weight[rows]
+        means += of_class @ bounded(X[rows]).astype(np.float64)
+    means /= totals[:, None]
+    # Sums of squares around the means, of all rows together or of each class.
+    is_pooled = pooling >= 1.0
+    squares = np.zeros((1 if is_pooled else n_classes, n_features, n_features))
+    for rows in blocks(*X.shape):
+        centred = (bounded(X[rows]) - means[y[rows]]) * np.sqrt(weight[rows])[:, None]
+        for k, total in enumerate(squares):
+            own = centred if is_pooled else centred[y[rows] == k]
+            total += own.T @ own
+    pooled = squares.sum(axis=0)
+    log_determinants = np.empty(len(squares))
+    for k, own in enumerate(squares):
+        own_weight, pooled_weight = (0.0, 1.0) if is_pooled else (1 - pooling, pooling)
+        total_weight = own_weight * totals[k] + pooled_weight * totals.sum()
+        covariance = (own_weight * own + pooled_weight * pooled) / total_weight
+        # Whitened in place: with many classes these are the largest arrays.
+        squares[k], log_determinants[k] = _whiten(covariance, shrinkage)
+    return GaussianClassesModel(np.log(totals / totals.sum()), means, squares, log_determinants)
 
 
 def _whiten(covariance: np.ndarray, shrinkage: float) -> tuple[np.ndarray, float]:

@@ -29,6 +29,7 @@ from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
 from autometa.learners.linear import solve_logistic
 from autometa.learners.numeric import TargetScale, bounded, outputs, torch_threads
+from autometa.learners.ridge import solve_ridge
 
 MOST_ROWS_FOR_EXACT_REGRESSION = 3000
 """Support vector regression holds the whole kernel matrix up to here, Nyström landmarks beyond."""
@@ -202,20 +203,11 @@ def _fit_landmarks(data: FitData, kernel: str, column_scale: np.ndarray, C: floa
     scale = None
     if data.problem == "regression":
         scale = TargetScale(data.y, data.sample_weight)
-        coefficients, intercept = _solve_ridge(features, scale.standardise(data.y), C, data.sample_weight)
+        # A squared loss has twice the curvature of the logistic family's 1/2: hence 1 / (2 C).
+        coefficients, intercept = solve_ridge(features, scale.standardise(data.y), 0.5 / C, data.sample_weight)
     else:
         coefficients, intercept = solve_logistic(features, data.y, data.n_classes, C, data.sample_weight, max_iter=100)
     return KernelModel(kernel, column_scale, landmarks, to_features @ coefficients, intercept, scale)
-
-
-def _solve_ridge(
-    features: np.ndarray, z: np.ndarray, C: float, sample_weight: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.linear_model import Ridge
-
-    # A squared loss has twice the curvature of the logistic family's 1/2: hence 1 / (2 C).
-    ridge = Ridge(alpha=0.5 / C).fit(features, z, sample_weight=sample_weight)
-    return ridge.coef_.reshape(-1, 1), np.reshape(ridge.intercept_, 1)
 
 
 def fit_gaussian_process(data: FitData, parameters: Mapping[str, Value]) -> KernelModel:

@@ -14,6 +14,7 @@ from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
 from autometa.learners.numeric import LinearModel, TargetScale, bounded
+from autometa.learners.ridge import solve_ridge
 
 
 def solve_logistic(
@@ -82,17 +83,10 @@ def fit_ridge(data: FitData, parameters: Mapping[str, Value]) -> LinearModel:
     parameters : mapping
         ``alpha``: strength of the penalty, in units of rows.
     """
-    from scipy.linalg import LinAlgWarning
-    from sklearn.linear_model import Ridge
-
     scale = TargetScale(data.y, data.sample_weight)
-    # In float32 collinear one-hot columns spoil the Cholesky factor at small penalties.
-    X = bounded(data.X).astype(np.float64) if data.X.size <= 2e7 else bounded(data.X)
-    # An ill-conditioned system still gives a usable solution: the penalty keeps it bounded.
-    with ignored_warnings(LinAlgWarning):
-        ridge = Ridge(alpha=float(parameters.get("alpha", 1.0)))  # type: ignore[arg-type]
-        ridge.fit(X, scale.standardise(data.y), sample_weight=data.sample_weight)
-    return LinearModel(ridge.coef_.reshape(-1, 1), np.reshape(ridge.intercept_, 1), scale)
+    alpha = float(parameters.get("alpha", 1.0))  # type: ignore[arg-type]
+    coefficients, intercept = solve_ridge(bounded(data.X), scale.standardise(data.y), alpha, data.sample_weight)
+    return LinearModel(coefficients, intercept, scale)
 
 
 def fit_elastic_net(data: FitData, parameters: Mapping[str, Value]) -> LinearModel:

@@ -17,11 +17,32 @@ LARGEST_INPUT = 1e3
 adversarial values lie beyond, and their squares must not overflow float32."""
 
 
+BLOCK_CELLS = 2**21
+"""Cells of a large table that are copied at a time."""
+
+
 def bounded(X: np.ndarray) -> np.ndarray:
     """Return `X` itself when every value is within ±LARGEST_INPUT, else a clipped copy."""
     if X.size == 0 or (X.min() >= -LARGEST_INPUT and X.max() <= LARGEST_INPUT):
         return X
     return np.clip(X, -LARGEST_INPUT, LARGEST_INPUT)
+
+
+def blocks(n: int, n_others: int) -> Iterator[slice]:
+    """Yield stretches of `n` rows (or columns) of a table that together are all of them.
+
+    Each has about two million cells, so that a copy in double precision takes 16 MiB whatever the table.
+
+    Parameters
+    ----------
+    n : int
+        Rows to go through.
+    n_others : int
+        Cells of each of them.
+    """
+    step = max(1, BLOCK_CELLS // max(1, n_others))
+    for start in range(0, n, step):
+        yield slice(start, start + step)
 
 
 class TargetScale:

@@ -18,6 +18,9 @@ from autometa.learners.text import TextEmbedding, fit_text_embedding
 
 _MAX_CELLS = 2**27
 """By default a prepared table has at most this many cells (512 MiB)."""
+_MOST_COLUMNS_OF_CATEGORY, _COLUMNS_OF_MOMENT = 28, 13
+"""In the numeric view, with what tells gaps."""
+
 _MAX_TEXT_DIMENSIONS = 30
 _MIN_TEXT_DIMENSIONS = 3
 _ROWS_PER_TEXT_DIMENSION = 10
@@ -92,6 +95,18 @@ class Preparation:
             start, end = end, end + embedding.n_dimensions
             out[:, start:end] = embedding.transform(X.iloc[:, self._first_text + j].to_numpy())
         return out
+
+
+def most_cells(schema: Schema, n_rows: int) -> int:
+    """Return about how many cells rows have in the numeric view, the wider one, at most.
+
+    Numbers may bring an indicator of their gaps, dates their parts, categories a column for each level.
+    """
+    n_numbers = len(schema.numbers) + len(schema.precise)
+    n_levels = sum(min(len(levels) + 4, _MOST_COLUMNS_OF_CATEGORY) for levels in schema.categories.values())
+    n_columns = 2 * n_numbers + _COLUMNS_OF_MOMENT * len(schema.moments) + n_levels
+    n_columns += (_MAX_TEXT_DIMENSIONS + 6) * len(schema.texts)
+    return min(max(1, n_columns) * n_rows, max(_MAX_CELLS, n_rows))
 
 
 def fit_preparation(

@@ -97,9 +97,9 @@ class TrialRecord:
         return measured[-1].loss if measured else float("nan")
 
 
-# Seconds grow with this power of the rows: less than in proportion, because early stopping
-# and the work per iteration that does not depend on rows take their part.
-_GROWTH = 0.7
+# Seconds grow with this power of the rows: a little less than in proportion, because early stopping and the work per
+# iteration that does not depend on rows take their part.
+_GROWTH = 0.85
 
 
 class ObservedSeconds:

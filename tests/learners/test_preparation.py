@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 
 from autometa.learners.frames import Schema
 from autometa.learners.inputs import as_frame
-from autometa.learners.preparation import fit_preparation
+from autometa.learners.preparation import fit_preparation, most_cells
 
 WORDS = np.array(["red", "green", "blue", "Zürich", "a b", "x,y", "[json]", "7 up", "ok"], dtype=object)
 
@@ -133,6 +133,13 @@ def test_prepared_rows_keep_what_the_views_promise(X, view):
         assert (codes[known] == np.floor(codes[known])).all() and (codes[known] >= 0).all()
         assert (np.where(known, codes, -1) < preparation.n_categories[preparation.categorical]).all()
         assert not preparation.n_categories[~preparation.categorical].any()
+
+
+@few_examples
+@given(X=tables(), view=st.sampled_from(VIEWS))
+def test_a_prepared_table_has_no_more_cells_than_memory_is_planned_for(X, view):
+    _, _, prepared = prepare(X, view)
+    assert prepared.size <= most_cells(Schema.fit(as_frame(X)), len(X))
 
 
 @few_examples
