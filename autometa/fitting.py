@@ -46,15 +46,15 @@ from autometa.policy.choice import (
 from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.history import SearchHistory, strategy_rows, trial_rows
+from autometa.search.identity import identify
 from autometa.search.plan import make_plan
 from autometa.search.records import TrialRecord
-from autometa.search.studies import best_configurations, open_study
+from autometa.search.resume import recall_study
+from autometa.search.studies import open_study
 from autometa.search.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-# Configurations of an earlier run of the same study that are fitted first.
-_N_RESUMED = 3
 # Cells up to which strategies called quick are.
 _MAX_QUICK_CELLS = 300_000
 
@@ -115,13 +115,14 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         fits_in_turn=max(1.0, len(folds) / n_at_a_time),
         train_share=float(np.mean([len(fold.train) for fold in folds])) / task.n_rows,
     )
+    identity = identify(task, metric.name)
     study = open_study(
         settings.study,
         settings.storage,
         settings.study_name,
         seed=child_seed(settings.seed, "sampler"),
         strategies=strategies,
-        task={"problem": task.problem, "metric": metric.name, "n_rows": task.n_rows, "n_columns": task.X.shape[1]},
+        task=identity.task,
     )
     is_small = task.X.size <= _MAX_QUICK_CELLS
     learners = {strategy.name: _learner(strategy) for strategy in available}
@@ -139,7 +140,13 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     expected: Mapping[Configuration, Prediction] = {}
     if isinstance(policy, ExplainingPolicy):
         expected = policy.explain(description, (), settings.deadline.remaining_s())
-    first = [c for c in best_configurations(study, strategies, _N_RESUMED) if c.strategy in learners]
+    earlier = recall_study(study, available, identity.rows, plan.max_members)
+    if earlier.first:
+        logger.info(
+            "the study goes on: %d evaluations of these rows are known, %d configurations come first",
+            len(earlier.known),
+            len(earlier.first),
+        )
     budget = settings.budget
     elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
     bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
@@ -182,7 +189,9 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         n_jobs=settings.n_jobs,
         n_threads_inline=settings.n_jobs,
         seed=settings.seed,
-        first=first,
+        first=earlier.first,
+        known=earlier.known,
+        rows=identity.rows,
         callbacks=settings.callbacks,
         on_trial=show,
         drop_models=workspace.drop_models,
@@ -198,6 +207,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         workers.stop()
         workspace.close()
         bar.close()
+    search.keep_ensemble(ensemble.weights)
     warn_about(ensemble, search, metric, stacklevel=3)
     if settings.experience is not None:
         _remember(settings.experience, task, schema, description, search.history, settings.seed)

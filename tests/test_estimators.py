@@ -365,8 +365,22 @@ def test_a_stored_study_is_gone_on_with(tmp_path: Any) -> None:
     first = AutoMetaRegressor(**arguments).fit(X, make_values(X))
     second = AutoMetaRegressor(**arguments).fit(X, make_values(X))
     assert len(second.study_.trials) == 6
-    best = first.leaderboard(full=True).iloc[0]["configuration"]
+    members = first.leaderboard(full=True).sort_values("weight", ascending=False)["configuration"]
+    tried = second.leaderboard(full=True).sort_values("trial")["configuration"].tolist()
+    assert tried[0] == members.iloc[0]
+    # Half of the trials fit the best again; the others are new.
+    assert not any(configuration in first.leaderboard(full=True)["configuration"].tolist() for configuration in tried[2:])
+
+
+def test_a_stored_study_serves_new_rows_of_the_same_table_and_no_other_table(tmp_path: Any) -> None:
+    X = make_frame()
+    arguments = {**LINEAR_R, "n_trials": 3, "storage": f"sqlite:///{tmp_path}/s.db", "study_name": "mine"}
+    first = AutoMetaRegressor(**arguments).fit(X[:90], make_values(X)[:90])
+    second = AutoMetaRegressor(**arguments).fit(X, make_values(X))
+    best = first.leaderboard(full=True).sort_values("weight", ascending=False).iloc[0]["configuration"]
     assert second.leaderboard(full=True).sort_values("trial").iloc[0]["configuration"] == best
+    with pytest.raises(ValueError, match="belongs to another task"):
+        AutoMetaRegressor(**arguments).fit(X.rename(columns={X.columns[0]: "renamed"}), make_values(X))
 
 
 def test_callbacks_see_every_trial_and_can_stop() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -113,6 +113,10 @@ class Search:
         Seed of the run.
     first : sequence of Configuration
         Tried before anything else, e.g. the best of an earlier run.
+    known : sequence of Evaluation
+        Measured by earlier runs of the study on the same rows.
+    rows : str
+        Digest of the rows, kept with the trials; empty to keep nothing.
     callbacks : sequence of callable
         Called as ``callback(study, trial)`` after each trial; ``study.stop()`` ends the search.
     on_trial : callable
@@ -139,6 +143,8 @@ class Search:
     n_threads_inline: int
     seed: int
     first: Sequence[Configuration] = ()
+    known: Sequence[Evaluation] = ()
+    rows: str = ""
     callbacks: Sequence[StudyCallback] = ()
     on_trial: Callable[[Sequence[TrialRecord]], None] = lambda records: None
     drop_models: Callable[[int], None] = lambda trial: None
@@ -152,6 +158,8 @@ class Search:
         self._running: list[_Running] = []
         costs = {strategy.name: strategy.cost for strategy in self.strategies}
         self._limits = TimeLimits(self.budget, self.deadline, self.plan, self.n_folds, self.n_jobs, costs)
+        for evaluation in self.known:
+            self._limits.add(evaluation)
         self._next = NextConfiguration(
             self.task,
             self.policy,
@@ -162,9 +170,10 @@ class Search:
             self.quick_strategies,
             self.strategies_with_deadline,
             self.first,
+            self.known,
             self.seed,
         )
-        self._link = StudyLink(self.study, self.strategies, self.available, self.callbacks)
+        self._link = StudyLink(self.study, self.strategies, self.available, self.callbacks, self.rows)
         self._stop_reason = ""
         self._n_asked = 0
         # Without a time limit results must not depend on which evaluation ends first.
@@ -341,7 +350,9 @@ class Search:
             self._end(running, running.ends_as)
         elif len(record.evaluations) == len(running.steps):
             self._finish(running, "cut_short" if record.is_cut_short else "ok")
-        elif self._link.should_prune(running.trial, record.mean_loss(), len(record.evaluations)):
+        elif self._link.should_prune(
+            running.trial, record.mean_loss(), len(record.evaluations)
+        ) and not self._next.must_be_kept(record.configuration):
             self._end(running, "pruned")
 
     def _end(self, running: _Running, status: TrialStatus) -> None:
@@ -383,6 +394,11 @@ class Search:
         more_s = needed_s - self.plan.refit_share * whole_s if needed_s <= _MOST_REFIT_SHARE * whole_s else 0.0
         self._limits.deadline = self._planned_end.sooner(max(0.0, more_s))
         self.deadline = self._limits.deadline
+
+    def keep_ensemble(self, weights: Mapping[int, float]) -> None:
+        """Keep the weights of the trials in the ensemble with the study."""
+        if self.rows:
+            self._link.keep_ensemble(weights)
 
     def _close_running(self) -> None:
         for running in list(self._running):

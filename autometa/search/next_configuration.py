@@ -24,6 +24,8 @@ from autometa.search.time_limits import TimeLimits
 _LONGEST_MEANWHILE_S = 0.2
 # A strategy that failed this often on a task, and never succeeded, is not tried again.
 _MOST_FAILURES = 3
+# Of the time, or of the trials, what an earlier run knows to be good may take at most; the rest is for what is new.
+_MOST_SHARE_OF_FIRST = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class NextConfiguration:
     quick_strategies, strategies_with_deadline : set of str
         Strategies that the calling process can evaluate.
     first : sequence of Configuration
-        Tried before anything else.
+        Tried before anything else, as far as they take no more than half of the search.
+    known : sequence of Evaluation
+        Measured by earlier runs on the same rows, so that it is not tried again.
     seed : int
         Seed of the run.
     """
@@ -90,20 +94,24 @@ class NextConfiguration:
         quick_strategies: set[str],
         strategies_with_deadline: set[str],
         first: Sequence[Configuration],
+        known: Sequence[Evaluation],
         seed: int,
     ) -> None:
         self._task, self._policy, self._strategies = task, policy, strategies
         self._plan, self._budget, self._limits = plan, budget, limits
         self._quick, self._with_deadline = quick_strategies, strategies_with_deadline
-        self._first = list(first)
+        self._known = list(known)
+        n_trials = budget.n_trials
+        self._first = list(first if n_trials is None else first[: math.ceil(_MOST_SHARE_OF_FIRST * n_trials)])
+        self._given_first: set[Configuration] = set()
         self._rng = np.random.default_rng(child_seed(seed, "strategy"))
 
     def choose(self, now: Situation) -> Configuration | str | None:
         """Return a configuration, a strategy whose parameters the study's sampler draws, or None if nothing fits."""
-        if self._first:
-            return self._first.pop(0)
+        if (again := self._next_of_first(now)) is not None:
+            return again
         running = [placeholder(record.configuration) for record in now.records if record.status == "running"]
-        proposal = self._policy.propose(self._task, [*now.history, *running], now.remaining_s)
+        proposal = self._policy.propose(self._task, [*self._known, *now.history, *running], now.remaining_s)
         given_up = _given_up(now.history)
         for configuration in self._at_once_first(self._cheapest_first(proposal.configurations, now), now):
             if configuration.strategy not in given_up and self._fits_in_time(configuration.strategy, now):
@@ -123,6 +131,21 @@ class NextConfiguration:
             # A policy may give nothing to all that is affordable.
             weights = np.ones(len(affordable))
         return str(self._rng.choice(list(affordable), p=weights / weights.sum()))
+
+    def must_be_kept(self, configuration: Configuration) -> bool:
+        """Return whether a configuration is one of the first: known to be good, it is not pruned."""
+        return configuration in self._given_first
+
+    def _next_of_first(self, now: Situation) -> Configuration | None:
+        """Return the next of the first configurations, while they have taken less than half of the search."""
+        if now.remaining_s <= (1 - _MOST_SHARE_OF_FIRST) * self._limits.search_s < math.inf:
+            self._first.clear()
+        while self._first:
+            configuration = self._first.pop(0)
+            if self._fits_in_time(configuration.strategy, now):
+                self._given_first.add(configuration)
+                return configuration
+        return None
 
     def needs_no_worker(self, strategy: str, *, is_first: bool, workers_late: bool) -> bool:
         """Return whether the calling process may evaluate a strategy while workers are not there.

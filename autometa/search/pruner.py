@@ -7,6 +7,9 @@ from optuna.pruners import BasePruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+ROWS = "rows"
+"""Attribute of a trial that tells the rows it is measured on."""
+
 # With fewer trials to compare with, a strategy is still being explored.
 _MIN_PEERS = 2
 
@@ -38,5 +41,7 @@ class StrategyPruner(BasePruner):
             if other.number != trial.number
             and step in other.intermediate_values
             and other.params.get(self._parameter) == strategy
+            # Losses of other rows of the table are no measure.
+            and other.user_attrs.get(ROWS) == trial.user_attrs.get(ROWS)
         ]
         return len(peers) >= _MIN_PEERS and trial.intermediate_values[step] > float(np.median(peers))

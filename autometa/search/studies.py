@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Configuration
@@ -51,7 +51,7 @@ def open_study(
     strategies : sequence of Strategy
         What may be chosen.
     task : dict
-        Plain values that must be equal in every run that shares the study.
+        Plain values that must be equal in every run that shares the study; older studies may lack some.
 
     Raises
     ------
@@ -69,34 +69,24 @@ def open_study(
             f"autometa minimises one loss, but study {study.study_name!r} has directions "
             f"{[d.name.lower() for d in study.directions]}. Create it with direction='minimize'."
         )
-    stored = study.user_attrs.get(_TASK_ATTRIBUTE)
-    if stored is not None and stored != task:
-        changed = [f"{k}: {stored.get(k)!r} then, {v!r} now" for k, v in task.items() if stored.get(k) != v]
+    stored = study.user_attrs.get(_TASK_ATTRIBUTE, {})
+    changed = [key for key, value in task.items() if stored.get(key, value) != value]
+    if changed:
+        listed = "; ".join(
+            "other names of columns" if key == "columns" else f"{key}: {stored[key]!r} then, {task[key]!r} now"
+            for key in changed
+        )
         raise ValueError(
-            f"Study {study.study_name!r} belongs to another task ({'; '.join(changed)}), so its losses cannot be "
-            "compared. Use another study_name."
+            f"Study {study.study_name!r} belongs to another task ({listed}), whose configurations need not suit this "
+            "one. Use another study_name, or the same target, metric and columns as before; the rows may be others."
         )
     _check_space(study, strategies)
-    if stored is None:
+    if stored != task:
         study.set_user_attr(_TASK_ATTRIBUTE, task)
     if has_heartbeat(study):
         with ignored_warnings(optuna.exceptions.ExperimentalWarning):
             optuna.storages.fail_stale_trials(study)
     return study
-
-
-def best_configurations(study: Study, strategies: Sequence[Strategy], n: int) -> list[Configuration]:
-    """Return the best `n` distinct configurations that an earlier run of the study completed."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ranked = sorted((trial for trial in complete if trial.value is not None), key=lambda trial: trial.value or 0.0)
-    found: dict[str, Configuration] = {}
-    by_name = {strategy.name: strategy for strategy in strategies}
-    for trial in ranked:
-        strategy = by_name.get(trial.params.get(STRATEGY, ""))
-        if strategy is not None and len(found) < n:
-            configuration = _configuration_of(trial, strategy)
-            found.setdefault(configuration.key, configuration)
-    return list(found.values())
 
 
 def enqueue(study: Study, configuration: Configuration) -> None:
@@ -121,6 +111,16 @@ def ask_configuration(study: Study, strategies: Sequence[Strategy]) -> tuple[Tri
     strategy = next(strategy for strategy in strategies if strategy.name == chosen)
     parameters = strategy.space.suggest(trial, prefix=f"{chosen}.")
     return trial, Configuration(str(chosen), parameters)
+
+
+def configuration_of(trial: FrozenTrial, strategies: Mapping[str, Strategy]) -> Configuration | None:
+    """Return what a trial has tried, None if that is none of the strategies."""
+    strategy = strategies.get(trial.params.get(STRATEGY, ""))
+    if strategy is None:
+        return None
+    prefix = f"{strategy.name}."
+    own = {name[len(prefix) :]: value for name, value in trial.params.items() if name.startswith(prefix)}
+    return Configuration(strategy.name, strategy.space.complete(own))
 
 
 def has_heartbeat(study: Study) -> bool:
@@ -175,9 +175,3 @@ def _check_space(study: Study, strategies: Sequence[Strategy]) -> None:
                         f"Study {study.study_name!r} was searched with other choices for {name!r}: {distribution} "
                         f"then, {spaces[name]} now. Use another study_name, or the same strategies as before."
                     ) from error
-
-
-def _configuration_of(trial: FrozenTrial, strategy: Strategy) -> Configuration:
-    prefix = f"{strategy.name}."
-    own = {name[len(prefix) :]: value for name, value in trial.params.items() if name.startswith(prefix)}
-    return Configuration(strategy.name, strategy.space.complete(own))

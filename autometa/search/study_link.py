@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -13,7 +13,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
+from autometa.search.pruner import ROWS
 from autometa.search.records import TrialRecord
+from autometa.search.resume import MEASURED, measured, remember_ensemble
 from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ class StudyLink:
         Names of the strategies that suit the task.
     callbacks : sequence of callable
         Called as ``callback(study, trial)`` after each trial.
+    rows : str
+        Digest of the rows that trials are measured on, kept with them; empty to keep nothing.
 
     Attributes
     ----------
@@ -46,10 +50,15 @@ class StudyLink:
     """
 
     def __init__(
-        self, study: Study, strategies: Sequence[Strategy], available: set[str], callbacks: Sequence[StudyCallback]
+        self,
+        study: Study,
+        strategies: Sequence[Strategy],
+        available: set[str],
+        callbacks: Sequence[StudyCallback],
+        rows: str = "",
     ) -> None:
         self._study, self._strategies, self._available = study, strategies, available
-        self._callbacks = callbacks
+        self._callbacks, self._rows = callbacks, rows
         self._last_heartbeat_s = -math.inf
         self.stop_reason = ""
         self.has_model = False
@@ -76,6 +85,9 @@ class StudyLink:
                 # Queued by somebody else: the user, another machine, a run that was killed.
                 self._study.tell(trial, state=TrialState.FAIL)
                 trial, configuration = ask_configuration(self._study, self._strategies)
+            if self._rows:
+                # At once, as the pruner looks at it.
+                trial.set_user_attr(ROWS, self._rows)
         except Exception as error:
             self._failed(error)
             return None
@@ -101,6 +113,8 @@ class StudyLink:
             trial.set_user_attr("status", record.status)
             if record.error:
                 trial.set_user_attr("error", record.error)
+            if self._rows:
+                trial.set_user_attr(MEASURED, measured(record))
             return self._study.tell(trial, record.loss if state == TrialState.COMPLETE else None, state=state)
         except Exception as error:
             self._failed(error)
@@ -132,6 +146,13 @@ class StudyLink:
         try:
             for trial in trials:
                 record_heartbeat(self._study, trial)
+        except Exception as error:
+            self._failed(error)
+
+    def keep_ensemble(self, weights: Mapping[int, float]) -> None:
+        """Keep the weights of an ensemble with the study, for a run that goes on with it."""
+        try:
+            remember_ensemble(self._study, self._rows, weights)
         except Exception as error:
             self._failed(error)
 

@@ -1,0 +1,58 @@
+"""Which table a study belongs to: the columns that every run must have, and the rows that its losses are of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autometa.core.task import Task
+
+# Rows whose features are looked at; all of their targets are.
+_MOST_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a study is told of a task; digests, no values.
+
+    Parameters
+    ----------
+    task : dict
+        Plain values that must be the same in every run of a study: problem, metric, columns.
+    rows : str
+        Digest of the rows with their targets, weights and groups: losses of different rows are not compared.
+    """
+
+    task: dict[str, Any]
+    rows: str
+
+
+def identify(task: Task, metric: str) -> Identity:
+    """Return the identity of a task, whose frame is cleaned, under a metric.
+
+    Columns count by their names, in any order.
+    """
+    names = sorted(map(str, task.X.columns))
+    fixed = {"problem": task.problem, "metric": metric, "n_columns": len(names), "columns": _digest(map(repr, names))}
+    some = np.linspace(0, task.n_rows - 1, min(task.n_rows, _MOST_ROWS)).astype(np.int64)
+    parts = [task.y, *(part for part in (task.sample_weight, task.groups) if part is not None)]
+    features = pd.util.hash_pandas_object(task.X.iloc[some], index=False).to_numpy()
+    return Identity(fixed, _digest([*(_bytes(part) for part in parts), _bytes(features), str(task.n_rows)]))
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values).tobytes() if values.dtype != object else repr(values.tolist()).encode()
+
+
+def _digest(parts: Iterable[bytes | str]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        encoded = part.encode() if isinstance(part, str) else part
+        # With its length, so that no two lists of parts run together to the same bytes.
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""Which table a study belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autometa.core.task import Task
+from autometa.search.identity import identify
+
+
+def task(n_rows: int = 50, seed: int = 0) -> Task:
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "a": rng.normal(size=n_rows).astype(np.float32),
+            "level": rng.integers(0, 3, n_rows).astype(np.int32),
+            "text": [f"word {i % 7}" for i in range(n_rows)],
+            "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, n_rows), unit="D"),
+        }
+    ).astype({"text": object})
+    return Task(X, rng.normal(size=n_rows), "regression")
+
+
+def test_the_same_rows_have_the_same_identity() -> None:
+    assert identify(task(), "rmse") == identify(task(), "rmse")
+
+
+@pytest.mark.parametrize("n_rows", [50, 9000])
+def test_any_other_rows_are_others_of_the_same_task(n_rows: int) -> None:
+    before = task(n_rows)
+    X = before.X.copy()
+    X.loc[0, "a"] += 1
+    others = [
+        replace(before, X=X),
+        replace(before, y=np.append(before.y[:-1], 9.0)),
+        replace(before, sample_weight=np.linspace(1, 2, n_rows)),
+        replace(before, groups=np.arange(n_rows) % 3),
+        task(n_rows + 1),
+        Task(before.X[::-1], before.y[::-1], "regression"),
+    ]
+    identities = [identify(other, "rmse") for other in (before, *others)]
+    assert len({identity.rows for identity in identities}) == len(identities)
+    assert all(identity.task == identities[0].task for identity in identities)
+
+
+def test_columns_count_by_their_names_in_any_order() -> None:
+    before = task()
+    assert identify(replace(before, X=before.X[list(before.X)[::-1]]), "rmse").task == identify(before, "rmse").task
+    assert (
+        identify(replace(before, X=before.X.rename(columns={"a": "b"})), "rmse").task != identify(before, "rmse").task
+    )
+    assert identify(before, "mae").task != identify(before, "rmse").task
+
+
+def test_no_value_of_the_table_is_in_it() -> None:
+    identity = identify(task(), "rmse")
+    text = f"{identity.task}{identity.rows}"
+    assert "word" not in text and "2020" not in text and len(identity.rows) == 16
