@@ -108,7 +108,8 @@ class AutoMeta(BaseEstimator):
         Study to search in, with your own sampler, pruner and storage; it must minimise.
     storage : str, optuna.storages.BaseStorage or None, default=None
         Where to keep a new study, e.g. ``"sqlite:///study.db"``. With `study_name`, a
-        study that is there already is gone on with: its best configurations come first.
+        study that is there already is resumed: its best configurations come first, what is
+        known is not tried again, and the rows may be others.
     study_name : str or None, default=None
         Name of the study in `storage`.
     callbacks : sequence of callable, default=()

@@ -134,6 +134,13 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             if alone and strategy.name not in alone:
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
+    earlier = recall_study(study, available, identity.rows, plan.max_members)
+    if earlier.first:
+        logger.info(
+            "the study goes on: %d evaluations of these rows are known, %d configurations come first",
+            len(earlier.known),
+            len(earlier.first),
+        )
     policy = make_policy(wanted, available, settings.experience)
     unknown = strategies_without_records(policy, available, description)
     advice = policy.propose(description, (), settings.deadline.remaining_s())
@@ -212,15 +219,16 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     if settings.experience is not None:
         _remember(settings.experience, task, schema, description, search.history, settings.seed)
     probabilities = policy.propose(description, search.history, math.inf).probabilities
+    last_expected = {**expected, **search.expected}
     history = SearchHistory(
         metric=metric.name,
-        trials=trial_rows(search.records, ensemble.weights, expected),
+        trials=trial_rows(search.records, ensemble.weights, last_expected),
         strategies=strategy_rows(
             [strategy.name for strategy in strategies],
             probabilities,
             reasons | dict.fromkeys(unknown, "no records: tried by exploration"),
             (*advice.configurations, *expected),
-            expected,
+            last_expected,
         ),
         ensemble_loss=ensemble.loss,
         stop_reason=search.stop_reason,

@@ -14,7 +14,7 @@ from optuna.trial import Trial
 
 from autometa.core.budget import Anchor, Budget, Deadline
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import Policy
+from autometa.core.proposal import Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
@@ -183,6 +183,11 @@ class Search:
     def stop_reason(self) -> str:
         """Why the search ended; empty while it goes on."""
         return self._stop_reason or self._link.stop_reason
+
+    @property
+    def expected(self) -> Mapping[Configuration, Prediction]:
+        """What the policy expected of each configuration when something was last chosen before it was tried."""
+        return self._next.expected
 
     # ------------------------------------------------------------------ the loop
 

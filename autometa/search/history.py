@@ -24,13 +24,14 @@ class SearchHistory:
     trials : list of dict
         One per trial: number, strategy, parameters, status, loss, weight, time_s, ended_s,
         error, `stored_error` (the error without the exception's own text, which may quote the
-        data), what the policy expected of it before the search (`predicted_loss`,
-        `predicted_s`; NaN where nothing), and `evaluations`, a list of dicts with anchor,
+        data), what the policy expected of it when it was chosen, by what was seen until then
+        (`predicted_loss`, `predicted_s`; NaN where nothing), and `evaluations`, a list of dicts with anchor,
         fold, loss, fit_s, predict_s, status.
     strategies : list of dict
         One per strategy: name, probability (None when it was left out), `note`, the reason
         why it was left out, and of the configuration that the policy recommended before the
-        search: `recommended` (its parameters), `predicted_loss`, `predicted_s`, `beats_default`.
+        search: `recommended` (its parameters), and what was expected of it before it was tried, or
+        in the end: `predicted_loss`, `predicted_s`, `beats_default`.
     stop_reason : str
         Why the search ended.
     first_model_s : float

@@ -11,7 +11,7 @@ import numpy as np
 from autometa._support.seeds import child_seed
 from autometa.core.budget import Budget
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import Policy
+from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
@@ -81,6 +81,12 @@ class NextConfiguration:
         Measured by earlier runs on the same rows, so that it is not tried again.
     seed : int
         Seed of the run.
+
+    Attributes
+    ----------
+    expected : dict of Configuration to Prediction
+        What the policy expected of each configuration when something was last chosen before it was
+        tried; empty where the policy does not say.
     """
 
     def __init__(
@@ -104,6 +110,8 @@ class NextConfiguration:
         n_trials = budget.n_trials
         self._first = list(first if n_trials is None else first[: math.ceil(_MOST_SHARE_OF_FIRST * n_trials)])
         self._given_first: set[Configuration] = set()
+        self._explains = policy if isinstance(policy, ExplainingPolicy) else None
+        self.expected: dict[Configuration, Prediction] = {}
         self._rng = np.random.default_rng(child_seed(seed, "strategy"))
 
     def choose(self, now: Situation) -> Configuration | str | None:
@@ -111,7 +119,11 @@ class NextConfiguration:
         if (again := self._next_of_first(now)) is not None:
             return again
         running = [placeholder(record.configuration) for record in now.records if record.status == "running"]
-        proposal = self._policy.propose(self._task, [*self._known, *now.history, *running], now.remaining_s)
+        seen = [*self._known, *now.history, *running]
+        proposal = self._policy.propose(self._task, seen, now.remaining_s)
+        if self._explains is not None:
+            # Of what is tried no more is said, so that this remains what was expected of it.
+            self.expected |= self._explains.explain(self._task, seen, now.remaining_s)
         given_up = _given_up(now.history)
         for configuration in self._at_once_first(self._cheapest_first(proposal.configurations, now), now):
             if configuration.strategy not in given_up and self._fits_in_time(configuration.strategy, now):

@@ -15,7 +15,7 @@ from optuna.distributions import FloatDistribution
 
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import Proposal
+from autometa.core.proposal import Prediction, Proposal
 from autometa.core.space import Configuration, SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
@@ -164,6 +164,32 @@ def test_a_trial_that_the_deadline_cut_short_is_complete_and_marked() -> None:
         assert told[record.number].value == pytest.approx(record.loss)
     assert {record.status for record in search.records} == {"ok", "cut_short"}
     assert {record.number for record in usable(search.records, 3)} == set(told)
+
+
+def test_what_was_expected_of_a_trial_is_what_the_policy_said_when_it_was_chosen() -> None:
+    class Foretelling(InOrder):
+        """Expects of what is untried a loss as high as the number of results so far."""
+
+        def explain(
+            self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
+        ) -> dict[Configuration, Prediction]:
+            tried = {evaluation.configuration for evaluation in history}
+            n = sum(evaluation.status == "ok" for evaluation in history)
+            every = (Configuration(name, {"x": 0.01 * i}) for name in self.names for i in range(1, 9))
+            return {c: Prediction(n, 0.0, 1.0, 1.0, 1.0, 0.5) for c in every if c not in tried}
+
+    search = make_search(InstantEvaluator(), n_trials=4, n_jobs=1, n_folds=1, policy=Foretelling(make_strategies()))
+    search.run()
+    tried = [record.configuration for record in search.records]
+    assert [search.expected[configuration].loss for configuration in tried] == [0, 1, 2, 3]
+    # Of what was never tried the last word counts.
+    assert {p.loss for c, p in search.expected.items() if c not in tried} == {3}
+
+
+def test_a_policy_that_explains_nothing_leaves_nothing_expected() -> None:
+    search = make_search(InstantEvaluator(), n_trials=3)
+    search.run()
+    assert search.expected == {}
 
 
 def test_bad_trials_are_pruned_before_their_last_fold() -> None:
