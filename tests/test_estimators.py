@@ -369,7 +369,9 @@ def test_a_stored_study_is_gone_on_with(tmp_path: Any) -> None:
     tried = second.leaderboard(full=True).sort_values("trial")["configuration"].tolist()
     assert tried[0] == members.iloc[0]
     # Half of the trials fit the best again; the others are new.
-    assert not any(configuration in first.leaderboard(full=True)["configuration"].tolist() for configuration in tried[2:])
+    assert not any(
+        configuration in first.leaderboard(full=True)["configuration"].tolist() for configuration in tried[2:]
+    )
 
 
 def test_a_stored_study_serves_new_rows_of_the_same_table_and_no_other_table(tmp_path: Any) -> None:
