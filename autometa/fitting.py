@@ -134,7 +134,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
             if alone and strategy.name not in alone:
                 reasons[strategy.name] = "left out: too slow for this time_budget"
         available = [strategy for strategy in available if strategy.name not in reasons]
-    earlier = recall_study(study, available, identity.rows, plan.max_members)
+    earlier = recall_study(study, available, identity.rows, plan.max_members, in_time=settings.budget.has_time_limit)
     if earlier.first:
         logger.info(
             "the study goes on: %d evaluations of these rows are known, %d configurations come first",

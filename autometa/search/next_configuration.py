@@ -152,8 +152,8 @@ class NextConfiguration:
         """Return the next of the first configurations, while they have taken less than half of the search."""
         if now.remaining_s <= (1 - _MOST_SHARE_OF_FIRST) * self._limits.search_s < math.inf:
             self._first.clear()
-        while self._first:
-            configuration = self._first.pop(0)
+        for configuration in self._at_once_first(tuple(self._first), now):
+            self._first.remove(configuration)
             if self._fits_in_time(configuration.strategy, now):
                 self._given_first.add(configuration)
                 return configuration

@@ -21,6 +21,9 @@ from autometa.search.studies import configuration_of
 MEASURED, ENSEMBLE = "measured", "autometa:ensemble"
 """Attributes of a trial: its evaluations; of a study: the weights of the last ensemble."""
 
+# What a trial takes besides its fits.
+_OVERHEAD_S = 0.5
+
 
 @dataclass(frozen=True)
 class Earlier:
@@ -31,15 +34,16 @@ class Earlier:
     known : tuple of Evaluation
         Measured on the same rows; a configuration that failed there has a failed evaluation.
     first : tuple of Configuration
-        Members of the last ensemble, the heaviest first, then others in the order of their losses.
-        Their models are gone.
+        Members of the last ensemble by their weights, then others by their losses. Their models are gone.
     """
 
     known: tuple[Evaluation, ...] = ()
     first: tuple[Configuration, ...] = ()
 
 
-def recall_study(study: Study, strategies: Sequence[Strategy], rows: str, n_first: int) -> Earlier:
+def recall_study(
+    study: Study, strategies: Sequence[Strategy], rows: str, n_first: int, *, in_time: bool = False
+) -> Earlier:
     """Return what earlier runs of a study have left for a run on some rows.
 
     Parameters
@@ -52,6 +56,9 @@ def recall_study(study: Study, strategies: Sequence[Strategy], rows: str, n_firs
         Digest of the rows.
     n_first : int
         Most configurations to fit again.
+    in_time : bool
+        Whether time is limited: then members of the ensemble come in the order of their weight per
+        second, so that as much weight as possible is there again when time is up.
     """
     by_name = {strategy.name: strategy for strategy in strategies}
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
@@ -66,7 +73,7 @@ def recall_study(study: Study, strategies: Sequence[Strategy], rows: str, n_firs
         if trial.user_attrs.get(ROWS) == rows
         for evaluation in _evaluations(trial, configuration)
     ]
-    return Earlier(tuple(known), tuple(_first(study, found, rows, n_first)))
+    return Earlier(tuple(known), tuple(_first(study, found, rows, n_first, in_time)))
 
 
 def measured(record: TrialRecord) -> list[list[float]]:
@@ -96,11 +103,13 @@ def _evaluations(trial: FrozenTrial, configuration: Configuration) -> list[Evalu
 
 
 def _first(
-    study: Study, found: Mapping[int, tuple[FrozenTrial, Configuration]], rows: str, n: int
+    study: Study, found: Mapping[int, tuple[FrozenTrial, Configuration]], rows: str, n: int, in_time: bool
 ) -> list[Configuration]:
     last: Mapping[str, Any] = study.user_attrs.get(ENSEMBLE, {})
-    weights = {int(number): weight for number, weight in last.get("members", {}).items()}
-    chosen = [found[number][1] for number in sorted(weights, key=lambda n: (-weights[n], n)) if number in found]
+    weights = {number: weight for name, weight in last.get("members", {}).items() if (number := int(name)) in found}
+    if in_time:
+        weights = {number: weight / _seconds(*found[number]) for number, weight in weights.items()}
+    chosen = [found[number][1] for number in sorted(weights, key=lambda number: (-weights[number], number))]
     # Losses of several runs can be compared where they are of the same rows: those of now, else of the last ensemble.
     complete = [(trial, c) for trial, c in found.values() if trial.state == TrialState.COMPLETE]
     for same in (rows, last.get("rows")):
@@ -110,6 +119,11 @@ def _first(
     ranked = sorted(comparable or complete, key=lambda pair: (pair[0].value or 0.0, pair[0].number))
     chosen += _spread([configuration for _, configuration in ranked], max(2, n // 3))
     return list(dict.fromkeys(chosen))[:n]
+
+
+def _seconds(trial: FrozenTrial, configuration: Configuration) -> float:
+    """Return the seconds that a trial took."""
+    return _OVERHEAD_S + sum(evaluation.time_s for evaluation in _evaluations(trial, configuration))
 
 
 def _spread(ranked: Sequence[Configuration], most: int) -> list[Configuration]:

@@ -161,6 +161,24 @@ def test_the_best_take_at_most_half_of_the_time_again() -> None:
     assert not set(tried[5:]) & set(earlier.first)
 
 
+def test_where_time_is_limited_the_members_come_by_their_weight_per_second() -> None:
+    study = new_study()
+
+    class Timed(InstantEvaluator):
+        def _outcome(self, job: Any) -> Any:
+            outcome = super()._outcome(job)
+            fit_s = 9.0 if job.configuration.strategy == "a" else 0.1
+            object.__setattr__(outcome.evaluation, "fit_s", fit_s)
+            return outcome
+
+    search = run(study, evaluator=Timed(), n_trials=4)
+    of_a, of_b = (next(r for r in search.records if r.configuration.strategy == name) for name in "ab")
+    search.keep_ensemble({of_a.number: 0.7, of_b.number: 0.3})
+    for in_time, expected in ((False, [of_a, of_b]), (True, [of_b, of_a])):
+        first = recall_study(study, STRATEGIES, "these", 2, in_time=in_time).first
+        assert list(first) == [record.configuration for record in expected]
+
+
 def test_trials_of_an_older_version_give_configurations_and_no_losses() -> None:
     study = new_study()
     for x in (0.9, 0.3):
