@@ -396,7 +396,9 @@ class Search:
         whole_s = self._limits.search_s / (1 - self.plan.refit_share)
         preparation_s = self.preparation_s(best.configuration.strategy, ALL_ROWS)
         needed_s = best.refit_s(self.plan.growth, preparation_s)
-        more_s = needed_s - self.plan.refit_share * whole_s if needed_s <= _MOST_REFIT_SHARE * whole_s else 0.0
+        # A fit that was cut short would take longer than it did, nobody knows how long.
+        is_worth_it = best.status == "ok" and needed_s <= _MOST_REFIT_SHARE * whole_s
+        more_s = needed_s - self.plan.refit_share * whole_s if is_worth_it else 0.0
         self._limits.deadline = self._planned_end.sooner(max(0.0, more_s))
         self.deadline = self._limits.deadline
 

@@ -34,7 +34,8 @@ class Earlier:
     known : tuple of Evaluation
         Measured on the same rows; a configuration that failed there has a failed evaluation.
     first : tuple of Configuration
-        Members of the last ensemble by their weights, then others by their losses. Their models are gone.
+        Members of the last ensemble by their weights; of a study without one, the best by their
+        losses. Their models are gone.
     """
 
     known: tuple[Evaluation, ...] = ()
@@ -109,16 +110,14 @@ def _first(
     weights = {number: weight for name, weight in last.get("members", {}).items() if (number := int(name)) in found}
     if in_time:
         weights = {number: weight / _seconds(*found[number]) for number, weight in weights.items()}
-    chosen = [found[number][1] for number in sorted(weights, key=lambda number: (-weights[number], number))]
-    # Losses of several runs can be compared where they are of the same rows: those of now, else of the last ensemble.
+    if weights:
+        ranked = sorted(weights, key=lambda number: (-weights[number], number))
+        return list(dict.fromkeys(found[number][1] for number in ranked))[:n]
+    # A run that was killed, or of an older version, has left losses alone. Those of the same rows can be compared.
     complete = [(trial, c) for trial, c in found.values() if trial.state == TrialState.COMPLETE]
-    for same in (rows, last.get("rows")):
-        comparable = [(t, c) for t, c in complete if t.user_attrs.get(ROWS) == same]
-        if comparable:
-            break
-    ranked = sorted(comparable or complete, key=lambda pair: (pair[0].value or 0.0, pair[0].number))
-    chosen += _spread([configuration for _, configuration in ranked], max(2, n // 3))
-    return list(dict.fromkeys(chosen))[:n]
+    comparable = [(trial, c) for trial, c in complete if trial.user_attrs.get(ROWS) == rows] or complete
+    by_loss = sorted(comparable, key=lambda pair: (pair[0].value or 0.0, pair[0].number))
+    return _spread(list(dict.fromkeys(configuration for _, configuration in by_loss)), max(2, n // 3))[:n]
 
 
 def _seconds(trial: FrozenTrial, configuration: Configuration) -> float:

@@ -346,6 +346,26 @@ def test_a_search_ends_in_time_to_fit_its_best_trial_on_all_rows(
     assert search.deadline.at_s == pytest.approx(ends_s)
 
 
+def test_a_best_trial_that_was_cut_short_does_not_end_the_search_for_a_fit_on_all_rows() -> None:
+    class Cut(TimedEvaluator):
+        def _outcome(self, job: Job) -> Outcome:
+            outcome = super()._outcome(job)
+            return replace(outcome, evaluation=replace(outcome.evaluation, is_cut_short=True))
+
+    evaluator = Cut("b", 200.0)
+    search = make_search(
+        evaluator,
+        policy=InOrder(make_strategies()),
+        plan=replace(PLAN, n_splits=5, is_holdout=True, refit_share=0.2),
+        n_folds=1,
+        n_jobs=1,
+        budget=Budget(time_s=1000.0, n_trials=2),
+        deadline=Deadline(800.0, clock=lambda: evaluator.now_s),
+    )
+    search.run()
+    assert search.deadline.at_s == pytest.approx(800.0)
+
+
 def test_once_workers_are_there_the_order_is_the_policys() -> None:
     assert _names_while_workers_start(1) == (["c", "d", "d", "d", "d", "d"], [True] + [False] * 5)
     assert _names_while_workers_start(0)[0] == ["d"] * 6
