@@ -74,7 +74,7 @@ EVALUATION_COLUMNS: dict[str, str] = {
     "memory_mb": "float32",  # peak resident memory of the evaluation, MiB
     "machine_speed": "float32",  # see `machine.machine_speed`; NaN where it was not measured
     "status": "str",
-    "error": "str",
+    "error": "str",  # why there is no result; also that the limit of seconds cut short what there is
 }
 EVALUATION_KEY = ("task", "configuration", "anchor", "progress", "n_iterations", "fold", "seed")
 

@@ -85,7 +85,7 @@ def trial_rows(
                     "loss": e.loss,
                     "fit_s": e.fit_s,
                     "predict_s": e.predict_s,
-                    "status": e.status,
+                    "status": "cut_short" if e.is_cut_short else e.status,
                 }
                 for e in record.evaluations
             ],

@@ -206,6 +206,14 @@ def test_kept_predictions_of_held_out_rows_are_the_means_of_the_models_of_all_fo
     assert np.abs(pairs[0][1] - expected).max() > 5e-3
 
 
+def test_a_fit_that_the_limit_cut_short_is_marked(tables: dict[str, Table]) -> None:
+    rows = measured(tables["numbers"], "random_forest", time_limit_s=1e-6).rows
+    # A forest past its deadline has a tree, and a loss, for each fold.
+    of_all_rows = [row for row in rows if row["anchor"] == 1]
+    assert [(row["status"], row["fold"]) for row in of_all_rows] == [("ok", fold) for fold in range(3)]
+    assert all("cut short" in row["error"] and row["loss_rmse"] > 0 for row in of_all_rows)
+
+
 def test_what_is_said_of_the_task(tables: dict[str, Table]) -> None:
     assert measured(tables["two"], "ridge").task == measured(tables["two"], "nearest_neighbours").task
     assert measured(tables["two"], "ridge", max_train_rows=40).task == {
