@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,7 +132,7 @@ def make_ensemble(
 
 
 def warning_about(ensemble: Ensemble, search: Search, metric: Metric) -> str:
-    """Return what to warn of before the model is used, an empty text if there is nothing.
+    """Return why a model is of no use and what to do, an empty text if it is of some.
 
     Parameters
     ----------
@@ -170,12 +169,6 @@ def warning_about(ensemble: Ensemble, search: Search, metric: Metric) -> str:
         f"{' '.join(faults)} Complete trials: {n_complete} of {len(search.records)}. {advice}. "
         f"To silence this: warnings.filterwarnings('ignore', message={beginning!r})."
     )
-
-
-def warn_about(ensemble: Ensemble, search: Search, metric: Metric, *, stacklevel: int) -> None:
-    """Warn of a model that is of no use."""
-    if text := warning_about(ensemble, search, metric):
-        warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
 
 
 def _positions(n_rows: int, seed: int) -> np.ndarray:

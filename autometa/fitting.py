@@ -17,6 +17,7 @@ from autometa._support.imports import is_installed
 from autometa._support.machine import available_bytes
 from autometa._support.progress import ProgressBar
 from autometa._support.seeds import child_seed
+from autometa._support.user_warnings import warn_user
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
@@ -24,7 +25,7 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import Task, TaskDescription
 from autometa.ensemble.predictor import FittedPredictor
-from autometa.ensembling import make_ensemble, warn_about
+from autometa.ensembling import make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, make_folds
 from autometa.evaluation.workspace import Workspace
@@ -215,7 +216,8 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         workspace.close()
         bar.close()
     search.keep_ensemble(ensemble.weights)
-    warn_about(ensemble, search, metric, stacklevel=3)
+    if text := warning_about(ensemble, search, metric):
+        warn_user(text)
     if settings.experience is not None:
         _remember(settings.experience, task, schema, description, search.history, settings.seed)
     probabilities = policy.propose(description, search.history, math.inf).probabilities

@@ -99,7 +99,8 @@ def test_a_fit_warns_where_the_columns_say_nothing_about_the_target(seed: int, w
 @pytest.mark.parametrize("problem", ["binary", "regression"])
 def test_a_fit_that_learns_something_says_nothing(problem: str, seed: int) -> None:
     X = table(seed)
-    y = X["a"] if problem == "regression" else X["a"] > 0
+    y = X["a"] + 0.1 * X["b"]
+    y = y if problem == "regression" else y > 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(X, y, strategies=["ridge" if problem == "regression" else "logistic_regression"])
