@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from autometa import AutoMeta
 
 # Losses closer than this, relative to their size, are ties: they differ by rounding.
 TIE = 1e-9
@@ -42,3 +47,11 @@ def mean_ranks(losses: pd.DataFrame) -> pd.Series:
         rivals = [1 - wins(losses[system].to_numpy(), losses[rival].to_numpy()) for rival in losses if rival != system]
         ranks[system] = 1 + float(np.sum(rivals, axis=0).mean()) if rivals else 1.0
     return pd.Series(ranks).sort_values()
+
+
+def loss_aside(model: AutoMeta, X: pd.DataFrame, y: pd.Series) -> float:
+    """Return the loss of a fitted model on rows kept aside, by the metric that it was optimised for."""
+    from autometa.learners.target import read_codes, read_values
+
+    truth = read_values(y, len(y), None) if model.problem_ == "regression" else read_codes(y, len(y), model.classes_)
+    return model._metric.loss(truth, model._predict(X))

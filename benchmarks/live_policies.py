@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from benchmarks.comparison import loss_aside
 from benchmarks.corpus import choose_tasks, load_table, named_tasks, read_tasks
 
 COLUMNS = ("task", "policy", "budget_s", "seed", "loss", "fit_s", "first_model_s", "n_trials", "n_ok")
@@ -76,15 +77,13 @@ def fit_row(folder: Path, task: str, policy: str, budget_s: float, seed: int, n_
         warnings.simplefilter("ignore")
         model.fit(X_train, y_train)
     fit_s = time.monotonic() - start_s
-    metric = model._metric
-    truth = y_test.to_numpy(np.float64) if problem == "regression" else model._codes(y_test)
     trials = model.history_.trials
     return {
         "task": task,
         "policy": policy,
         "budget_s": budget_s,
         "seed": seed,
-        "loss": metric.loss(truth, model._predict(X_test)),
+        "loss": loss_aside(model, X_test, y_test),
         "fit_s": round(fit_s, 2),
         "first_model_s": round(model.history_.first_model_s, 2),
         "n_trials": len(trials),

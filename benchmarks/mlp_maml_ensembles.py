@@ -35,6 +35,7 @@ from autometa.core.strategy import Strategy
 from autometa.ensemble.predictor import FittedPredictor
 from autometa.learners.starts import shipped_starts_folder
 from autometa.policy.regret import paired_bootstrap
+from benchmarks.comparison import loss_aside
 from benchmarks.corpus import choose_tasks, load_table, named_tasks, read_tasks
 from benchmarks.results import append_row, read_results
 
@@ -87,12 +88,11 @@ def fit_row(
         warnings.simplefilter("ignore")
         model.fit(X_train, y_train)
     fit_s = time.monotonic() - began_s
-    truth = y_test.to_numpy(np.float64) if problem == "regression" else model._codes(y_test)
     trials = model.history_.trials
     own = [trial for trial in trials if trial["strategy"] == NAME]
-    loss = loss_left_out = model._metric.loss(truth, model._predict(X_test))
+    loss = loss_left_out = loss_aside(model, X_test, y_test)
     for model.predictor_ in others:
-        loss_left_out = model._metric.loss(truth, model._predict(X_test))
+        loss_left_out = loss_aside(model, X_test, y_test)
     return {
         "task": task,
         "family": read_tasks(corpus).at[task, "family"],
@@ -117,21 +117,20 @@ def fit_row(
 def ensembles_without(strategy: str) -> Iterator[list[FittedPredictor]]:
     """Give the list to which a fit adds the ensemble that it is without the trials of a strategy, if it has some."""
     found: list[FittedPredictor] = []
-    finish = fitting._finish
+    make_ensemble = fitting.make_ensemble
 
-    def both(search: Any, *others: Any) -> Any:
+    def both(search: Any, *others: Any, deadline: Deadline, **settings: Any) -> Any:
         began_s = time.monotonic()
-        result = finish(search, *others)
+        result = make_ensemble(search, *others, deadline=deadline, **settings)
         rest = copy.copy(search)
         rest.records = [record for record in search.records if record.configuration.strategy != strategy]
         if any(record.predictions for record in rest.records) and len(rest.records) < len(search.records):
-            *usual, settings = others
             # As much time to choose and to fit again as the first choice had.
-            later = Deadline(settings.deadline.at_s + time.monotonic() - began_s)
-            found.append(finish(rest, *usual, replace(settings, deadline=later))[0])
+            later = Deadline(deadline.at_s + time.monotonic() - began_s)
+            found.append(make_ensemble(rest, *others, deadline=later, **settings).predictor)
         return result
 
-    with patch.object(fitting, "_finish", both):
+    with patch.object(fitting, "make_ensemble", both):
         yield found
 
 

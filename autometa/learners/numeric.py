@@ -145,4 +145,9 @@ class LinearModel:
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
-        return outputs(bounded(X) @ self.coefficients + self.intercept, self.scale)
+        X, coefficients = bounded(X), self.coefficients.astype(np.float64)
+        # In single precision the last digits of a row's sum depend on which rows it is predicted with.
+        scores = np.empty((len(X), len(self.intercept)))
+        for rows in blocks(*X.shape):
+            scores[rows] = X[rows].astype(np.float64) @ coefficients + self.intercept
+        return outputs(scores, self.scale)
