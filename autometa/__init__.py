@@ -19,16 +19,16 @@ _PUBLIC = {
     "AutoMetaClassifier": "autometa.estimators",
     "AutoMetaRegressor": "autometa.estimators",
     "MetaDataset": "autometa.metadataset.dataset",
-    "MetaSampler": "autometa.transfer.sampler",
-    "MetaPruner": "autometa.transfer.pruner",
+    "MetaSampler": "autometa.transfer.sampling.sampler",
+    "MetaPruner": "autometa.transfer.pruning.pruner",
     "SearchSpace": "autometa.core.space",
     "Strategy": "autometa.core.strategy",
-    "StudyArchive": "autometa.transfer.archive",
+    "StudyArchive": "autometa.transfer.archive.archive",
     "load": "autometa.persistence",
     "load_strategies": "autometa.catalogue",
     "recommend": "autometa.recommendation",
     "save": "autometa.persistence",
-    "warm_start": "autometa.transfer.warm_start",
+    "warm_start": "autometa.transfer.sampling.warm_start",
 }
 
 __all__ = sorted(_PUBLIC)

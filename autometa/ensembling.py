@@ -13,15 +13,15 @@ from autometa._support.seeds import child_seed
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
 from autometa.core.task import Task
-from autometa.ensemble.constant import best_constant_loss
+from autometa.ensemble.constant_loss import best_constant_loss
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.workspace import ALL_ROWS, Workspace
 from autometa.exceptions import SearchFailedError
 from autometa.search.engine import Evaluator, Search
-from autometa.search.records import TrialRecord, candidates, usable
 from autometa.search.refit import refit
+from autometa.search.trial_records import TrialRecord, candidates, usable
 
 # Greedy selection computes the loss some thousand times; more rows than this would not
 # change what it chooses, only how long it takes.

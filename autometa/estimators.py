@@ -35,13 +35,13 @@ from autometa.evaluation.metrics import Metric
 from autometa.fit_inputs import read_inputs, warn_if_reordered
 from autometa.fitting import Fitted, Settings, fit_task
 from autometa.learners.constant import ConstantModel, NoPreparation
-from autometa.learners.inputs import as_frame
-from autometa.learners.target import ProblemChoice, read_codes, read_values
 from autometa.parameters import read_settings
-from autometa.policy.choice import DEFAULT_POLICY
+from autometa.policy.registry import DEFAULT_POLICY
 from autometa.report import closing_line, leaderboard, strategy_report
-from autometa.search.history import SearchHistory
+from autometa.search.search_history import SearchHistory
 from autometa.search.studies import open_study
+from autometa.tables.inputs import as_frame
+from autometa.tables.target import ProblemChoice, read_codes, read_values
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from autometa.evaluation.leakage import columns_like_target
 from autometa.evaluation.metrics import Metric, kind_of_problem, positive_class, resolve_metric
 from autometa.evaluation.resampling import Fold, folds_of_splitter
 from autometa.evaluation.scorers import callable_name
-from autometa.learners.frames import Schema
-from autometa.learners.inputs import RawTable, read_table
-from autometa.learners.target import ProblemChoice, Target, read_target
+from autometa.tables.inputs import RawTable, read_table
+from autometa.tables.schema import Schema
+from autometa.tables.target import ProblemChoice, Target, read_target
 
 _MAX_NAMED = 5
 """Columns named in a message."""

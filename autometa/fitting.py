@@ -28,16 +28,14 @@ from autometa.ensemble.predictor import FittedPredictor
 from autometa.ensembling import make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, make_folds
+from autometa.evaluation.workers import Workers
 from autometa.evaluation.workspace import Workspace
 from autometa.exceptions import MetaDatasetError, SearchFailedError
 from autometa.learners import learner_named
 from autometa.learners.base import Learner
-from autometa.learners.frames import Schema
-from autometa.learners.own import own_learner
-from autometa.learners.preparation import most_cells
+from autometa.learners.sklearn_estimator import own_learner
 from autometa.metadataset.experience import remember
-from autometa.metadataset.features import describe
-from autometa.policy.choice import (
+from autometa.policy.registry import (
     DEFAULT_POLICY,
     PRIOR,
     make_policy,
@@ -46,13 +44,15 @@ from autometa.policy.choice import (
 )
 from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
-from autometa.search.history import SearchHistory, strategy_rows, trial_rows
 from autometa.search.identity import identify
 from autometa.search.plan import make_plan
-from autometa.search.records import TrialRecord
 from autometa.search.resume import recall_study
+from autometa.search.search_history import SearchHistory, strategy_rows, trial_rows
 from autometa.search.studies import open_study
-from autometa.search.workers import Workers
+from autometa.search.trial_records import TrialRecord
+from autometa.tables.features import describe
+from autometa.tables.preparation import most_cells
+from autometa.tables.schema import Schema
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from autometa._support.machine import jobs_at_a_time
 from autometa.core.budget import Budget, Deadline
 from autometa.fitting import Settings
-from autometa.policy.choice import checked_policy
+from autometa.policy.registry import checked_policy
 
 DEFAULT_TIME_BUDGET_S = 60.0
 

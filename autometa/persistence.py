@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import json
 import logging
 import os
@@ -41,14 +42,25 @@ from autometa.evaluation.metrics import Metric, resolve_metric
 from autometa.evaluation.scorers import callable_name
 from autometa.exceptions import MissingDependencyError, PersistenceError
 from autometa.learners import LEARNERS
-from autometa.learners.frames import Schema
-from autometa.learners.tree_bounds import check_trees
-from autometa.search.history import SearchHistory
+from autometa.learners.untrusted_trees import check_trees
+from autometa.search.search_history import SearchHistory
+from autometa.tables.schema import Schema
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Version of the format that this module writes, and the newest that it reads."""
+
+_MOVED_MODULES = {
+    "autometa.learners.categories": "autometa.tables.categories",
+    "autometa.learners.measures": "autometa.tables.measures",
+    "autometa.learners.mlp_maml": "autometa.learners.mlp_maml.learner",
+    "autometa.learners.own": "autometa.learners.sklearn_estimator",
+    "autometa.learners.preparation": "autometa.tables.preparation",
+    "autometa.learners.scaling": "autometa.tables.scaling",
+    "autometa.learners.text": "autometa.tables.text",
+}
+"""Where the types of a file of format 1 are now."""
 
 TRUSTED_TYPES = (
     "autometa.ensemble.predictor.FittedPredictor",
@@ -57,21 +69,21 @@ TRUSTED_TYPES = (
     "autometa.learners.boosting.CatBoostModel",
     "autometa.learners.boosting.LightGBMModel",
     "autometa.learners.boosting.XGBoostModel",
-    "autometa.learners.categories.CategoryCodes",
-    "autometa.learners.categories.OneHot",
+    "autometa.tables.categories.CategoryCodes",
+    "autometa.tables.categories.OneHot",
     "autometa.learners.constant.ConstantModel",
     "autometa.learners.constant.NoPreparation",
     "autometa.learners.kernels.KernelModel",
-    "autometa.learners.measures.Measures",
+    "autometa.tables.measures.Measures",
     "autometa.learners.neighbours.NeighboursModel",
-    "autometa.learners.mlp_maml.SharedNetworkModel",
+    "autometa.learners.mlp_maml.learner.SharedNetworkModel",
     "autometa.learners.neural.NeuralNetworkModel",
     "autometa.learners.numeric.LinearModel",
     "autometa.learners.numeric.TargetScale",
-    "autometa.learners.own.OwnModel",
-    "autometa.learners.preparation.Preparation",
-    "autometa.learners.scaling.Scaler",
-    "autometa.learners.text.TextEmbedding",
+    "autometa.learners.sklearn_estimator.OwnModel",
+    "autometa.tables.preparation.Preparation",
+    "autometa.tables.scaling.Scaler",
+    "autometa.tables.text.TextEmbedding",
     "autometa.learners.trees.ForestModel",
     "autometa.learners.trees.HistogramModel",
     # Trees are arrays of numbers that scikit-learn follows blindly; `check_trees` looks at them first.
@@ -216,6 +228,8 @@ def load(path: str | Path, trusted: Iterable[str | type] = ()) -> AutoMeta:
         history = json.loads(archive.read("history.json"))
         schema = json.loads(archive.read("schema.json"))
         dump = archive.read("model.skops")
+        if manifest["format"] == 1:
+            dump = _with_present_names(dump)
     for library in manifest.get("needs", ()):
         _check_installed(file, library)
     _compare_versions(file, manifest["versions"])
@@ -409,6 +423,23 @@ def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:
             ) from None
         check_trees(attributes)
     return attributes
+
+
+def _with_present_names(dump: bytes) -> bytes:
+    """Return a dump of format 1 in which moved types have the names of today."""
+    renamed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(dump)) as before, zipfile.ZipFile(renamed, "w") as after:
+        for name in before.namelist():
+            data = before.read(name)
+            if name == "schema.json":
+                data = json.dumps(json.loads(data, object_hook=_with_present_module)).encode()
+            after.writestr(name, data)
+    return renamed.getvalue()
+
+
+def _with_present_module(node: dict[str, Any]) -> dict[str, Any]:
+    module = node.get("__module__")
+    return {**node, "__module__": _MOVED_MODULES[module]} if module in _MOVED_MODULES else node
 
 
 def _rebuilt(

@@ -20,9 +20,9 @@ from autometa.core.task import Task
 from autometa.evaluation.metrics import Metric
 from autometa.fit_inputs import read_inputs
 from autometa.fitting import available_strategies, describe_task
-from autometa.learners.frames import Schema
-from autometa.learners.target import ProblemChoice
-from autometa.policy.choice import ADVISING_POLICY, checked_policy, make_policy
+from autometa.policy.registry import ADVISING_POLICY, checked_policy, make_policy
+from autometa.tables.schema import Schema
+from autometa.tables.target import ProblemChoice
 
 COLUMNS = (
     "strategy",

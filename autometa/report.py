@@ -10,10 +10,10 @@ import pandas as pd
 
 from autometa.core.budget import Deadline
 from autometa.evaluation.metrics import Metric
-from autometa.learners.frames import Schema
 from autometa.search.engine import Search
-from autometa.search.history import SearchHistory
-from autometa.search.records import COMPLETE
+from autometa.search.search_history import SearchHistory
+from autometa.search.trial_records import COMPLETE
+from autometa.tables.schema import Schema
 
 _TRIAL_COLUMNS = ["trial", "strategy", "configuration", "loss", "predicted_loss", "status", "weight", "time_s"]
 _TRIAL_COLUMNS += ["predicted_s", "ended_s", "error"]

@@ -249,7 +249,7 @@ def report(results: pd.DataFrame, *, seed: int) -> str:
 
 def _shares(groups: dict[str, pd.DataFrame], systems: Sequence[str], seed: int) -> str:
     # Here, so that the processes that measure do not load what only the report needs.
-    from autometa.policy.regret import paired_bootstrap
+    from autometa.metalearning.replay.regret import paired_bootstrap
 
     lines = []
     for rival in systems:

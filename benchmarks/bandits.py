@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from autometa._support.seeds import child_seed
-from autometa.policy.recurrent_episodes import Observation, play
-from autometa.policy.recurrent_network import HIDDEN, Shape, initial_arrays
-from autometa.policy.recurrent_training import Trained, TrainingSettings, train
+from autometa.metalearning.training.recurrent_episodes import Observation, play
+from autometa.metalearning.training.recurrent_training import Trained, TrainingSettings, train
+from autometa.policy.recurrent.network import HIDDEN, Shape, initial_arrays
 
 REFERENCE = {
     (10, 5): {"RL2": 6.7, "UCB1": 6.7, "random": 5.0},

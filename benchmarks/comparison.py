@@ -51,7 +51,7 @@ def mean_ranks(losses: pd.DataFrame) -> pd.Series:
 
 def loss_aside(model: AutoMeta, X: pd.DataFrame, y: pd.Series) -> float:
     """Return the loss of a fitted model on rows kept aside, by the metric that it was optimised for."""
-    from autometa.learners.target import read_codes, read_values
+    from autometa.tables.target import read_codes, read_values
 
     truth = read_values(y, len(y), None) if model.problem_ == "regression" else read_codes(y, len(y), model.classes_)
     return model._metric.loss(truth, model._predict(X))

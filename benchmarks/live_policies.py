@@ -108,7 +108,7 @@ def report(table: pd.DataFrame, constant: pd.Series) -> pd.DataFrame:
         difference of the losses normalised by those of a constant, and the logarithm of their ratio, both as means
         over tables with paired 95% bootstrap intervals.
     """
-    from autometa.policy.regret import paired_bootstrap
+    from autometa.metalearning.replay.regret import paired_bootstrap
 
     rows = []
     baseline = table["policy"].iloc[-1] if "prior" not in set(table["policy"]) else "prior"

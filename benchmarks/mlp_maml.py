@@ -30,8 +30,8 @@ import pandas as pd
 
 from autometa.learners import epochs, learner_named
 from autometa.learners.base import FitData, FitFunction, stages_before
-from autometa.learners.mlp_maml import SharedNetworkModel, fit_mlp_maml
-from autometa.policy.regret import paired_bootstrap
+from autometa.learners.mlp_maml.learner import SharedNetworkModel, fit_mlp_maml
+from autometa.metalearning.replay.regret import paired_bootstrap
 from benchmarks import mlp_maml_ensembles, mlp_maml_replays
 from benchmarks.corpus import named_tasks
 from benchmarks.plain_mlp import PlainMLP
@@ -63,10 +63,10 @@ def train(options: argparse.Namespace) -> None:
     """Meta-train one start."""
     import torch
 
-    from autometa.learners.shared_network import random_parameters
-    from autometa.learners.start_training import SharedNetworkLearner, Table, draw_task
-    from autometa.learners.starts import write_starts
+    from autometa.learners.mlp_maml.starts import write_starts
     from autometa.maml.training import OuterSettings, meta_train
+    from autometa.metalearning.training.shared_network import random_parameters
+    from autometa.metalearning.training.start_training import SharedNetworkLearner, Table, draw_task
 
     torch.set_num_threads(1)
     names, families = training_names(options.corpus, options.without)

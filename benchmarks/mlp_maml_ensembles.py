@@ -33,8 +33,8 @@ from autometa.catalogue import load_strategies
 from autometa.core.budget import Deadline
 from autometa.core.strategy import Strategy
 from autometa.ensemble.predictor import FittedPredictor
-from autometa.learners.starts import shipped_starts_folder
-from autometa.policy.regret import paired_bootstrap
+from autometa.learners.mlp_maml.starts import shipped_starts_folder
+from autometa.metalearning.replay.regret import paired_bootstrap
 from benchmarks.comparison import loss_aside
 from benchmarks.corpus import choose_tasks, load_table, named_tasks, read_tasks
 from benchmarks.results import append_row, read_results

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from autometa.metadataset.dataset import MetaDataset
-from autometa.policy.assessment import assess, gain_policy
-from autometa.policy.choice import settings_in_fits
+from autometa.metalearning.replay.assessment import assess, gain_policy
+from autometa.metalearning.replay.regret import paired_bootstrap
+from autometa.metalearning.training.metric_learning import similarity_weights
 from autometa.policy.gain import GainPolicy
-from autometa.policy.metric_learning import similarity_weights
-from autometa.policy.past import PastTasks
-from autometa.policy.regret import paired_bootstrap
+from autometa.policy.past_tasks import PastTasks
+from autometa.policy.registry import settings_in_fits
 from benchmarks.mlp_maml_ensembles import NAME
 
 ALL = "all strategies"

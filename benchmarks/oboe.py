@@ -21,6 +21,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from autometa.policy.gain import GAIN_SETTINGS
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -31,12 +33,11 @@ from autometa._support.seeds import child_seed
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
-from autometa.policy.assessment import GAIN_SETTINGS
-from autometa.policy.baselines import RandomPolicy, StaticPolicy, average_rank, greedy, greedy_per_second
+from autometa.metalearning.replay.baselines import RandomPolicy, StaticPolicy, average_rank, greedy, greedy_per_second
+from autometa.metalearning.replay.regret import normalised_regret
+from autometa.metalearning.replay.replay import describe_past, metric_of
 from autometa.policy.gain import GainPolicy
-from autometa.policy.past import PastTasks
-from autometa.policy.regret import normalised_regret
-from autometa.policy.replay import describe_past, metric_of
+from autometa.policy.past_tasks import PastTasks
 from benchmarks.results import append_row, read_results
 
 COUNTS = (1, 3, 5, 10, 16, 32)

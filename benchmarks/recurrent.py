@@ -24,12 +24,12 @@ from autometa._support.seeds import child_seed
 from autometa.core.budget import Budget
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
+from autometa.metalearning.replay.replay import replay
+from autometa.metalearning.training.recurrent_training import TrainingSettings
+from autometa.metalearning.training.recurrent_tuning import train_recurrent
 from autometa.policy.gain import GainPolicy
-from autometa.policy.past import PastTasks
-from autometa.policy.recurrent import RecurrentPolicy
-from autometa.policy.recurrent_training import TrainingSettings
-from autometa.policy.recurrent_tuning import train_recurrent
-from autometa.policy.replay import replay
+from autometa.policy.past_tasks import PastTasks
+from autometa.policy.recurrent.policy import RecurrentPolicy
 from benchmarks.oboe import read_folder
 
 N_FOLDS = 5

@@ -16,8 +16,8 @@ import pandas as pd
 from autometa._support.seeds import child_seed
 from autometa.core.task import Problem
 from autometa.learners.base import FitData
-from autometa.learners.frames import Schema
-from autometa.learners.preparation import fit_preparation
+from autometa.tables.preparation import fit_preparation
+from autometa.tables.schema import Schema
 from benchmarks.corpus import load_table
 
 logger = logging.getLogger(__name__)

@@ -50,7 +50,7 @@ Archive = Any  # autometa.transfer's, imported only where a past is used
 
 
 def _meta(archive: Archive, seed: int) -> BaseSampler:
-    from autometa.transfer.sampler import MetaSampler
+    from autometa.transfer.sampling.sampler import MetaSampler
 
     return MetaSampler(archive, seed=seed)
 
@@ -74,7 +74,7 @@ def new_study(name: str, archive: Archive, seed: int) -> optuna.Study:
     sampler = COLD[name](seed) if name in COLD else WITH_PAST[name](archive, seed)
     study = optuna.create_study(sampler=sampler)
     if name.startswith("warm start"):
-        from autometa.transfer.warm_start import warm_start
+        from autometa.transfer.sampling.warm_start import warm_start
 
         warm_start(study, archive, n=N_WARM)
     return study
@@ -82,7 +82,7 @@ def new_study(name: str, archive: Archive, seed: int) -> optuna.Study:
 
 def make_archive(studies: Iterable[optuna.Study]) -> Archive:
     """Return an archive in memory of these studies."""
-    from autometa.transfer.archive import StudyArchive
+    from autometa.transfer.archive.archive import StudyArchive
 
     archive = StudyArchive()
     for study in studies:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from autometa.policy.regret import normalised_regret, paired_bootstrap
+from autometa.metalearning.replay.regret import normalised_regret, paired_bootstrap
 from benchmarks.surrogates import FAMILIES
 
 CHECKPOINTS = (1, 5, 10, 25, 50, 100)

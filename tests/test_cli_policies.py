@@ -10,11 +10,11 @@ import pytest
 
 from autometa.cli import main
 from autometa.metadataset.dataset import MetaDataset
-from autometa.policy.assessment import named_policies
-from autometa.policy.past import PastTasks
-from autometa.policy.weights import read_weights
+from autometa.metalearning.replay.assessment import named_policies
+from autometa.policy.past_tasks import PastTasks
+from autometa.policy.weights_file import read_weights
+from tests.metalearning.training.test_policy_training import STRATEGIES
 from tests.policy.made_up import made_up_metadataset
-from tests.policy.test_training import STRATEGIES
 
 FEW = ["--budgets", "3", "--counts", "1", "2", "--folds", "2"]
 

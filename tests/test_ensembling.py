@@ -17,7 +17,7 @@ from autometa.ensemble.predictor import FittedPredictor
 from autometa.ensembling import Ensemble, warning_about
 from autometa.evaluation.metrics import resolve_metric
 from autometa.search.engine import Search
-from autometa.search.records import TrialRecord, TrialStatus
+from autometa.search.trial_records import TrialRecord, TrialStatus
 
 
 def search(*statuses: TrialStatus, problem: Problem = "binary") -> Search:

@@ -28,7 +28,7 @@ from sklearn.model_selection import (
 
 from autometa import AutoMeta, AutoMetaClassifier, AutoMetaRegressor, load, recommend
 from autometa.fit_inputs import read_inputs
-from autometa.learners.frames import Schema
+from autometa.tables.schema import Schema
 
 QUICK: dict[str, Any] = {"n_trials": 1, "cv": 2, "random_state": 0, "n_jobs": 1}
 LINEAR_C = {**QUICK, "strategies": ["logistic_regression"]}

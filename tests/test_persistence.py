@@ -26,13 +26,13 @@ from autometa.evaluation.metrics import resolve_metric
 from autometa.exceptions import MissingDependencyError, PersistenceError
 from autometa.learners import LEARNERS
 from autometa.learners.base import FitData, Learner
-from autometa.learners.frames import Schema
-from autometa.learners.inputs import as_frame
-from autometa.learners.own import own_learner
-from autometa.learners.preparation import fit_preparation
-from autometa.learners.target import read_target
-from autometa.learners.tree_bounds import check_trees
-from autometa.search.history import SearchHistory
+from autometa.learners.sklearn_estimator import own_learner
+from autometa.learners.untrusted_trees import check_trees
+from autometa.search.search_history import SearchHistory
+from autometa.tables.inputs import as_frame
+from autometa.tables.preparation import fit_preparation
+from autometa.tables.schema import Schema
+from autometa.tables.target import read_target
 
 _CLASSIFIERS_ONLY = {"logistic_regression", "discriminant_analysis"}
 _REGRESSORS_ONLY = {"ridge", "elastic_net", "gaussian_process"}
@@ -527,3 +527,19 @@ def test_a_forged_forest_in_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_public_functions_are_these() -> None:
     assert (autometa.save, autometa.load) == (save, load)
+
+
+SAVED_MODELS = Path(__file__).parent / "saved_models"
+
+
+@pytest.mark.parametrize("name", ["classifier", "regressor"])
+def test_model_of_an_earlier_format_predicts_as_it_did(name: str):
+    if name == "classifier":
+        pytest.importorskip("lightgbm")
+    X = pd.read_csv(SAVED_MODELS / "format_1_rows.csv")
+    expected = pd.read_csv(SAVED_MODELS / f"format_1_{name}.csv")[name]
+    model = load(SAVED_MODELS / f"format_1_{name}.autometa")
+    predicted = model.predict_proba(X.drop(columns="text"))[:, 1] if name == "classifier" else model.predict(X)
+    # Another processor may sum in another order.
+    np.testing.assert_allclose(predicted, expected, rtol=1e-6)
+    assert len(model.leaderboard()) == 2

@@ -10,7 +10,7 @@ import pytest
 
 from autometa import AutoMetaClassifier, AutoMetaRegressor
 from autometa.report import LEADERBOARD_COLUMNS, REPORT_COLUMNS, leaderboard, strategy_report
-from autometa.search.history import SearchHistory
+from autometa.search.search_history import SearchHistory
 from tests.test_estimators import QUICK, make_frame, make_labels, make_values
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import autometa
 from autometa.cli import fits, records
-from autometa.cli.text import say
+from autometa.cli.printing import say
 from autometa.exceptions import AutometaError, SearchFailedError
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import autometa
-from autometa.cli.tables import check_destination, column_of, read_table
-from autometa.cli.text import aligned, show
+from autometa.cli.printing import aligned, show
+from autometa.cli.table_files import check_destination, column_of, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,7 +215,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _summary(model: AutoMeta) -> str:
-    from autometa.search.records import COMPLETE
+    from autometa.search.trial_records import COMPLETE
 
     history = model.history_
     complete = [trial for trial in history.trials if trial["status"] in COMPLETE]

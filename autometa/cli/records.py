@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autometa._support.imports import import_optional
-from autometa.cli.tables import check_destination, did_you_mean, names_in
-from autometa.cli.text import say, show
+from autometa.cli.printing import say, show
+from autometa.cli.table_files import check_destination, did_you_mean, names_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,11 +170,11 @@ def _collect(arguments: argparse.Namespace) -> None:
     from tqdm.auto import tqdm
 
     from autometa.catalogue import load_strategies
-    from autometa.metadataset.collection import collect
     from autometa.metadataset.dataset import MetaDataset
-    from autometa.metadataset.export import export
-    from autometa.metadataset.measuring import Settings
     from autometa.metadataset.pool import make_pool
+    from autometa.metalearning.collection.collection import collect
+    from autometa.metalearning.collection.export import export
+    from autometa.metalearning.collection.measuring import Settings
 
     strategies = load_strategies(arguments.strategies)
     try:
@@ -203,7 +203,7 @@ def _collect(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     import_optional("pyarrow", extra="meta")
     from autometa.metadataset.dataset import MetaDataset
-    from autometa.metadataset.export import export
+    from autometa.metalearning.collection.export import export
 
     manifest = dict(entry.split("=", 1) if "=" in entry else (entry, "") for entry in arguments.manifest)
     metadataset = export(arguments.tasks, arguments.collection, manifest=manifest, progress=arguments.progress)
@@ -230,7 +230,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
     from autometa._support.toml_text import toml_text
     from autometa.metadataset.dataset import MetaDataset
-    from autometa.policy.training import train
+    from autometa.metalearning.training.policy_training import train
 
     weights = train(
         MetaDataset.load(arguments.records),
@@ -257,12 +257,12 @@ def _assess(arguments: argparse.Namespace) -> None:
 
     from autometa._support.seeds import child_seed
     from autometa.metadataset.dataset import MetaDataset
-    from autometa.policy.assessment import assess, compare, named_policies
-    from autometa.policy.metric_learning import learnt_weights
+    from autometa.metalearning.replay.assessment import assess, compare, named_policies
+    from autometa.metalearning.replay.prediction_errors import prediction_errors
+    from autometa.metalearning.training.metric_learning import learnt_weights
     from autometa.policy.mixture import Stage
-    from autometa.policy.past import PastTasks
-    from autometa.policy.prediction_errors import prediction_errors
-    from autometa.policy.weights import read_weights
+    from autometa.policy.past_tasks import PastTasks
+    from autometa.policy.weights_file import read_weights
 
     past = PastTasks.from_metadataset(MetaDataset.load(arguments.records))
     every = named_policies(

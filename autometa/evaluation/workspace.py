@@ -23,9 +23,10 @@ from autometa._support.owned_folder import OwnedFolder
 from autometa.core.task import Problem, Task
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold
-from autometa.learners.base import Learner, Model, View
-from autometa.learners.frames import Schema
-from autometa.learners.preparation import Preparation, fit_preparation
+from autometa.learners.base import Learner, Model
+from autometa.tables.preparation import Preparation, fit_preparation
+from autometa.tables.schema import Schema
+from autometa.tables.view import View
 
 ALL_ROWS = -1
 """Number of the fold that trains on every row and validates on none."""

@@ -7,7 +7,7 @@ from autometa.learners.bayes import DISCRIMINANT_ANALYSIS
 from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST
 from autometa.learners.kernels import GAUSSIAN_PROCESS, KERNEL_SVM
 from autometa.learners.linear import ELASTIC_NET, LOGISTIC_REGRESSION, RIDGE
-from autometa.learners.mlp_maml import MLP_MAML
+from autometa.learners.mlp_maml.learner import MLP_MAML
 from autometa.learners.neighbours import NEAREST_NEIGHBOURS
 from autometa.learners.neural import NEURAL_NETWORK
 from autometa.learners.trees import EXTRA_TREES, HIST_GRADIENT_BOOSTING, RANDOM_FOREST

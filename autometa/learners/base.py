@@ -5,22 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from autometa.core.budget import Deadline
 from autometa.core.space import Value
 from autometa.core.task import Problem
-
-View = Literal["tree", "numeric"]
-"""The two prepared forms of a table.
-
-``"tree"``
-    float32 columns; categories are codes 0, 1, 2 … and missing values are NaN.
-``"numeric"``
-    float32 columns, all finite: imputed, one-hot encoded, scaled to about unit variance.
-"""
+from autometa.tables.view import View
 
 
 @dataclass(frozen=True)

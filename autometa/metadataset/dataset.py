@@ -16,7 +16,8 @@ from autometa._support.files import shipped_folder
 from autometa._support.seeds import child_seed
 from autometa.core.task import Problem
 from autometa.exceptions import MetaDatasetError
-from autometa.metadataset import files, imports, matrices, tables
+from autometa.metadataset import checks as tables
+from autometa.metadataset import files, imports, matrices
 from autometa.metadataset.schema import EVALUATION_KEY, STATUSES, TASK_COLUMNS
 from autometa.metadataset.summary import summarise
 
@@ -307,7 +308,9 @@ class MetaDataset:
             configurations were measured on at least so many tasks, and how many tasks have at
             least so many configurations.
         """
-        return summarise(self)
+        # Failures are measured too, so losses alone do not tell what was.
+        measured = self.status_matrix().notna()
+        return summarise(self.tasks, self.configurations, self.to_pandas(), self.matrix("loss"), measured)
 
     def __repr__(self) -> str:
         n_strategies = self.configurations["strategy"].nunique()

@@ -16,11 +16,11 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
-from autometa.metadataset.features import META_FEATURES
-from autometa.metadataset.machine import machine_speed
+from autometa.metadataset.machine_speed import machine_speed
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import LOSS_COLUMNS
 from autometa.metadataset.store import FILE_NAME, Store, read_collected, read_features
+from autometa.tables.features import META_FEATURES
 
 _SETTINGS = {"kind": "experience"}
 # Another fit that ends at the same moment writes for milliseconds.

@@ -28,8 +28,8 @@ import pandas as pd
 from autometa._support.imports import import_optional
 from autometa._support.toml_text import toml_text
 from autometa.exceptions import MetaDatasetError, MissingDependencyError
+from autometa.metadataset.checks import upgraded_evaluations
 from autometa.metadataset.schema import SCHEMA_VERSION
-from autometa.metadataset.tables import upgraded_evaluations
 
 TABLES = ("tasks", "configurations", "evaluations")
 _MANIFEST = "manifest.toml"

@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autometa.core.space import Configuration
 from autometa.core.task import Problem
+from autometa.metadataset.checks import named
 from autometa.metadataset.pool import configuration_id
 from autometa.metadataset.schema import EVALUATION_COLUMNS, LOSSES, OBJECTIVE
-from autometa.metadataset.tables import named
 
 Tables = dict[str, pd.DataFrame]
 

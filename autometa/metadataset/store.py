@@ -18,9 +18,9 @@ import pandas as pd
 
 from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
+from autometa.metadataset.checks import upgraded_evaluations
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, SCHEMA_VERSION, TASK_COLUMNS
-from autometa.metadataset.tables import upgraded_evaluations
 
 FILE_NAME = "collected.sqlite"
 

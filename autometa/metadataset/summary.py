@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
 from autometa.metadataset.schema import STATUSES
 
-if TYPE_CHECKING:
-    from autometa.metadataset.dataset import MetaDataset
-
 _AT_LEAST = (1, 30, 60, 100, 120, 300)
 
 
-def summarise(metadataset: MetaDataset) -> dict[str, pd.DataFrame]:
-    """Return counts by problem, strategy, status and number of tasks; see `MetaDataset.summary`."""
-    rows = metadataset.to_pandas()
-    losses = metadataset.matrix("loss")
-    # Failures are measured too, so losses alone do not tell what was.
-    measured = metadataset.status_matrix().notna()
+def summarise(
+    tasks: pd.DataFrame, configurations: pd.DataFrame, rows: pd.DataFrame, losses: pd.DataFrame, measured: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Return counts by problem, strategy, status and number of tasks; see `MetaDataset.summary`.
+
+    Parameters
+    ----------
+    tasks, configurations : DataFrame
+        Tables of a meta-dataset.
+    rows : DataFrame
+        Evaluations with their task and configuration, from `MetaDataset.to_pandas`.
+    losses, measured : DataFrame of shape (n_tasks, n_configurations)
+        Mean losses, and what was measured: failures count too, so losses alone do not tell.
+    """
     return {
-        "problem": _by_problem(metadataset.tasks, rows, measured),
-        "strategy": _by_strategy(metadataset.configurations, rows, losses),
+        "problem": _by_problem(tasks, rows, measured),
+        "strategy": _by_strategy(configurations, rows, losses),
         "status": _by_status(rows),
         "coverage": _coverage(measured),
     }

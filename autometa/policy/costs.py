@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from autometa.core.task import TaskDescription
 from autometa.policy.gaussian_model import GaussianModel
-from autometa.policy.past import PastTasks
+from autometa.policy.past_tasks import PastTasks
 
 _LEAST_S, _LEAST_MB = 1e-3, 1.0
 # Pulls the exponents of a strategy towards those of all strategies, in units of squared log sizes.

@@ -11,7 +11,7 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Policy, Proposal
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.policy.past import PastTasks
+from autometa.policy.past_tasks import PastTasks
 
 
 class FixedOrderPolicy:

@@ -29,12 +29,12 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.learners import learner_named
 from autometa.policy.costs import memory_model, seconds_model, share_of_time, size_of
-from autometa.policy.history import Seen, read_history
-from autometa.policy.past import PastTasks
+from autometa.policy.observed import Seen, read_history
+from autometa.policy.past_tasks import PastTasks
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records, loss_model
 from autometa.policy.similarity import Similarity
-from autometa.search.records import ObservedSeconds
+from autometa.search.trial_records import ObservedSeconds
 
 # Breaks ties once no scenario promises a gain: the best on average comes first.
 _TIE = 1e-6
@@ -108,6 +108,17 @@ class GainSettings:
             raise ValueError(f"patience must be 0 or more, got {self.patience}.")
         if not 0 <= self.exploration < 1:
             raise ValueError(f"exploration must be in [0, 1), got {self.exploration}.")
+
+
+GAIN_SETTINGS: Mapping[str, GainSettings] = {
+    "gaussian": GainSettings(),
+    "attention": GainSettings(corrects=False, temperature=0.1),
+    "portfolio": GainSettings(corrects=False, uses_losses=False, uses_features=False),
+    "gaussian_without_features": GainSettings(uses_features=False),
+    "gaussian_without_losses": GainSettings(uses_losses=False),
+    "gaussian_without_seconds": GainSettings(uses_seconds=False),
+}
+"""Policies by expected gain, and what is left of the gaussian one without one of its parts."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ import numpy as np
 from autometa.core.task import Problem
 from autometa.metadataset.schema import LOSSES
 from autometa.policy.gaussian_model import GaussianModel
-from autometa.policy.past import PastTasks
+from autometa.policy.past_tasks import PastTasks
 from autometa.policy.scales import from_scale, to_scale
 
 # The log loss of classes of which one in a thousand is another, and a bit more.

@@ -19,13 +19,13 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome
+from autometa.evaluation.workers import Handle
 from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.next_configuration import NextConfiguration, Situation
 from autometa.search.plan import Plan
-from autometa.search.records import TrialRecord, TrialStatus, candidates
 from autometa.search.study_link import StudyCallback, StudyLink
 from autometa.search.time_limits import LONGEST_EVALUATION_S, TimeLimits
-from autometa.search.workers import Handle
+from autometa.search.trial_records import TrialRecord, TrialStatus, candidates
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.search.plan import Plan
-from autometa.search.records import TrialRecord
 from autometa.search.time_limits import TimeLimits
+from autometa.search.trial_records import TrialRecord
 
 # While workers start, further trials of a strategy are made in the calling process up to this length:
 # on a single core they take time from the start.

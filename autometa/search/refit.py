@@ -10,11 +10,11 @@ import numpy as np
 
 from autometa.core.budget import Deadline
 from autometa.evaluation.evaluator import Job
+from autometa.evaluation.workers import Handle
 from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.engine import Evaluator
 from autometa.search.plan import Plan
-from autometa.search.records import TrialRecord
-from autometa.search.workers import Handle
+from autometa.search.trial_records import TrialRecord
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.search.pruner import ROWS
-from autometa.search.records import TrialRecord
 from autometa.search.studies import configuration_of
+from autometa.search.trial_records import TrialRecord
 
 MEASURED, ENSEMBLE = "measured", "autometa:ensemble"
 """Attributes of a trial: its evaluations; of a study: the weights of the last ensemble."""

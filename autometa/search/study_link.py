@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.search.pruner import ROWS
-from autometa.search.records import TrialRecord
 from autometa.search.resume import MEASURED, measured, remember_ensemble
 from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
+from autometa.search.trial_records import TrialRecord
 
 logger = logging.getLogger(__name__)
 

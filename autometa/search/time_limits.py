@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from autometa.core.budget import Anchor, Budget, Deadline
 from autometa.core.evaluation import Evaluation
 from autometa.search.plan import Plan
-from autometa.search.records import ObservedSeconds
+from autometa.search.trial_records import ObservedSeconds
 
 # In a run without a time limit one evaluation may still not hang for ever.
 LONGEST_EVALUATION_S = 3600.0

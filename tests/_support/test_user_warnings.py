@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from autometa._support.user_warnings import warn_user
-from autometa.learners.inputs import as_frame
+from autometa.tables.inputs import as_frame
 
 
 def test_a_warning_from_deep_inside_points_to_the_callers_line() -> None:

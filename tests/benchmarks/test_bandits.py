@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autometa.policy.recurrent_episodes import play
-from autometa.policy.recurrent_training import TrainingSettings
+from autometa.metalearning.training.recurrent_episodes import play
+from autometa.metalearning.training.recurrent_training import TrainingSettings
 from benchmarks.bandits import RULES, Bandits, follow, gittins_indices, learn
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autometa.policy.baselines import StaticPolicy, average_rank
-from autometa.policy.past import PastTasks
+from autometa.metalearning.replay.baselines import StaticPolicy, average_rank
+from autometa.policy.past_tasks import PastTasks
 from benchmarks import oboe
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autometa.evaluation.leakage import columns_like_target
-from autometa.learners.frames import Schema
-from autometa.learners.inputs import as_frame
+from autometa.tables.inputs import as_frame
+from autometa.tables.schema import Schema
 
 N = 100
 

@@ -11,7 +11,7 @@ from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner, StagedModel, stages_before
 from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST
 from autometa.learners.linear import LOGISTIC_REGRESSION
-from autometa.learners.mlp_maml import MLP_MAML
+from autometa.learners.mlp_maml.learner import MLP_MAML
 from autometa.learners.neural import NEURAL_NETWORK
 from autometa.learners.trees import EXTRA_TREES, HIST_GRADIENT_BOOSTING, RANDOM_FOREST
 

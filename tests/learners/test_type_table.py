@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autometa.learners.frames import Schema
-from autometa.learners.inputs import as_frame
+from autometa.tables.inputs import as_frame
+from autometa.tables.schema import Schema
 
 GUIDE = Path(__file__).parents[2] / "docs" / "user-guide.md"
 N = 60

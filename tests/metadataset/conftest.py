@@ -14,11 +14,11 @@ import pytest
 
 from autometa.catalogue import load_strategies
 from autometa.core.strategy import Strategy
-from autometa.metadataset import measuring
-from autometa.metadataset.collection import collect
 from autometa.metadataset.pool import PoolEntry, make_pool
 from autometa.metadataset.schema import EVALUATION_KEY
 from autometa.metadataset.store import read_collected
+from autometa.metalearning.collection import measuring
+from autometa.metalearning.collection.collection import collect
 
 Tables = Mapping[str, pd.DataFrame]
 

@@ -17,7 +17,7 @@ from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.experience import recall, remember
 from autometa.metadataset.store import FILE_NAME
-from autometa.policy.past import PastTasks
+from autometa.policy.past_tasks import PastTasks
 
 RIDGE, FOREST = Configuration("ridge", {"alpha": 1.0}), Configuration("random_forest", {"n_estimators": 50})
 

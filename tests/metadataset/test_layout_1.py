@@ -11,11 +11,11 @@ import pytest
 
 from autometa._support.files import shipped_folder
 from autometa.exceptions import MetaDatasetError
+from autometa.metadataset.checks import upgraded_evaluations
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.matrices import COSTS
 from autometa.metadataset.schema import EVALUATION_COLUMNS
-from autometa.metadataset.tables import upgraded_evaluations
-from autometa.policy.past import PastTasks
+from autometa.policy.past_tasks import PastTasks
 from tests.metadataset import layout_1
 
 WRITERS = {"npz": layout_1.write_npz, "parquet": layout_1.write_folder}

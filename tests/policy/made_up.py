@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from autometa.metadataset.dataset import MetaDataset
-from autometa.metadataset.features import META_FEATURES
-from autometa.policy.past import PastTasks
+from autometa.policy.past_tasks import PastTasks
+from autometa.tables.features import META_FEATURES
 
 
 def made_up_metadataset(

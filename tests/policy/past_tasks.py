@@ -13,7 +13,7 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.policy.past import PastTasks
+from autometa.policy.past_tasks import PastTasks
 
 FEATURES = ("log_rows", "log_columns", "skewness")
 SPACE = {"x": FloatDistribution(0.0, 1.0)}

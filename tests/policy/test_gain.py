@@ -20,8 +20,8 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.policy.costs import seconds_model, size_of
 from autometa.policy.gain import GainPolicy, GainSettings
-from autometa.policy.history import Seen, read_history
-from autometa.policy.past import PastTasks
+from autometa.policy.observed import Seen, read_history
+from autometa.policy.past_tasks import PastTasks
 from autometa.policy.prior import PriorPolicy
 from tests.policy.past_tasks import (
     describe,

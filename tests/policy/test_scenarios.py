@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autometa.policy.past import PastTasks
+from autometa.policy.past_tasks import PastTasks
 from autometa.policy.scales import to_scale
 from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records
 from tests.policy.past_tasks import make_past

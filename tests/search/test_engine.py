@@ -20,12 +20,12 @@ from autometa.core.space import Configuration, SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome, failed
+from autometa.evaluation.workers import Handle
 from autometa.policy.prior import PriorPolicy
 from autometa.search.engine import Search
 from autometa.search.plan import Plan
-from autometa.search.records import usable
 from autometa.search.studies import open_study
-from autometa.search.workers import Handle
+from autometa.search.trial_records import usable
 
 TASK = TaskDescription("regression", 100, 3, 0)
 PLAN = Plan(

@@ -12,8 +12,8 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
 from autometa.evaluation.evaluator import Job, Outcome
 from autometa.evaluation.workspace import ALL_ROWS
-from autometa.search.records import TrialRecord
 from autometa.search.refit import refit
+from autometa.search.trial_records import TrialRecord
 from tests.search.test_engine import PLAN, InstantEvaluator
 
 

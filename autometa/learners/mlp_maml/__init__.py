@@ -1,0 +1,1 @@
+"""A network that starts from meta-learned weights and a fitted head."""

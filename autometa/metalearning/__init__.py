@@ -1,0 +1,1 @@
+"""From tables to records, from records to searches and weights; no fit imports it."""

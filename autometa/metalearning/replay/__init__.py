@@ -1,0 +1,1 @@
+"""From records to searches on a simulated clock."""

@@ -1,0 +1,163 @@
+"""Policies that a learnt one must beat, and one that it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import rankdata
+
+from autometa._support.seeds import child_seed
+from autometa.core.evaluation import Evaluation
+from autometa.core.proposal import Proposal
+from autometa.core.space import Configuration
+from autometa.core.task import TaskDescription
+from autometa.metalearning.replay.replay import metric_of
+from autometa.metalearning.training.portfolio import IncumbentGains, greedy_order, regrets
+from autometa.policy.past_tasks import PastTasks
+
+Order = Callable[[PastTasks], Sequence[int]]
+"""Places of configurations in the order in which past tasks say that they should be tried."""
+
+_SHARES_OF_TRY = (0.2, 0.4)
+
+
+@dataclass
+class StaticPolicy:
+    """Tries configurations in an order that past tasks of the problem decide.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Past tasks; all of them count where none is of the problem.
+    order : callable
+        Makes the order.
+    """
+
+    past: PastTasks
+    order: Order
+    _orders: dict[str, tuple[Configuration, ...]] = field(default_factory=dict, init=False, repr=False)
+
+    def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
+        """Return what is left of the order."""
+        problem = description.problem
+        if problem not in self._orders:
+            rows = [row for row, kind in enumerate(self.past.problems) if kind == problem]
+            of_problem = self.past.select(rows) if rows else self.past
+            self._orders[problem] = tuple(self.past.configurations[place] for place in self.order(of_problem))
+        return _proposal(_untried(self._orders[problem], history))
+
+
+def average_rank(past: PastTasks) -> list[int]:
+    """Return configurations in the order of their mean rank over the tasks; without a loss they rank last."""
+    ranks = rankdata(regrets(past), axis=1).mean(axis=0)
+    return _measured(past, np.argsort(ranks, kind="stable"))
+
+
+def greedy(past: PastTasks) -> list[int]:
+    """Return configurations in the order in which each lowers the mean regret most, whatever it takes."""
+    return _greedy(past, per_second=False)
+
+
+def greedy_per_second(past: PastTasks) -> list[int]:
+    """Return configurations in the order in which each lowers the mean regret most per second."""
+    return _greedy(past, per_second=True)
+
+
+@dataclass
+class RandomPolicy:
+    """Tries the configurations that were recorded in a random order, another one in each search.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Tells the configurations.
+    seed : int
+        Seed of the orders.
+    """
+
+    past: PastTasks
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(child_seed(self.seed, "random order"))
+        self._order: list[Configuration] = []
+
+    def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
+        """Return what is left of the order."""
+        if not history:
+            order = self._rng.permutation(len(self.past.configurations))
+            self._order = [self.past.configurations[place] for place in order]
+        return _proposal(_untried(self._order, history))
+
+
+@dataclass
+class Oracle:
+    """Knows the losses and seconds on the task itself.
+
+    It tries the best of those that take at most a fifth of the seconds left, then two fifths, then
+    all: these are the limits of a search for the first evaluation and for the others.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Tasks among which the one at hand is recognised by its description; of several with the
+        same one, the mean regret and the median seconds count.
+    """
+
+    past: PastTasks
+
+    def __post_init__(self) -> None:
+        self._regrets = regrets(self.past)
+
+    def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
+        """Return configurations that are better than what was found and end in time, the best first."""
+        same = self._recognised(description)
+        regret = self._regrets[same].mean(axis=0)
+        seconds = np.nan_to_num(np.median(self.past.seconds[same], axis=0), nan=0.0)
+        found = [self.past.position[e.configuration] for e in history if e.status == "ok"]
+        better = regret < regret[found].min() if found else np.ones(len(regret), dtype=bool)
+        late = sum((seconds > share * remaining_s).astype(int) for share in _SHARES_OF_TRY)
+        order = np.lexsort((regret, late))
+        possible = better & (seconds <= remaining_s)
+        fitting = (self.past.configurations[place] for place in order if possible[place])
+        return _proposal(_untried(fitting, history))
+
+    def _recognised(self, description: TaskDescription) -> np.ndarray:
+        given = np.array([description.features.get(name, np.nan) for name in self.past.feature_names])
+        rows = np.flatnonzero(((self.past.features == given) | (np.isnan(self.past.features) & np.isnan(given))).all(1))
+        same = [row for row in rows if self.past.problems[row] == description.problem]
+        if not same:
+            raise ValueError(
+                "The oracle knows only recorded tasks, and none of them has these meta-features. "
+                "Make it of the past tasks that it is asked about."
+            )
+        return np.array(same)
+
+
+def _greedy(past: PastTasks, *, per_second: bool) -> list[int]:
+    regret = regrets(past)
+    first = greedy_order(IncumbentGains(regret), past.seconds, per_second=per_second)
+    chosen = set(first)
+    # Once all gains are used up, the best on average come first.
+    rest = [place for place in np.argsort(regret.mean(axis=0), kind="stable").tolist() if place not in chosen]
+    return _measured(past, [*first, *rest])
+
+
+def _measured(past: PastTasks, places: Iterable[int]) -> list[int]:
+    """Return the places of configurations that have a loss on any of the tasks."""
+    metrics = [metric_of(past, task) for task in range(len(past.tasks))]
+    found = np.array([past.losses[metric][task] for task, metric in enumerate(metrics)])
+    known = np.isfinite(found).any(axis=0)
+    return [int(place) for place in places if known[place]]
+
+
+def _untried(order: Iterable[Configuration], history: Sequence[Evaluation]) -> tuple[Configuration, ...]:
+    tried = {evaluation.configuration for evaluation in history}
+    return tuple(configuration for configuration in order if configuration not in tried)
+
+
+def _proposal(configurations: tuple[Configuration, ...]) -> Proposal:
+    names = dict.fromkeys(configuration.strategy for configuration in configurations)
+    return Proposal({name: 1 / len(names) for name in names}, configurations)

@@ -1,0 +1,399 @@
+"""Replay of recorded results: a policy steers the real search, whose evaluations are looked up.
+
+The search is that of a fit, with its limits and its sense of time; only the clock is simulated, so
+that an episode of hours takes milliseconds. A replay knows no configurations but the recorded ones:
+what a policy proposes beyond them is passed over, and the search ends where it leaves the choice to a
+sampler. The time that a policy itself takes does not count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import optuna
+from numpy.typing import ArrayLike
+from optuna.distributions import IntDistribution
+
+from autometa._support.log_output import quiet_optuna
+from autometa.core.budget import Budget, Deadline
+from autometa.core.evaluation import Evaluation
+from autometa.core.proposal import Policy, Proposal
+from autometa.core.space import Configuration, SearchSpace
+from autometa.core.strategy import Strategy
+from autometa.core.task import Problem, TaskDescription
+from autometa.evaluation.evaluator import Job, Outcome, failed
+from autometa.evaluation.workers import Handle
+from autometa.metadataset.schema import LOSSES
+from autometa.metalearning.replay.regret import normalised_regret
+from autometa.policy.past_tasks import TRAIN_SHARE, PastTasks
+from autometa.search.engine import Search
+from autometa.search.next_configuration import placeholder
+from autometa.search.plan import Plan
+
+_PLACE = "place"
+"""The only hyperparameter in a replayed study: the place of a configuration among the recorded ones."""
+
+_PLAN = Plan(n_splits=1, is_holdout=True, anchors=(1.0,), max_members=1, use_workers=True, finish_s=0.0)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What a policy found on one task, and when; the arrays are in the order in which results came.
+
+    An evaluation that the end of the budget cut off is not in it.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    configurations : tuple of Configuration
+        What was tried.
+    losses : ndarray of shape (n_results,)
+        As recorded; NaN where an evaluation failed or ran into a limit of time.
+    start_s, end_s : ndarray of shape (n_results,)
+        Simulated seconds at which each evaluation began and ended, from the start of the search.
+    known : ndarray of shape (n_configurations,)
+        Recorded losses of all configurations on the task, which regrets are measured by; NaN without.
+    stop_reason : str
+        Why the search ended.
+    """
+
+    task: str
+    configurations: tuple[Configuration, ...]
+    losses: np.ndarray
+    start_s: np.ndarray
+    end_s: np.ndarray
+    known: np.ndarray
+    stop_reason: str
+
+    def incumbent_at(self, seconds: ArrayLike) -> np.ndarray:
+        """Return the lowest loss found within each of `seconds`; NaN where there was no result yet."""
+        return self.incumbent_after(np.searchsorted(self.end_s, np.asarray(seconds), side="right"))
+
+    def incumbent_after(self, n: ArrayLike) -> np.ndarray:
+        """Return the lowest loss of the first `n` results, for each count; NaN where none of them is a loss."""
+        lowest = np.fmin.accumulate(np.concatenate([[np.nan], self.losses]))
+        return lowest[np.clip(n, 0, len(self.losses))]
+
+    def regret_at(self, seconds: ArrayLike) -> np.ndarray:
+        """Return the normalised regret at each of `seconds`; 1 before the first result."""
+        return normalised_regret(self.incumbent_at(seconds), self.known)
+
+    def regret_after(self, n: ArrayLike) -> np.ndarray:
+        """Return the normalised regret after the first `n` results, for each count."""
+        return normalised_regret(self.incumbent_after(n), self.known)
+
+
+def replay(
+    policy: Policy,
+    past: PastTasks,
+    task: int,
+    *,
+    metric: str | None = None,
+    budget: Budget,
+    n_jobs: int = 1,
+    seed: int = 0,
+    description: TaskDescription | None = None,
+    costs: Mapping[str, float] | None = None,
+    speed: float = 1.0,
+) -> Episode:
+    """Return the episode of a policy on a recorded task.
+
+    Parameters
+    ----------
+    policy : Policy
+        Says what to try next. It sees recorded configurations and their evaluations, one fold each.
+    past : PastTasks
+        Recorded results.
+    task : int
+        Which of the tasks to search on. Whoever trained the policy must have left it out.
+    metric : str, optional
+        Metric of the losses; left out, the first one of the task's problem that was recorded.
+    budget : Budget
+        Limit on the search, in simulated seconds, trials or both. Without a limit of time results
+        are taken in the order of the trials, as in a fit.
+    n_jobs : int
+        Evaluations at a time.
+    seed : int
+        Seed of the search.
+    description : TaskDescription, optional
+        Describes the task to the policy; left out, it is made of what was recorded of the task.
+    costs : mapping of str to float, optional
+        Seconds of each strategy relative to the others, which the search expects before it has seen
+        any; left out, those on the other tasks.
+    speed : float
+        Recorded seconds that pass in a simulated one, > 0.
+
+    Raises
+    ------
+    ValueError
+        If the task has no results in the metric, or no seconds though the budget limits them.
+    """
+    if not 0 <= task < len(past.tasks):
+        raise ValueError(f"task must be the number of one of the {len(past.tasks)} past tasks, got {task!r}.")
+    if not speed > 0:
+        raise ValueError(f"speed must be a positive number, got {speed!r}.")
+    metric = metric_of(past, task) if metric is None else metric
+    evaluator = ReplayEvaluator(past, task, metric, speed, has_time_limit=budget.has_time_limit)
+    pool = _Pool(policy, past, evaluator.is_recorded)
+    search = Search(
+        task=description or describe_past(past, task, metric),
+        policy=pool,
+        strategies=pool.strategies(_relative_seconds(past, task) if costs is None else costs),
+        evaluator=evaluator,
+        prepare=lambda strategy, fold: None,
+        preparation_s=lambda strategy, fold: 0.0,
+        available=set(pool.aliases.values()),
+        quick_strategies=set(),
+        strategies_with_deadline=set(),
+        study=_study(seed),
+        plan=_PLAN,
+        n_folds=1,
+        budget=budget,
+        deadline=Deadline.after(budget.time_s, evaluator.clock),
+        n_jobs=n_jobs,
+        n_threads_inline=1,
+        seed=seed,
+    )
+    search.run()
+    # A fit keeps its models when something breaks in mid-search; a replay has nothing to keep.
+    if pool.error is not None:
+        raise pool.error
+    if search.stop_reason == "interrupted":
+        raise KeyboardInterrupt
+    # What was allowed all the time that was left ends with the budget, but for rounding.
+    results = [result for result in evaluator.results if result.end_s < budget.time_s * (1 - 1e-12)]
+    results.sort(key=lambda result: result.end_s)
+    return Episode(
+        task=past.tasks[task],
+        configurations=tuple(past.configurations[result.place] for result in results),
+        losses=np.array([result.loss for result in results]),
+        start_s=np.array([result.start_s for result in results]),
+        end_s=np.array([result.end_s for result in results]),
+        known=past.losses[metric][task],
+        stop_reason=search.stop_reason,
+    )
+
+
+def metric_of(past: PastTasks, task: int) -> str:
+    """Return the first metric of the task's problem that has results on the task, or any that has.
+
+    Raises
+    ------
+    ValueError
+        If no metric has.
+    """
+    usual = LOSSES.get(cast(Problem, past.problems[task]), ())
+    for metric in (*usual, *past.losses):
+        if metric in past.losses and np.isfinite(past.losses[metric][task]).any():
+            return metric
+    raise ValueError(f"Past task {past.tasks[task]!r} has no results at all; leave it out.")
+
+
+def describe_past(past: PastTasks, task: int, metric: str) -> TaskDescription:
+    """Return the description of a past task, as far as it was recorded."""
+    rows, columns, classes = np.exp(past.sizes[task])
+    problem, n_classes = past.problems[task], round(classes)
+    return TaskDescription(
+        # Studies of others are of a kind of their own, which policies know from the past tasks.
+        problem=cast(Problem, problem),
+        n_rows=round(rows / TRAIN_SHARE),
+        n_columns=round(columns),
+        # One class stands for none: regression, or records that do not tell.
+        n_classes=n_classes if n_classes > 1 else 0,
+        metric=metric,
+        train_share=TRAIN_SHARE,
+        features=dict(zip(past.feature_names, past.features[task].tolist(), strict=True)),
+    )
+
+
+@dataclass(frozen=True)
+class _Result:
+    place: int
+    loss: float
+    start_s: float
+    end_s: float
+
+
+class ReplayEvaluator:
+    """Answers jobs with what was recorded, on a clock that moves only while somebody waits.
+
+    An evaluation takes its recorded seconds; those that were not recorded are the median of the
+    task's. One that takes longer than it may ends as a timeout when its time is up.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Recorded results.
+    task : int
+        Which of the tasks to answer for.
+    metric : str
+        Metric of the losses.
+    speed : float
+        Recorded seconds that pass in a simulated one.
+    has_time_limit : bool
+        Whether seconds matter, so that they must have been recorded.
+
+    Attributes
+    ----------
+    is_recorded : ndarray of shape (n_configurations,), bool
+        Whether there is an answer: a loss or a failure.
+    results : list
+        What was answered so far.
+    """
+
+    ready = True
+
+    def __init__(self, past: PastTasks, task: int, metric: str, speed: float = 1.0, *, has_time_limit: bool) -> None:
+        if metric not in past.losses:
+            raise ValueError(f"metric must be one of {', '.join(past.losses)}, which were recorded; got {metric!r}.")
+        seconds = past.seconds[task] / speed
+        is_timed = ~np.isnan(seconds)
+        if has_time_limit and not is_timed.any():
+            raise ValueError(
+                f"Past task {past.tasks[task]!r} was recorded without seconds, so a budget of time cannot be "
+                "replayed. Give the budget n_trials alone."
+            )
+        self._losses = past.losses[metric][task]
+        self._seconds = np.where(is_timed, seconds, np.median(seconds[is_timed]) if is_timed.any() else 0.0)
+        self._memory_mb = past.memory_mb[task]
+        self._speed = speed
+        self.is_recorded = ~np.isnan(self._losses) | past.failed[task]
+        if not (self.is_recorded & ~past.failed[task]).any():
+            raise ValueError(f"Past task {past.tasks[task]!r} has no losses in {metric!r}; leave it out.")
+        self.results: list[_Result] = []
+        self._now_s = 0.0
+
+    def clock(self) -> float:
+        """Return the simulated seconds since the start."""
+        return self._now_s
+
+    def start(self) -> None:
+        """Do nothing: a look-up needs no processes."""
+
+    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
+        """Begin an evaluation now."""
+        future: Future[Outcome] = Future()
+        future.set_result(self._outcome(job, math.inf if kill_after_s is None else kill_after_s))
+        return Handle(job, future, submitted_s=self._now_s)
+
+    def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
+        """Let time pass until the next evaluation ends, at most `timeout_s`; return what has ended, in that order."""
+        begun = [(handle, cast("Future[Outcome]", handle.future).result()) for handle in handles]
+        ends = [
+            (handle.submitted_s + outcome.evaluation.time_s, handle, outcome)
+            for handle, outcome in (begun[:1] if in_order else begun)
+        ]
+        ends.sort(key=lambda end: end[0])
+        # The oldest may have ended before another one that was waited for.
+        self._now_s = max(self._now_s, min(ends[0][0], self._now_s + timeout_s))
+        ended = [end for end in ends if end[0] <= self._now_s]
+        for end_s, handle, outcome in ended:
+            place = cast(int, handle.job.configuration.parameters[_PLACE])
+            self.results.append(_Result(place, outcome.evaluation.loss, handle.submitted_s, end_s))
+        return [(handle, outcome) for _, handle, outcome in ended]
+
+    def _outcome(self, job: Job, kill_after_s: float) -> Outcome:
+        place = cast(int, job.configuration.parameters[_PLACE])
+        seconds, loss = float(self._seconds[place]), float(self._losses[place])
+        limit_s = min(job.limit_s, kill_after_s)
+        if seconds > limit_s:
+            return Outcome(failed(job, "timeout", f"recorded as {seconds:.1f} s, allowed {limit_s:.1f} s", limit_s))
+        if math.isnan(loss):
+            return Outcome(failed(job, "failed", "recorded as failed", seconds))
+        evaluation = Evaluation(
+            job.configuration,
+            job.anchor,
+            job.fold,
+            loss,
+            fit_s=seconds,
+            predict_s=0.0,
+            fit_cpu_s=seconds * self._speed,
+            predict_cpu_s=0.0,
+            memory_mb=float(self._memory_mb[place]),
+        )
+        # The search takes a trial for complete when it has predictions, also of no rows.
+        return Outcome(evaluation, predictions=np.empty(0))
+
+
+class _Pool:
+    """Stands between a policy, which knows recorded configurations, and a study, which knows their places.
+
+    Names and hyperparameters of records made elsewhere need not be possible in a study: lists,
+    types that change from one configuration to the next. A whole number always is.
+    """
+
+    def __init__(self, policy: Policy, past: PastTasks, is_recorded: np.ndarray) -> None:
+        self._policy = policy
+        self._past = past
+        names = dict.fromkeys(configuration.strategy for configuration in past.configurations)
+        self.aliases = {name: f"s{number}" for number, name in enumerate(names)}
+        self._in_study = {
+            place: Configuration(self.aliases[past.configurations[place].strategy], {_PLACE: place})
+            for place in np.flatnonzero(is_recorded).tolist()
+        }
+        self.error: Exception | None = None
+
+    def strategies(self, costs: Mapping[str, float]) -> list[Strategy]:
+        space = SearchSpace({_PLACE: IntDistribution(0, len(self._past.configurations) - 1)})
+        return [
+            Strategy(alias, "replay", space, cost=costs.get(name, 1.0), description=name)
+            for name, alias in self.aliases.items()
+        ]
+
+    def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
+        """Return what the policy proposes of the configurations that are recorded on the task and not tried yet."""
+        places = [cast(int, evaluation.configuration.parameters[_PLACE]) for evaluation in history]
+        seen = [
+            replace(evaluation, configuration=self._past.configurations[place])
+            for evaluation, place in zip(history, places, strict=True)
+        ]
+        tried = {*places}
+        passed_over: dict[Configuration, Evaluation] = {}
+        while True:
+            proposed = self._ask(description, [*seen, *passed_over.values()], remaining_s)
+            known = {configuration: self._past.position.get(configuration, -1) for configuration in proposed}
+            untried = {configuration: place for configuration, place in known.items() if place not in tried}
+            found = tuple(self._in_study[place] for place in untried.values() if place in self._in_study)
+            new = {c: placeholder(c) for c in untried if c not in passed_over}
+            if found or not new:
+                # Without probabilities there is nothing for a sampler to choose from.
+                return Proposal({}, found)
+            # A policy that proposes only its best few gets to the next ones when these seem under way.
+            passed_over |= new
+
+    def _ask(
+        self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
+    ) -> tuple[Configuration, ...]:
+        try:
+            return self._policy.propose(description, history, remaining_s).configurations
+        except Exception as error:
+            # The search would end early and keep what it has.
+            self.error = error
+            raise
+
+
+def _relative_seconds(past: PastTasks, task: int) -> dict[str, float]:
+    """Return each strategy's median seconds on the tasks but one, relative to the median strategy."""
+    others = np.delete(past.seconds, task, axis=0)
+    medians = {}
+    for name in dict.fromkeys(past.strategies.tolist()):
+        seconds = others[:, past.strategies == name]
+        seconds = seconds[seconds > 0]
+        if seconds.size:
+            medians[name] = float(np.median(seconds))
+    middle = float(np.median(list(medians.values()))) if medians else 1.0
+    return {name: median / middle for name, median in medians.items()}
+
+
+def _study(seed: int) -> optuna.Study:
+    """Return an empty study in memory; nothing is sampled in it, and it is not announced."""
+    with quiet_optuna():
+        return optuna.create_study(
+            sampler=optuna.samplers.RandomSampler(seed), pruner=optuna.pruners.NopPruner(), direction="minimize"
+        )

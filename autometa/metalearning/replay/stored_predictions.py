@@ -1,0 +1,120 @@
+"""Predictions that a collection kept: they tell the loss of an ensemble of recorded configurations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from autometa.core.budget import Deadline
+from autometa.core.task import Problem
+from autometa.ensemble.selection import select_ensemble
+from autometa.evaluation.metrics import Metric, resolve_metric
+from autometa.metadataset.pool import configuration_id
+from autometa.metadataset.schema import HELD_OUT
+from autometa.metadataset.store import read_predictions
+from autometa.metalearning.replay.replay import metric_of
+from autometa.policy.past_tasks import PastTasks
+
+_N_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class KeptPredictions:
+    """Predictions of many configurations for some rows of one task, none of them trained on these rows.
+
+    Parameters
+    ----------
+    metric : Metric
+        Metric of the task.
+    y : ndarray of shape (n_rows,)
+        Class codes, or values.
+    predictions : mapping of int to ndarray of shape (n_rows,) or (n_rows, n_classes)
+        Finite, by the index of the configuration among the past ones.
+    is_held_out : ndarray of shape (n_rows,), bool, optional
+        Mask of the rows that no fold validates: nothing was selected on them. The others are
+        validation rows.
+    """
+
+    metric: Metric
+    y: np.ndarray
+    predictions: Mapping[int, np.ndarray]
+    is_held_out: np.ndarray | None = None
+
+    @cached_property
+    def losses(self) -> dict[int, float]:
+        """Loss of each configuration alone."""
+        return {index: self.metric.loss(self.y, values) for index, values in self.predictions.items()}
+
+    def regret(self, predictions: np.ndarray) -> float:
+        """Return the regret of some predictions among single ones; that of an ensemble can be below 0."""
+        best, worst = min(self.losses.values()), max(self.losses.values())
+        return (self.metric.loss(self.y, predictions) - best) / max(worst - best, 1e-12)
+
+    def weights(self, indices: Sequence[int]) -> dict[int, float]:
+        """Return the weights of configurations in the ensemble that is selected from them."""
+        weights = select_ensemble(
+            [self.predictions[index] for index in indices],
+            lambda averaged: self.metric.loss(self.y, averaged),
+            size=_N_ROUNDS,
+            deadline=Deadline.after(math.inf),
+        )
+        return dict(zip(indices, weights.tolist(), strict=True))
+
+    def mix(self, weights: Mapping[int, float]) -> np.ndarray:
+        """Return the predictions of an ensemble."""
+        return np.sum([weight * self.predictions[index] for index, weight in weights.items() if weight > 0], axis=0)
+
+    def split(self) -> tuple[KeptPredictions, KeptPredictions]:
+        """Return the rows to choose an ensemble on, and those to judge it on.
+
+        They are the validation rows and the rows held out. Collections of layout 1 have no rows held
+        out; there they are every other row, and the rest.
+        """
+        is_judged_on = self.is_held_out
+        if is_judged_on is None or not is_judged_on.any():
+            is_judged_on = np.arange(len(self.y)) % 2 == 1
+        return self._rows(~is_judged_on), self._rows(is_judged_on)
+
+    def _rows(self, mask: np.ndarray) -> KeptPredictions:
+        predictions = {index: values[mask] for index, values in self.predictions.items()}
+        return KeptPredictions(self.metric, self.y[mask], predictions)
+
+
+def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | None:
+    """Return what a collection kept of a past task; None where there is nothing, or too little to judge.
+
+    Parameters
+    ----------
+    folder : Path
+        The collection's.
+    past : PastTasks
+        Its configurations are those whose predictions are read.
+    task : int
+        Number of the task.
+
+    Raises
+    ------
+    MetaDatasetError
+        If there is no collection in the folder, or it is damaged.
+    """
+    problem = cast(Problem, past.problems[task])
+    try:
+        fold, y, found = read_predictions(folder, past.tasks[task])
+    except KeyError:
+        return None
+    by_id = {configuration_id(configuration): index for index, configuration in enumerate(past.configurations)}
+    predictions = {
+        by_id[name]: values.astype(np.float64)
+        for name, values in found.items()
+        if name in by_id and np.isfinite(values).all()
+    }
+    if len(predictions) < 2:
+        return None
+    y = y.astype(np.float64 if problem == "regression" else np.int64)
+    return KeptPredictions(resolve_metric(metric_of(past, task), problem), y, predictions, fold == HELD_OUT)

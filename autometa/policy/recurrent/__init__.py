@@ -1,0 +1,1 @@
+"""A policy that reads the search with a recurrent network (RL²)."""

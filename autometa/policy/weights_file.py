@@ -1,0 +1,221 @@
+"""What training has made of past tasks, in files: arrays and a card, nothing pickled.
+
+``weights.npz`` holds the past tasks and what was learnt from them; texts are JSON. ``card.toml`` says
+where it comes from, how well it does, and the checksum of the arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autometa._support.array_folder import ArrayFolder
+from autometa._support.files import shipped_folder
+from autometa.catalogue import load_strategies
+from autometa.core.space import Configuration, SearchSpace
+from autometa.core.strategy import Strategy
+from autometa.exceptions import PolicyError
+from autometa.policy.past_tasks import PastTasks
+from autometa.tables.features import META_FEATURES
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_VERSION = 1
+"""Goes up when files of the old layout can no longer be read as the new one."""
+
+_WEIGHTS, CARD = "weights.npz", "card.toml"
+_ADVICE = "Train the policy again (`autometa train`), or reinstall autometa to get the weights that ship."
+_FILES = ArrayFolder(_WEIGHTS, CARD, "weights_version", WEIGHTS_VERSION, PolicyError, "policy weights", _ADVICE)
+_TEXTS = ("tasks", "families", "problems", "feature_names")
+_OTHERS = "arrays/"
+
+
+@dataclass(frozen=True)
+class PolicyWeights:
+    """Past tasks, and what was learnt from them.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Past tasks, on which every policy rests.
+    similarity : ndarray of shape (n_features,)
+        Weights of the meta-features in `Similarity`; all 0 where they did not help.
+    temperatures : mapping of str to (float, float)
+        Of a policy, by its name: without a limit of time, and with one.
+    portfolios : mapping of str to mapping of float to tuple of int
+        By problem and by seconds of the budget: places of configurations, in order.
+    arrays : mapping of str to ndarray
+        Of other policies, by names that mean something to them.
+    card : mapping
+        Where the weights come from and how well they do; plain values.
+    """
+
+    past: PastTasks
+    similarity: np.ndarray
+    temperatures: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    portfolios: Mapping[str, Mapping[float, tuple[int, ...]]] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.past.feature_names)
+        if np.shape(self.similarity) != (n,) or not (np.asarray(self.similarity) >= 0).all():
+            raise ValueError(f"similarity must be {n} non-negative weights, got {self.similarity}.")
+        n_configurations = len(self.past.configurations)
+        for problem, orders in self.portfolios.items():
+            for budget_s, places in orders.items():
+                if any(not 0 <= place < n_configurations for place in places):
+                    raise ValueError(
+                        f"The portfolio for {problem} and {budget_s} s must hold places below {n_configurations}, "
+                        f"got {places}."
+                    )
+
+
+def write_weights(weights: PolicyWeights, folder: str | Path) -> Path:
+    """Write ``weights.npz`` and ``card.toml`` into a folder, which is made if needed, and return it."""
+    folder, past = Path(folder), weights.past
+    configurations = [[c.strategy, dict(c.parameters)] for c in past.configurations]
+    portfolios = {problem: list(orders.items()) for problem, orders in weights.portfolios.items()}
+    texts = {name: getattr(past, name) for name in _TEXTS}
+    texts |= {"configurations": configurations, "temperatures": dict(weights.temperatures), "portfolios": portfolios}
+    numbers = {"features": past.features, "sizes": past.sizes, "seconds": past.seconds, "memory_mb": past.memory_mb}
+    numbers |= {f"losses/{metric}": matrix for metric, matrix in past.losses.items()}
+    arrays = {name: np.array(json.dumps(value)) for name, value in texts.items()}
+    arrays |= {name: values.astype(np.float32) for name, values in numbers.items()}
+    arrays |= {"failed": past.failed, "similarity": np.asarray(weights.similarity, dtype=np.float32)}
+    arrays |= {_OTHERS + name: values for name, values in weights.arrays.items()}
+    _FILES.write(folder, arrays, weights.card)
+    return folder
+
+
+def read_weights(folder: str | Path | None = None, strategies: Iterable[Strategy] | None = None) -> PolicyWeights:
+    """Return what `write_weights` wrote, as far as strategies of today can use it.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        Left out, the weights that ship with autometa.
+    strategies : iterable of Strategy, optional
+        What configurations must be possible in; left out, all that ship. Configurations of
+        other strategies are dropped.
+
+    Raises
+    ------
+    PolicyError
+        If a file is missing or damaged, was written by a newer autometa, its meta-features are
+        not those of today, or a strategy has changed so that its configurations are impossible.
+    """
+    place = shipped_folder("strategies") / "policies" if folder is None else Path(folder)
+    arrays, card = _FILES.read(place)
+    try:
+        weights = _weights(arrays, card)
+    except Exception as error:  # a forged file can fail anywhere
+        raise PolicyError(
+            f"{place / _WEIGHTS} does not hold policy weights ({type(error).__name__}: {error}). {_ADVICE}"
+        ) from error
+    _check_features(place, weights.past.feature_names, card)
+    return _for_strategies(place, weights, load_strategies() if strategies is None else strategies)
+
+
+def space_hash(space: SearchSpace) -> str:
+    """Return a text that changes when a search space does."""
+    parts = (
+        sorted((name, repr(distribution)) for name, distribution in space.distributions.items()),
+        sorted(space.conditions.items()),
+        sorted(space.defaults.items()),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _weights(arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> PolicyWeights:
+    def text(name: str) -> Any:
+        return json.loads(str(arrays[name]))
+
+    def numbers(name: str) -> np.ndarray:
+        return arrays[name].astype(np.float64)
+
+    past = PastTasks(
+        **{name: tuple(text(name)) for name in _TEXTS},
+        configurations=tuple(Configuration(strategy, parameters) for strategy, parameters in text("configurations")),
+        features=numbers("features"),
+        sizes=numbers("sizes"),
+        losses={name.split("/", 1)[1]: numbers(name) for name in arrays if name.startswith("losses/")},
+        seconds=numbers("seconds"),
+        memory_mb=numbers("memory_mb"),
+        failed=arrays["failed"].astype(bool),
+    )
+    return PolicyWeights(
+        past,
+        numbers("similarity"),
+        {name: (float(without), float(within)) for name, (without, within) in text("temperatures").items()},
+        {
+            problem: {float(budget_s): tuple(map(int, places)) for budget_s, places in orders}
+            for problem, orders in text("portfolios").items()
+        },
+        {name.removeprefix(_OTHERS): values for name, values in arrays.items() if name.startswith(_OTHERS)},
+        card,
+    )
+
+
+def _check_features(place: Path, names: tuple[str, ...], card: Mapping[str, Any]) -> None:
+    if (told := tuple(card.get("feature_order", names))) != names:
+        raise PolicyError(
+            f"{place / CARD} is the card of other weights: it tells the meta-features {told}, {_WEIGHTS} holds "
+            f"{names}. {_ADVICE}"
+        )
+    expected = tuple(name for name in META_FEATURES if name in names)
+    if names != expected:
+        unknown = [name for name in names if name not in META_FEATURES]
+        raise PolicyError(
+            f"{place} was trained with other meta-features than this autometa computes: "
+            f"{f'unknown are {unknown}' if unknown else f'the order {names} should be {expected}'}. {_ADVICE}"
+        )
+
+
+def _for_strategies(place: Path, weights: PolicyWeights, strategies: Iterable[Strategy]) -> PolicyWeights:
+    """Return the weights without configurations of unknown strategies; impossible ones are refused."""
+    spaces = {strategy.name: strategy.space for strategy in strategies}
+    names = weights.past.strategies
+    if gone := sorted(set(names) - set(spaces)):
+        logger.info("%s: what was learnt about %s is left out, there are no such strategies", place, ", ".join(gone))
+    kept = [c for c in weights.past.configurations if c.strategy in spaces]
+    if not kept:
+        raise PolicyError(
+            f"{place} knows the strategies {', '.join(gone)}, and none of them is among {', '.join(sorted(spaces))}. "
+            f"{_ADVICE}"
+        )
+    if changed := sorted({c.strategy for c in kept if not _is_possible(c, spaces[c.strategy])}):
+        raise PolicyError(
+            f"{place} was trained with other search spaces: configurations of {', '.join(changed)} are impossible "
+            f"today. {_ADVICE}"
+        )
+    for name, trained in weights.card.get("strategies", {}).items():
+        if name in spaces and trained != space_hash(spaces[name]):
+            logger.info("%s: the search space of %s has changed since; what was recorded still fits", place, name)
+    return select_configurations(weights, [weights.past.position[c] for c in kept]) if gone else weights
+
+
+def select_configurations(weights: PolicyWeights, places: Iterable[int]) -> PolicyWeights:
+    """Return the weights with some of the configurations."""
+    chosen = np.array(list(places), dtype=np.int64)
+    new = {int(old): place for place, old in enumerate(chosen)}
+    portfolios = {
+        problem: {budget_s: tuple(new[place] for place in order if place in new) for budget_s, order in orders.items()}
+        for problem, orders in weights.portfolios.items()
+    }
+    return replace(weights, past=weights.past.select_configurations(chosen), portfolios=portfolios)
+
+
+def _is_possible(configuration: Configuration, space: SearchSpace) -> bool:
+    try:
+        space.check(configuration.parameters)
+    except ValueError:
+        return False
+    return space.complete(configuration.parameters) == dict(configuration.parameters)

@@ -1,0 +1,128 @@
+"""What is known about a search after it has ended; plain values only, so that it can be saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from autometa.core.proposal import Prediction
+from autometa.core.space import Configuration
+from autometa.search.trial_records import TrialRecord
+
+
+@dataclass
+class SearchHistory:
+    """The story of one search.
+
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
+    trials : list of dict
+        One per trial: number, strategy, parameters, status, loss, weight, time_s, ended_s,
+        error, `stored_error` (the error without the exception's own text, which may quote the
+        data), what the policy expected of it when it was chosen, by what was seen until then
+        (`predicted_loss`, `predicted_s`; NaN where nothing), and `evaluations`, a list of dicts with anchor,
+        fold, loss, fit_s, predict_s, status.
+    strategies : list of dict
+        One per strategy: name, probability (None when it was left out), `note`, the reason
+        why it was left out, and of the configuration that the policy recommended before the
+        search: `recommended` (its parameters), and what was expected of it before it was tried, or
+        in the end: `predicted_loss`, `predicted_s`, `beats_default`.
+    stop_reason : str
+        Why the search ended.
+    first_model_s : float
+        Seconds from the start of the fit to the first usable model.
+    total_s : float
+        Seconds of the whole fit.
+    ensemble_loss : float
+        Loss of the ensemble on the out-of-fold predictions that chose its weights, thus
+        somewhat optimistic.
+    notes : list of str
+        Decisions made for the user: the problem by the metric, the positive class, text read as numbers.
+    """
+
+    metric: str
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    strategies: list[dict[str, Any]] = field(default_factory=list)
+    stop_reason: str = ""
+    first_model_s: float = math.nan
+    total_s: float = math.nan
+    ensemble_loss: float = math.nan
+    notes: list[str] = field(default_factory=list)
+
+    def without_data(self) -> SearchHistory:
+        """Return what may be stored: no error has the text of an exception any more."""
+        return replace(self, trials=[{**trial, "error": trial.get("stored_error", "")} for trial in self.trials])
+
+
+def trial_rows(
+    records: Sequence[TrialRecord],
+    weights: Mapping[int, float],
+    expected: Mapping[Configuration, Prediction] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Return the records as plain rows, with each trial's weight in the ensemble and what was expected of it."""
+    return [
+        {
+            "number": record.number,
+            "strategy": record.configuration.strategy,
+            "parameters": dict(record.configuration.parameters),
+            "status": record.status,
+            "loss": record.loss,
+            "weight": weights.get(record.number, 0.0),
+            "time_s": record.time_s,
+            "ended_s": record.ended_s,
+            "error": record.full_error,
+            "stored_error": record.error,
+            **_of_prediction(expected.get(record.configuration)),
+            "evaluations": [
+                {
+                    "anchor": e.anchor,
+                    "fold": e.fold,
+                    "loss": e.loss,
+                    "fit_s": e.fit_s,
+                    "predict_s": e.predict_s,
+                    "status": "cut_short" if e.is_cut_short else e.status,
+                }
+                for e in record.evaluations
+            ],
+        }
+        for record in records
+    ]
+
+
+def strategy_rows(
+    names: Sequence[str],
+    probabilities: Mapping[str, float],
+    notes: Mapping[str, str],
+    recommended: Sequence[Configuration],
+    expected: Mapping[Configuration, Prediction],
+) -> list[dict[str, Any]]:
+    """Return the strategies as plain rows, with what was recommended of each before the search."""
+    first: dict[str, Configuration] = {}
+    for configuration in recommended:
+        first.setdefault(configuration.strategy, configuration)
+    rows = []
+    for name in names:
+        chosen = first.get(name)
+        prediction = None if chosen is None else expected.get(chosen)
+        rows.append(
+            {
+                "name": name,
+                "probability": probabilities.get(name),
+                "note": notes.get(name, ""),
+                "recommended": None if chosen is None else dict(chosen.parameters),
+                **_of_prediction(prediction),
+                "beats_default": math.nan if prediction is None else prediction.beats_default,
+            }
+        )
+    return rows
+
+
+def _of_prediction(prediction: Prediction | None) -> dict[str, float]:
+    if prediction is None:
+        return {"predicted_loss": math.nan, "predicted_s": math.nan}
+    return {"predicted_loss": prediction.loss, "predicted_s": prediction.seconds}

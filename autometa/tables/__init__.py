@@ -1,0 +1,1 @@
+"""Any table to typed columns, and to the two views that learners fit on."""

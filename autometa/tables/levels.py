@@ -1,0 +1,146 @@
+"""Which level of a category a value belongs to: the one with its label, else the only one with its meaning."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autometa.tables.reading import Labels
+from autometa.tables.values import GAP_WORDS, LARGEST_EXACT, meaning, read_spans
+
+_MIN_ROWS = 20
+"""New levels of a known kind are no surprise in fewer rows."""
+_KNOWN = 0.5
+_SEVERAL = -2
+
+_NUMBER_STARTS = frozenset("0123456789+-.TFPi")
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Levels of the rows of a category.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_rows,), int64
+        Positions in the levels: −1 where missing, ``len(levels)`` for a value that is none of them.
+    is_lost : bool
+        Whether most values are none of the levels, and that is unlikely to be just new values.
+    is_unclear : bool
+        Whether a number came that several levels stand for, which differ in leading zeros or beyond float64.
+    """
+
+    codes: np.ndarray
+    is_lost: bool
+    is_unclear: bool
+
+
+def fit_levels(labels: Labels) -> Labels:
+    """Return the labels of a column at fit, where a word for missing values, if there is one, is the level of all gaps.
+
+    A column may tell gaps by an own level (``"None"``), which a CSV file or a conversion makes a missing value.
+    """
+    words = sorted(GAP_WORDS.intersection(labels.levels))
+    if not words:
+        return labels
+    kept = [text for text in labels.levels if text not in words[1:]]
+    index = {text: i for i, text in enumerate(kept)}
+    position = np.array([*(index.get(text, index[words[0]]) for text in labels.levels), index[words[0]]])
+    return Labels(position[labels.codes], kept, labels.is_nominal, labels.are_numbers)
+
+
+def match_levels(labels: Labels, levels: Sequence[str]) -> Match:
+    """Return the level of each row.
+
+    A value whose label is no level belongs to the only level that is the same number (True and 1, 0.1 as float32
+    and as float64, 7 and the code 007) or the same span of time.
+    """
+    n_levels = len(levels)
+    position = {level: i for i, level in enumerate(levels)}
+    gap = next((position[word] for word in GAP_WORDS & position.keys()), -1)
+    found = [gap if text in GAP_WORDS else position.get(text, n_levels) for text in labels.levels]
+    # Numbers by type have lost the zeros in front by which levels may differ.
+    is_bare = labels.are_numbers and any(level[0] == "0" and level != "0" for level in levels)
+    keys = {i: _number_keys(labels.levels[i]) for i in range(len(found)) if is_bare or found[i] == n_levels}
+    is_unclear = False
+    if any(keys.values()):
+        same_number = _levels_by_number(tuple(levels))
+        is_unclear = any(same_number.get(key) == _SEVERAL for i in keys for key in keys[i][:1])
+        for i in keys:
+            if found[i] == n_levels:
+                found[i] = _level_of_number(labels.levels[i], keys[i], levels, same_number)
+    codes = np.array([*found, gap], dtype=np.int64)
+    is_lost = n_levels in found and _is_lost(labels, codes[:-1], levels)
+    return Match(codes[labels.codes], is_lost, is_unclear)
+
+
+# Kept, since it takes tens of milliseconds for thousands of levels, and one row is predicted in less.
+@functools.lru_cache(maxsize=128)
+def _levels_by_number(levels: tuple[str, ...]) -> dict[tuple[str, float], int]:
+    """Return the only level of each number or span of time, `_SEVERAL` where there is more than one."""
+    index: dict[tuple[str, float], int] = {}
+    for i, level in enumerate(levels):
+        for key in _number_keys(level):
+            index[key] = i if index.get(key, i) == i else _SEVERAL
+    return index
+
+
+def _level_of_number(
+    text: str, keys: list[tuple[str, float]], levels: Sequence[str], same_number: dict[tuple[str, float], int]
+) -> int:
+    if meaning(text) == "code":
+        # Zeros in front get lost on the way, and are never added.
+        return len(levels)
+    for key in keys:
+        i = same_number.get(key, _SEVERAL)
+        # Long keys are told apart by their digits, unless one of the two came as a float.
+        if i != _SEVERAL and not (abs(key[1]) >= LARGEST_EXACT and _is_whole(text) and _is_whole(levels[i])):
+            return i
+    return len(levels)
+
+
+def _number_keys(text: str) -> list[tuple[str, float]]:
+    """Return in what a label may agree with another, the strictest first."""
+    if text[0] not in _NUMBER_STARTS:
+        return []
+    match meaning(text):
+        case "truth":
+            return [("number", float(text == "True"))]
+        case "span":
+            return [("span", float(read_spans([text])[0]))]
+        case "number" | "code":
+            number = float(text)
+            keys = [("number", number)]
+            if np.isfinite(number) and not number.is_integer():
+                # Reading a file may cost the last digit, and a narrower type all but seven.
+                with np.errstate(over="ignore"):
+                    keys += [("15 digits", float(f"{number:.15g}")), ("float32", float(np.float32(number)))]
+            return keys
+    return []
+
+
+def _is_whole(text: str) -> bool:
+    return _WHOLE.fullmatch(text) is not None
+
+
+def _is_lost(labels: Labels, found: np.ndarray, levels: Sequence[str]) -> bool:
+    """Whether most rows hold none of the levels, and more rows than a few or values of another kind."""
+    counts = labels.counts()
+    is_present = np.array([text not in GAP_WORDS for text in labels.levels], dtype=bool)
+    is_known = found != len(levels)
+    n_present = counts[is_present].sum()
+    if counts[is_present & is_known].sum() >= _KNOWN * n_present:
+        return False
+    if n_present >= _MIN_ROWS:
+        return True
+    kinds: Counter[str] = Counter()
+    for i in np.flatnonzero(is_present & ~is_known).tolist():
+        kinds[meaning(labels.levels[i])] += int(counts[i])
+    usual = kinds.most_common(1)[0][0]
+    return not any(meaning(level) == usual for level in levels)

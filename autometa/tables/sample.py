@@ -1,0 +1,160 @@
+"""A sample of a task that depends on what the table holds, never on the order of its rows, columns or classes.
+
+Rows and columns are told apart by 64-bit tokens of their contents. A column's token is a sum over its rows, a row's
+token a sum over its columns; sums modulo 2⁶⁴ are exact in any order. Each is weighted by the other's tokens, as in
+the colour refinement of graphs (Weisfeiler and Leman 1968), so that columns with the same values in other rows, and
+rows with the same values in other columns, get different tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from autometa.core.task import Task
+from autometa.tables.schema import Schema
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows and columns of a task in an order of their own.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_rows, n_columns)
+        Cleaned rows, sorted by target and then by token.
+    schema : Schema
+        Kinds of the columns of `X`; within a kind they are sorted by token.
+    y : ndarray of shape (n_rows,)
+        Values, or class codes that do not depend on the task's codes.
+    n_classes : int
+        Number of classes in the task; 0 for regression.
+    """
+
+    X: pd.DataFrame
+    schema: Schema
+    y: np.ndarray
+    n_classes: int
+
+    def head(self, n_rows: int) -> Sample:
+        """Return at most `n_rows` rows, spread evenly over the sorted rows and thereby over the target."""
+        rows = _spread(len(self.X), n_rows)
+        return replace(self, X=self.X.iloc[rows], y=self.y[rows])
+
+
+def blocks(X: pd.DataFrame, schema: Schema) -> list[np.ndarray]:
+    """Return the cleaned columns by kind: numbers, precise numbers, moments, category codes, texts."""
+    sizes = [len(schema.numbers), len(schema.precise), len(schema.moments), len(schema.categories), len(schema.texts)]
+    bounds = np.cumsum([0, *sizes])
+    dtypes = [np.dtype(dtype) for dtype in ("float32", "float64", "datetime64[us]", "int32", "object")]
+    return [
+        X.iloc[:, start:end].to_numpy() if end > start else np.empty((len(X), 0), dtype=dtype)
+        for start, end, dtype in zip(bounds, bounds[1:], dtypes, strict=False)
+    ]
+
+
+def draw_sample(
+    task: Task, schema: Schema, tables: list[np.ndarray], n_rows: int, n_columns: int
+) -> tuple[Sample, float]:
+    """Return at most `n_rows` rows and `n_columns` columns, and the share of rows that repeat an earlier one.
+
+    Parameters
+    ----------
+    task : Task
+        The task; its frame is cleaned by `schema`.
+    schema : Schema
+        Kinds of the columns.
+    tables : list of ndarray
+        ``blocks(task.X, schema)``.
+    n_rows, n_columns : int
+        Columns with the smallest tokens are taken; rows are spread over the target, so that classes keep their shares.
+    """
+    bits = [_bits(table) for table in tables]
+    ones = np.ones(task.n_rows, dtype=np.uint64)
+    columns = _mix(_down(bits, ones))
+    rows = _mix(_across(bits, columns))
+    columns = _mix(_down(bits, _mix(rows + _target_tokens(task, rows))))
+    ranks = np.argsort(np.argsort(columns, kind="stable"), kind="stable")
+    # From here on no two columns have the same token, whatever they hold: equal rows are equal in every column.
+    rows = _mix(_across(bits, _mix(columns + ranks.astype(np.uint64))))
+    y = task.y
+    if task.n_classes:
+        totals = np.zeros(task.n_classes, dtype=np.uint64)
+        np.add.at(totals, y, rows)
+        y = np.argsort(np.argsort(totals, kind="stable"), kind="stable")[y]
+    order = np.lexsort((rows, y))[_spread(task.n_rows, n_rows)]
+    chosen, small_schema = _choose_columns(schema, ranks, n_columns)
+    ordered = np.sort(rows)
+    repeated_share = np.count_nonzero(ordered[1:] == ordered[:-1]) / task.n_rows
+    return Sample(task.X.iloc[order, chosen], small_schema, y[order], task.n_classes), repeated_share
+
+
+def _spread(n: int, n_wanted: int) -> np.ndarray:
+    """Return at most `n_wanted` of the positions 0 … n − 1, evenly spaced."""
+    n_wanted = min(n, n_wanted)
+    return np.arange(n_wanted) * n // max(1, n_wanted)
+
+
+def _choose_columns(schema: Schema, ranks: np.ndarray, n_columns: int) -> tuple[np.ndarray, Schema]:
+    """Return the positions of the columns with the lowest ranks, kind by kind, and their schema."""
+    names = np.array(list(schema.kinds), dtype=object)
+    kinds = [schema.numbers, schema.precise, schema.moments, list(schema.categories), schema.texts]
+    kind = np.repeat(np.arange(len(kinds)), [len(members) for members in kinds])
+    order = np.lexsort((ranks, kind))
+    order = order[ranks[order] < n_columns]
+    numbers, precise, moments, categories, texts = (list(names[order[kind[order] == i]]) for i in range(len(kinds)))
+    chosen = Schema(
+        columns=list(names[order]),
+        numbers=numbers,
+        precise=precise,
+        moments=moments,
+        categories={name: schema.categories[name] for name in categories},
+        texts=texts,
+    )
+    return order, chosen
+
+
+def _target_tokens(task: Task, rows: np.ndarray) -> np.ndarray:
+    """Return a token of each row's target: of its value, or of the rows that share its class."""
+    if not task.n_classes:
+        return _mix(np.ascontiguousarray(task.y, dtype=np.float64).view(np.uint64))
+    totals = np.zeros(task.n_classes, dtype=np.uint64)
+    np.add.at(totals, task.y, rows)
+    return _mix(totals)[task.y]
+
+
+def _bits(table: np.ndarray) -> np.ndarray:
+    """Return the values as whole numbers without sign; equal numbers for equal values."""
+    if table.dtype == object:
+        # Half of a surrogate pair, which files read with the wrong encoding hold, has no bytes in strict UTF-8.
+        encoded = np.array([text.encode("utf-8", "surrogatepass") for text in table.ravel()], dtype=object)
+        return pd.util.hash_array(encoded, categorize=False).reshape(table.shape)
+    if table.dtype.itemsize == 4:
+        return table.view(np.uint32)
+    wide = table.view(np.uint64)
+    # The low bits of most float64 values are zero, which products modulo 2⁶⁴ would keep.
+    return wide ^ (wide >> np.uint64(32))
+
+
+def _down(bits: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return the sum over the rows of each column, weighted by the rows' tokens."""
+    return np.concatenate([np.einsum("ij,i->j", table, rows, dtype=np.uint64) for table in bits])
+
+
+def _across(bits: list[np.ndarray], columns: np.ndarray) -> np.ndarray:
+    """Return the sum over the columns of each row, weighted by the columns' tokens."""
+    bounds = np.cumsum([0, *(table.shape[1] for table in bits)])
+    total = np.zeros(len(bits[0]), dtype=np.uint64)
+    for table, start, end in zip(bits, bounds, bounds[1:], strict=False):
+        total += np.einsum("ij,j->i", table, columns[start:end], dtype=np.uint64)
+    return total
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """Return well-mixed tokens: the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

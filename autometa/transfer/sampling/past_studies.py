@@ -1,0 +1,251 @@
+"""What past studies say about one space: which are looked at, how they fit in, and what they have in common."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from autometa._support.numeric_threads import one_blas_thread
+from autometa._support.seeds import child_seed
+from autometa.transfer.archive.archive import StudyArchive
+from autometa.transfer.archive.sources import SourceStudy, merged_distributions
+from autometa.transfer.sampling.outcomes import behind_complete
+from autometa.transfer.sampling.population import Population, encoding_of, fitted_population
+from autometa.transfer.sampling.respacing import moved_population
+from autometa.transfer.space.alignment import AlignedStudy, align_all
+from autometa.transfer.space.encoding import Encoding
+
+logger = logging.getLogger(__name__)
+
+_N_CACHED = 8
+_MAX_STUDIES = 64  # more take longer, and add little to mean and covariance
+_MAX_NOISE = 2.0  # times the variance of the function; studies of real problems have 0.1, shuffled losses 5
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What was learnt of the past for one space.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        The space, and what past studies say may come on top of it.
+    sources : tuple of SourceStudy
+        The past studies that were looked at, see `chosen_sources`.
+    studies : tuple of AlignedStudy
+        Each of them in the space.
+    usable : tuple of AlignedStudy
+        Those that were learnt from.
+    population : Population or None
+        What they say; None if there are none.
+    is_moved : bool
+        Whether it was learnt in another space, see `autometa.transfer.sampling.respacing`.
+    """
+
+    encoding: Encoding
+    sources: tuple[SourceStudy, ...]
+    studies: tuple[AlignedStudy, ...]
+    usable: tuple[AlignedStudy, ...]
+    population: Population | None
+    is_moved: bool = False
+
+
+class Past:
+    """What was learnt from past studies, kept for the spaces that were asked for last."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, tuple[tuple[SourceStudy, ...], Learnt]] = {}
+        # Always moved from what was fitted, so that it does not matter how many spaces were asked for between.
+        self._fitted: Learnt | None = None
+        self._named: tuple[tuple[SourceStudy, ...], frozenset[str]] = ((), frozenset())
+
+    # Studies do not travel to other processes, and what was learnt for their spaces is soon learnt again.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {key: kept for key, kept in self._kept.items() if key[-1] is None}}
+
+    def parameters(self, sources: tuple[SourceStudy, ...], names: Mapping[str, str]) -> frozenset[str]:
+        """Return the new names of all parameters of past studies."""
+        if self._named[0] is not sources:
+            self._named = (sources, frozenset(names.get(name, name) for s in sources for name in s.distributions))
+        return self._named[1]
+
+    @one_blas_thread()
+    def learn(
+        self,
+        sources: tuple[SourceStudy, ...],
+        space: Mapping[str, BaseDistribution],
+        names: Mapping[str, str],
+        finished: Sequence[FrozenTrial],
+        study: Hashable = None,
+    ) -> Learnt:
+        """Return what the sources say about a space and about the parameters that may come on top of it.
+
+        Parameters
+        ----------
+        sources : tuple of SourceStudy
+            The archive's.
+        space : mapping of str to BaseDistribution
+            What the new study has asked for; empty while nothing is known of it.
+        names : mapping of str to str
+            Past name → new name.
+        finished : sequence of FrozenTrial
+            The new study's, complete or not; conditions are read from the complete ones.
+        study : hashable
+            Tells studies apart: their trials may have other conditions.
+        """
+        # A trial that failed may not have got as far as all of its parameters.
+        complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
+        described = tuple(sorted((name, repr(d)) for name, d in space.items()))
+        key = (described, bool(finished), study if complete else None)
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] is sources:
+            return kept[1]
+        learnt = _learnt(sources, space, names, complete, bool(finished), self._fitted)
+        if not learnt.is_moved:
+            self._fitted = learnt
+        while len(self._kept) >= _N_CACHED:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[key] = (sources, learnt)
+        return learnt
+
+
+def chosen_sources(
+    sources: Sequence[SourceStudy], space: Mapping[str, BaseDistribution], names: Mapping[str, str]
+) -> tuple[SourceStudy, ...]:
+    """Return the past studies that are looked at for a space, at most 64, in the order of the archive.
+
+    What can be told without a look at the trials decides: those that share most of the space's
+    parameters, and among these a random draw, which is the same each time.
+    """
+    candidates = [
+        s for s in sources if len(s.directions) == 1 and any(t.state == TrialState.COMPLETE for t in s.trials)
+    ]
+    if len(candidates) <= _MAX_STUDIES:
+        return tuple(candidates)
+    n_shared = np.array([sum(names.get(name, name) in space for name in s.distributions) for s in candidates])
+    drawn = np.random.default_rng(child_seed(0, "sources", len(candidates))).permutation(len(candidates))
+    chosen = drawn[np.argsort(-n_shared[drawn], kind="stable")[:_MAX_STUDIES]]
+    return tuple(candidates[place] for place in np.sort(chosen))
+
+
+def checked_archive(archive: object) -> StudyArchive:
+    """Return an archive, or say how to make one."""
+    if not isinstance(archive, StudyArchive):
+        raise TypeError(
+            f"archive must be a StudyArchive, got {type(archive).__name__}. Make one with StudyArchive(), or "
+            "StudyArchive('studies.db') for a file, and fill it with archive.add(study)."
+        )
+    return archive
+
+
+def checked_names(names: Mapping[str, str] | None, sources: Sequence[SourceStudy] = ()) -> dict[str, str]:
+    """Return a copy of a renaming, or say what is wrong with it.
+
+    Parameters
+    ----------
+    names : mapping of str to str or None
+        Past name → new name.
+    sources : sequence of SourceStudy
+        Past studies; a name that none of them has is warned of, two parameters of one study that
+        would get the same name are refused.
+    """
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping) or not all(isinstance(text, str) for item in names.items() for text in item):
+        raise TypeError(f"names must map past names to new ones, such as {{'learning_rate': 'lr'}}, got {names!r}.")
+    for source in sources:
+        counts = Counter(names.get(name, name) for name in source.distributions)
+        for new in (name for name, count in counts.items() if count > 1):
+            old = [name for name in source.distributions if names.get(name, name) == new]
+            raise ValueError(
+                f"With names={dict(names)!r}, the parameters {old} of the past study {source.name!r} would all be "
+                f"{new!r}. Give all but one of them another name, such as {{{old[0]!r}: {'old_' + old[0]!r}}}."
+            )
+    found = {name for source in sources for name in source.distributions}
+    unknown = [name for name in names if name not in found]
+    if sources and unknown:
+        warnings.warn(
+            f"names renames {unknown}, which no study of the archive has; their parameters are {sorted(found)[:20]}. "
+            "names maps past names to new ones. Leave out what no past study has to silence this.",
+            stacklevel=3,
+        )
+    return dict(names)
+
+
+def _learnt(
+    sources: tuple[SourceStudy, ...],
+    space: Mapping[str, BaseDistribution],
+    names: Mapping[str, str],
+    complete: Sequence[FrozenTrial],
+    is_begun: bool,
+    before: Learnt | None,
+) -> Learnt:
+    """Return what is learnt; what was learnt before is taken where it comes to the same."""
+    chosen = chosen_sources(sources, space, names)
+    wide = _wide_space(chosen, space, names, is_begun)
+    if before is None or before.sources != chosen:
+        before = None
+    is_same = before is not None and before.encoding.distributions == wide
+    studies = before.studies if before is not None and is_same else align_all(chosen, wide, names)
+    usable = tuple(study for study in studies if not study.reason and _shares(study, wide, space))
+    own = Encoding(wide, {}).points([trial.params for trial in complete])
+    encoding = encoding_of(wide, usable, own)
+    # After the first trial the space is known, and is most often the one that the past made expect.
+    if before is not None and _names(before.usable) == _names(usable):
+        if is_same and before.encoding.conditions == encoding.conditions:
+            return before
+        if not is_same and before.population is not None:
+            moved = moved_population(before.population, encoding, usable)
+            if moved is not None:
+                return Learnt(encoding, chosen, studies, usable, moved, is_moved=True)
+    population = fitted_population(usable, encoding, _behind(chosen, usable, wide, names)) if usable else None
+    if population is not None and population.kernel.noise > _MAX_NOISE * population.kernel.amplitude:
+        # It would explain whatever is seen as noise, and search at random.
+        logger.info("What past studies tried says nothing about what is good: they are not used.")
+        population = None
+    return Learnt(encoding, chosen, studies, usable, population)
+
+
+def _behind(
+    sources: Sequence[SourceStudy],
+    usable: Sequence[AlignedStudy],
+    space: Mapping[str, BaseDistribution],
+    names: Mapping[str, str],
+) -> tuple[AlignedStudy, ...]:
+    """Return the pruned and failed trials of the usable studies in a space."""
+    by_name = {source.name: source for source in sources}
+    return align_all([behind_complete(by_name[study.name]) for study in usable], space, names)
+
+
+def _names(studies: Sequence[AlignedStudy]) -> list[str]:
+    return [study.name for study in studies]
+
+
+def _wide_space(
+    sources: Sequence[SourceStudy], space: Mapping[str, BaseDistribution], names: Mapping[str, str], is_begun: bool
+) -> dict[str, BaseDistribution]:
+    """Return a space and, of the past, what the study may still ask for; by name.
+
+    All of it before the first trial is done; later only what past studies had in some of their
+    trials, because what is always there would have come.
+    """
+    past: list[dict[str, BaseDistribution]] = []
+    for source in sources:
+        found = {name: d for name, d in source.distributions.items() if names.get(name, name) not in space}
+        if is_begun:
+            found = {name: d for name, d in found.items() if not all(name in t.params for t in source.completed)}
+        past.append({names.get(name, name): d for name, d in found.items()})
+    return dict(sorted({**merged_distributions(past), **space}.items()))
+
+
+def _shares(study: AlignedStudy, wide: Mapping[str, BaseDistribution], space: Mapping[str, BaseDistribution]) -> bool:
+    """Whether a past study knows a parameter that the new one is known to have; of a new one nothing is known."""
+    return not space or any(is_known and name in space for name, is_known in zip(wide, study.known, strict=True))

@@ -1,0 +1,255 @@
+"""What past studies say about a new one: the distribution that their loss functions were drawn from.
+
+Notation
+--------
+features : ndarray of shape (n, n_features)
+    Nyström features of the kernel at chosen configurations, and a constant.
+mean : ndarray of shape (n_features,)
+    Mean weights of a study's function.
+root : ndarray of shape (n_features, n_features)
+    A root of the covariance of the weights over studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.stats import rankdata
+
+from autometa._support.seeds import child_seed
+from autometa.transfer.sampling.kernel import OFFSET_VARIANCE, Kernel, fitted_kernel, normal_scores, whitening_of
+from autometa.transfer.space.alignment import AlignedStudy
+from autometa.transfer.space.encoding import Encoding, learnt_conditions
+
+_N_FEATURES = 100
+_N_STEPS = 5  # of expectation maximisation
+_N_TRIALS = 50  # of a study: its best half and others at even ranks
+_N_KERNEL_STUDIES, _N_KERNEL_TRIALS = 20, 24
+_PRIOR_STUDIES = 5.0  # as many studies as the stationary kernel counts for in the covariance
+_N_TOP = 3
+_N_ALIKE = 5
+JITTER = 1e-6  # of the amplitude, on the diagonal of the kernel at the centres
+_FEWEST_RANKED = 4  # fewer trials are ranked rightly by chance
+
+
+@dataclass(frozen=True)
+class Population:
+    """A Gaussian distribution of loss functions over one space, learnt from past studies.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        The space.
+    kernel : Kernel
+        How alike losses of configurations are.
+    centres : ndarray of shape (n_centres, n_columns)
+        Inputs at which the features are anchored.
+    factor : ndarray of shape (n_centres, n_centres)
+        Lower Cholesky factor of the kernel there.
+    mean, root : ndarray
+        See the module.
+    weights : ndarray of shape (n_studies, n_features)
+        Expected weights of the function of each past study.
+    tops : ndarray of shape (n_tops, n_parameters)
+        Points on the grid that were best in some past study, or that the mean says are good.
+    n_studies : int
+        How many past studies it was learnt from.
+    """
+
+    encoding: Encoding
+    kernel: Kernel
+    centres: np.ndarray
+    factor: np.ndarray
+    mean: np.ndarray
+    root: np.ndarray
+    weights: np.ndarray
+    tops: np.ndarray
+    n_studies: int
+
+    def features(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the features of inputs, shape (n, n_features)."""
+        return _features(self.kernel, self.centres, self.factor, inputs)
+
+    def alike(self, features: np.ndarray, ranks: np.ndarray) -> Population:
+        """Return the population around those past studies that rank a new study's trials best.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features)
+            Of the new study's trials.
+        ranks : ndarray of shape (n,)
+            Anything that orders them, lower is better.
+
+        Notes
+        -----
+        Rank correlation chooses, as the ranking loss of RGPE does (Feurer et al., 2018); RGPE's
+        draws of that loss would take longer than all else, and the mean of five is as good.
+        """
+        if len(ranks) < _FEWEST_RANKED or np.ptp(ranks) == 0:
+            return self
+        predicted = rankdata(features @ self.weights.T, axis=0)
+        ranks = rankdata(ranks)
+        away = predicted - predicted.mean(axis=0)
+        agreement = (ranks - ranks.mean()) @ away / np.maximum(np.linalg.norm(away, axis=0), 1e-12)
+        best = np.argsort(-agreement, kind="stable")[:_N_ALIKE]
+        return replace(self, mean=self.weights[best].mean(axis=0))
+
+
+def fitted_population(
+    studies: Sequence[AlignedStudy], encoding: Encoding, behind: Sequence[AlignedStudy] = ()
+) -> Population:
+    """Return the distribution under which the functions of past studies are likely.
+
+    Weights of studies are draws of one Gaussian, w ~ N(mean, root rootᵀ), their scores noisy
+    values of the functions; expectation maximisation finds both (Schwaighofer et al., 2004), on
+    the Nyström features of a kernel that is fitted to all studies first (Wang et al., 2024).
+
+    Parameters
+    ----------
+    studies : sequence of AlignedStudy
+        Usable ones only, at least one.
+    encoding : Encoding
+        Their space.
+    behind : sequence of AlignedStudy
+        The pruned and failed trials of each of them, which rank behind its complete ones; empty
+        if none has any.
+    """
+    rng = np.random.default_rng(child_seed(0, "population", len(studies)))
+    pairs = zip_longest(studies, behind)
+    points, scores = zip(*(_subset(study, worse, encoding, rng) for study, worse in pairs), strict=True)
+    inputs = [encoding.inputs(found) for found in points]
+    kernel = _kernel(inputs, scores, encoding, rng)
+    centres, factor = _centres(kernel, inputs, scores, rng)
+    stacked = _features(kernel, centres, factor, np.concatenate(inputs))
+    features = np.split(stacked, np.cumsum([len(rows) for rows in inputs])[:-1])
+    mean, root, weights = _expectation_maximisation(features, scores, kernel)
+    # Best trials come first, and only complete ones are worth recommending.
+    n_complete = [len(study.points) for study in studies]
+    tops = best_points(encoding, *([part[:n] for part, n in zip(p, n_complete, strict=True)] for p in (points, scores)))
+    return Population(encoding, kernel, centres, factor, mean, root, weights, tops, len(studies))
+
+
+def best_points(encoding: Encoding, points: Sequence[np.ndarray], losses: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the different points on the grid that were among the best three of some study."""
+    best = [found[np.argsort(values, kind="stable")[:_N_TOP]] for found, values in zip(points, losses, strict=True)]
+    return np.unique(encoding.on_grid(np.concatenate(best)), axis=0)
+
+
+def encoding_of(distributions: dict, studies: Sequence[AlignedStudy], own: np.ndarray) -> Encoding:
+    """Return the encoding of a space with conditions that hold in past studies and in the new one's points."""
+    # A study that never had a parameter does not know when it is active.
+    blocks = [own, *(study.points for study in studies if study.known.all())]
+    seen = np.concatenate(blocks) if any(len(block) for block in blocks) else np.zeros((0, len(distributions)))
+    return Encoding(distributions, learnt_conditions(distributions, seen))
+
+
+def _subset(
+    study: AlignedStudy, worse: AlignedStudy | None, encoding: Encoding, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return points and scores of at most `_N_TRIALS` trials; what a study did not know is drawn at random."""
+    every, ranks = study.points, study.losses
+    if worse is not None and len(worse.points):
+        every = np.concatenate([every, worse.points])
+        ranks = rankdata(ranks, method="dense")
+        ranks = np.concatenate([ranks, ranks.max() + 1 + worse.losses])
+    scores = normal_scores(ranks)
+    order = np.argsort(scores, kind="stable")
+    if len(order) > _N_TRIALS:
+        half = _N_TRIALS // 2
+        order = np.concatenate([order[:half], order[half:][:: -(-(len(order) - half) // half)]])
+    points = every[order].copy()
+    unknown = ~study.known
+    if unknown.any():
+        # Spread over the range, so that the population takes no side where nothing is known.
+        drawn = encoding.uniform(rng.random(points.shape))
+        points[:, unknown] = drawn[:, unknown]
+    # A gap that no condition explains: the middle is as good as any other place.
+    gaps = np.isnan(points)
+    gaps[:, list(encoding.conditions)] = False
+    points[gaps] = np.broadcast_to(np.where(encoding.n_choices > 0, 0.0, 0.5), points.shape)[gaps]
+    return points, scores[order]
+
+
+def _kernel(
+    inputs: Sequence[np.ndarray], scores: Sequence[np.ndarray], encoding: Encoding, rng: np.random.Generator
+) -> Kernel:
+    chosen = np.sort(rng.permutation(len(inputs))[:_N_KERNEL_STUDIES])
+    rows = [np.sort(rng.permutation(len(scores[study]))[:_N_KERNEL_TRIALS]) for study in chosen]
+    return fitted_kernel(
+        [inputs[study][row] for study, row in zip(chosen, rows, strict=True)],
+        [scores[study][row] for study, row in zip(chosen, rows, strict=True)],
+        encoding.groups,
+    )
+
+
+def _centres(
+    kernel: Kernel, inputs: Sequence[np.ndarray], scores: Sequence[np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs that explain most of the others (pivoted Cholesky), and the kernel's factor there."""
+    rows, values = np.concatenate(inputs), np.concatenate(scores)
+    # Half of the pool from the better trials, where a new study will search.
+    better = rng.permutation(np.flatnonzero(values < 0))[:400]
+    worse = rng.permutation(np.flatnonzero(values >= 0))[:400]
+    pool = rows[np.sort(np.concatenate([better, worse]))]
+    scaled = kernel.scaled(pool)
+    n_centres = min(_N_FEATURES, len(pool))
+    left = np.full(len(pool), kernel.amplitude)
+    columns = np.zeros((n_centres, len(pool)))
+    pivots = []
+    for step in range(n_centres):
+        pivot = int(left.argmax())
+        if left[pivot] < 1e-4 * kernel.amplitude:
+            break
+        pivots.append(pivot)
+        column = kernel.of_scaled(scaled[pivot : pivot + 1], scaled)[0] - columns[:step, pivot] @ columns[:step]
+        columns[step] = column / np.sqrt(left[pivot])
+        left = np.maximum(left - columns[step] ** 2, 0.0)
+    centres = pool[pivots]
+    jitter = JITTER * kernel.amplitude * np.eye(len(centres))
+    return centres, cholesky(kernel(centres, centres) + jitter, lower=True)
+
+
+def _features(kernel: Kernel, centres: np.ndarray, factor: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    found = solve_triangular(factor, kernel(centres, inputs), lower=True).T
+    return np.column_stack([found, np.ones(len(inputs))])
+
+
+def _expectation_maximisation(
+    features: Sequence[np.ndarray], scores: Sequence[np.ndarray], kernel: Kernel, n_steps: int = _N_STEPS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n_features, n_studies, n_rows = features[0].shape[1], len(features), max(map(len, features))
+    # All studies at once, in single precision: a fifth of the time. Rows that only fill up have no features and no
+    # score, and so no effect.
+    R = np.zeros((n_studies, n_rows, n_features), dtype=np.float32)
+    y = np.zeros((n_studies, n_rows), dtype=np.float32)
+    for study, (rows, values) in enumerate(zip(features, scores, strict=True)):
+        R[study, : len(rows)], y[study, : len(rows)] = rows, values
+    # What the features cannot express counts as noise.
+    noise = kernel.noise + np.maximum(np.float32(kernel.amplitude) - (R[:, :, :-1] ** 2).sum(2), 0.0)
+    prior = np.ones(n_features)
+    prior[-1] = OFFSET_VARIANCE
+    mean, covariance = np.zeros(n_features), np.diag(prior)
+    diagonal = np.arange(n_rows)
+    # Large arrays are had once: their memory costs as much as the arithmetic.
+    flat_R, cross, half = R.reshape(-1, n_features), np.empty_like(R), np.empty_like(R)
+    seen = np.empty((n_studies, n_rows, n_rows), dtype=np.float32)
+    for _ in range(n_steps):
+        np.matmul(flat_R, covariance.astype(np.float32), out=cross.reshape(-1, n_features))
+        np.matmul(cross, R.transpose(0, 2, 1), out=seen)
+        seen[:, diagonal, diagonal] += noise
+        whitening = whitening_of(seen)
+        np.matmul(whitening, cross, out=half)
+        residual = whitening @ (y - R @ mean.astype(np.float32))[:, :, None]
+        means = mean + (half * residual).sum(1)
+        flat = half.reshape(-1, n_features)
+        # One study that is expected to be like none keeps a lone past study from being believed in full.
+        mean = means.sum(0) / (n_studies + 1.0)
+        away = means - mean
+        total = n_studies * covariance - flat.T @ flat + away.T @ away + _PRIOR_STUDIES * np.diag(prior)
+        covariance = total / (n_studies + _PRIOR_STUDIES)
+    values, vectors = np.linalg.eigh(covariance)
+    return mean, vectors * np.sqrt(np.maximum(values, 0.0)), means

@@ -1,0 +1,108 @@
+"""A population in a space whose ranges or choices have changed: the same functions, not learnt anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy.linalg import cholesky, solve_triangular
+
+from autometa.transfer.sampling.kernel import Kernel
+from autometa.transfer.sampling.population import JITTER, Population, best_points
+from autometa.transfer.space.alignment import MARGIN, AlignedStudy
+from autometa.transfer.space.encoding import CHOICE, Encoding, halves_of
+
+_FEWEST_CENTRES = 0.5  # of all; with fewer the features no longer describe the functions
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """Columns of inputs of one parameter after a change, and which rows are still inside."""
+
+    inputs: np.ndarray
+    inverse_scales: np.ndarray
+    is_inside: np.ndarray
+
+
+def moved_population(population: Population, encoding: Encoding, studies: Sequence[AlignedStudy]) -> Population | None:
+    """Return what a population says in another space, or None where that cannot be told without learning.
+
+    A range that is wider or narrower on the same scale stretches the inputs, and the length scale with
+    them, so that the kernel stays the same function of values. Centres whose choice is gone, or whose
+    value is more than half a range outside, are left out; the functions keep their distribution at all
+    others.
+
+    Parameters
+    ----------
+    population : Population
+        Learnt in its own space.
+    encoding : Encoding
+        The new space.
+    studies : sequence of AlignedStudy
+        The past studies in the new space; they say where they were best.
+
+    Returns
+    -------
+    Population or None
+        None if a parameter is new, gone, of another type or scale, or is conditional and has changed, or
+        if fewer than half of the centres are inside.
+    """
+    before = population.encoding
+    if before.names != encoding.names or before.conditions.keys() != encoding.conditions.keys():
+        return None
+    parts = []
+    for column, (old, new) in enumerate(
+        zip(before.distributions.values(), encoding.distributions.values(), strict=True)
+    ):
+        rows = population.centres[:, before.groups == column]
+        scales = population.kernel.inverse_scales[before.groups == column]
+        if old == new:
+            parts.append(_Moved(rows, scales, np.ones(len(rows), dtype=bool)))
+            continue
+        part = None if column in encoding.conditions else _moved(old, new, rows, float(scales[0]))
+        if part is None:
+            return None
+        parts.append(part)
+    kept = np.flatnonzero(np.all([part.is_inside for part in parts], axis=0))
+    if len(kept) < _FEWEST_CENTRES * len(population.centres):
+        return None
+    centres = np.column_stack([part.inputs for part in parts])[kept]
+    old_kernel = population.kernel
+    kernel = Kernel(np.concatenate([part.inverse_scales for part in parts]), old_kernel.amplitude, old_kernel.noise)
+    factor = cholesky(kernel(centres, centres) + JITTER * kernel.amplitude * np.eye(len(centres)), lower=True)
+    # Weights that give the same values at the centres as the old ones; the constant stays what it is.
+    turn = np.zeros((len(kept) + 1, len(population.mean)))
+    turn[:-1, :-1] = solve_triangular(factor, population.factor[kept], lower=True)
+    turn[-1, -1] = 1.0
+    return Population(
+        encoding,
+        kernel,
+        centres,
+        factor,
+        turn @ population.mean,
+        turn @ population.root,
+        population.weights @ turn.T,
+        best_points(encoding, [study.points for study in studies], [study.losses for study in studies]),
+        population.n_studies,
+    )
+
+
+def _moved(old: BaseDistribution, new: BaseDistribution, rows: np.ndarray, scale: float) -> _Moved | None:
+    match old, new:
+        case CategoricalDistribution(), CategoricalDistribution():
+            texts = [str(choice) for choice in old.choices]
+            found = np.zeros((len(rows), len(new.choices)))
+            for place, choice in enumerate(new.choices):
+                if str(choice) in texts:
+                    found[:, place] = rows[:, texts.index(str(choice))]
+            return _Moved(found, np.full(len(new.choices), scale), (found == CHOICE).any(axis=1))
+        case (FloatDistribution() | IntDistribution(), FloatDistribution() | IntDistribution()) if old.log == new.log:
+            (old_low, old_width), (low, width) = halves_of(old), halves_of(new)
+            if not (old_width > 0 and width > 0):
+                return None
+            stretch = old_width / width
+            found = (old_low - low) / width + rows * stretch
+            return _Moved(found, np.array([scale / stretch]), (np.abs(found - 0.5) <= 0.5 + MARGIN)[:, 0])
+    return None

@@ -1,0 +1,231 @@
+"""warm_start: enqueue what worked before, and keep the study's own sampler."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.storages import InMemoryStorage
+from optuna.study import Study
+
+from autometa._support.seeds import child_seed
+from autometa.transfer.archive.archive import StudyArchive
+from autometa.transfer.archive.origins import IN_MEMORY, kind_of
+from autometa.transfer.sampling.past_studies import Past, checked_names
+from autometa.transfer.sampling.portfolio import complementary_points
+from autometa.transfer.sampling.sampler import finished_trials, own_space
+from autometa.transfer.space.alignment import value_in
+
+logger = logging.getLogger(__name__)
+
+
+def warm_start(
+    study: Study,
+    source: Any,
+    y: Any = None,
+    *,
+    n: int = 8,
+    strategy: str | None = None,
+    names: Mapping[str, str] | None = None,
+    space: Mapping[str, BaseDistribution] | None = None,
+    **about: Any,
+) -> tuple[dict[str, Any], ...]:
+    """Enqueue configurations that worked before as the next trials of a study.
+
+    Nothing else of the study is changed: no foreign trial is added to it, and its sampler stays.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        A study with one objective.
+    source : StudyArchive, or the table X as `recommend` takes it
+        Past studies; or the dataset, for which the policy advises.
+    y : Series, array or list or None, default=None
+        The target, if `source` is a table.
+    n : int, default=8
+        Most configurations, at least 1. Those that the study has already are left out.
+    strategy : str or None, default=None
+        Which strategy the study tunes, such as ``"lightgbm"``; needed with a table.
+    names : mapping of str to str or None, default=None
+        Their name → the name in the study, for parameters that are called otherwise.
+    space : mapping of str to BaseDistribution or None, default=None
+        What the study searches: values are clipped to it, choices found by value or text, other
+        parameters left out. None takes what its trials were asked for so far, if there are any.
+    **about
+        With a table, further arguments of `recommend` (``metric=``, ``time_budget=`` …).
+
+    Returns
+    -------
+    tuple of dict
+        What was enqueued, in order. Empty, and said at INFO, if there is nothing to learn from.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not usable; the text says what to do.
+
+    Examples
+    --------
+    >>> import optuna
+    >>> from autometa import StudyArchive, warm_start
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> old = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    >>> old.optimize(lambda trial: (trial.suggest_float("rate", 0, 1) - 0.5) ** 2, n_trials=30)
+    >>> archive = StudyArchive()
+    >>> archive.add(old)
+    >>> study = optuna.create_study()
+    >>> enqueued = warm_start(study, archive, n=2, names={"rate": "lr"})
+    >>> len(enqueued), abs(enqueued[0]["lr"] - 0.5) < 0.1
+    (2, True)
+    """
+    if not isinstance(study, Study):
+        raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
+    if len(study.directions) != 1:
+        raise ValueError(f"warm_start is for studies with one objective, and this one has {len(study.directions)}.")
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+    names = checked_names(names, source.sources if isinstance(source, StudyArchive) else ())
+    known = _checked_space(space) if space is not None else own_space(study)
+    if isinstance(source, StudyArchive):
+        _check_goes_with_archive({"y": y, "strategy": strategy, **about})
+        found = _from_archive(study, source, n, names, known)
+        unsure = _unsure_choices(study, source, names, known) if space is None else set()
+        found = [{name: c[name] for name in c if name not in unsure} for c in found]
+    else:
+        if isinstance(source, (Study, str, os.PathLike)) or y is None or strategy is None:
+            raise TypeError(_how_to_call(source))
+        found = _from_policy(source, y, n, strategy, names, known, about)
+    enqueued = [kept for configuration in found if (kept := _enqueueable(study, configuration))]
+    for configuration in enqueued:
+        study.enqueue_trial(configuration, skip_if_exists=True)
+    return tuple(enqueued)
+
+
+def _checked_space(space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    example = "space={'rate': optuna.distributions.FloatDistribution(0.001, 1, log=True)}"
+    if not isinstance(space, Mapping):
+        raise TypeError(f"space must map names of parameters to distributions of Optuna, got {space!r}. {example}.")
+    for name, distribution in space.items():
+        if not isinstance(name, str):
+            raise TypeError(f"space must have names of parameters as keys, got {name!r}. {example}.")
+        if not isinstance(distribution, BaseDistribution):
+            raise TypeError(
+                f"space must have distributions of Optuna as values, got {distribution!r} for {name!r}. {example}."
+            )
+    return dict(space)
+
+
+def _check_goes_with_archive(options: Mapping[str, Any]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if not given:
+        return
+    number = options["y"]
+    hint = ""
+    if isinstance(number, Integral) and not isinstance(number, bool):
+        hint = f" How many configurations is said by name: warm_start(study, archive, n={number})."
+    raise TypeError(
+        f"With an archive warm_start takes n, names and space; y, strategy and the arguments of recommend go with a "
+        f"table, got {', '.join(given)}.{hint}"
+    )
+
+
+def _how_to_call(source: Any) -> str:
+    if isinstance(source, Study):
+        return "A study is learnt from in an archive: archive = StudyArchive(); archive.add(old_study)."
+    if isinstance(source, (str, os.PathLike)):
+        return f"Give the archive, not its path: warm_start(study, StudyArchive({os.fspath(source)!r}))."
+    return "Give an archive, or a table with its target and a strategy: warm_start(study, X, y, strategy='lightgbm')."
+
+
+def _enqueueable(study: Study, configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without values that come back from the study's storage as something else.
+
+    Storages but that in memory keep what is enqueued as JSON. A tuple comes back as a list, which
+    is none of the choices, and Optuna ends the study there.
+    """
+    if isinstance(study._storage, InMemoryStorage):
+        return configuration
+    kept = {name: value for name, value in configuration.items() if _is_plain(value)}
+    if len(kept) < len(configuration):
+        logger.warning(
+            "The study's storage keeps lists and plain values only: %s is left to the sampler. Choices that are lists, "
+            "texts or numbers can be enqueued.",
+            ", ".join(repr(name) for name in configuration if name not in kept),
+        )
+    return kept
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        return repr(json.loads(json.dumps(value))) == repr(value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _from_archive(
+    study: Study, archive: StudyArchive, n: int, names: dict[str, str], known: dict[str, BaseDistribution]
+) -> list[dict[str, Any]]:
+    learnt = Past().learn(archive.sources, known, names, finished_trials(study))
+    if learnt.population is None:
+        logger.info("The archive has no study that suits %r: nothing is enqueued.", study.study_name)
+        return []
+    rng = np.random.default_rng(child_seed(0, "warm start"))
+    points = complementary_points(learnt.population, n, rng)
+    found = (learnt.encoding.configuration(point) for point in points)
+    return [{name: c[name] for name in c if not known or name in known} for c in found]
+
+
+def _unsure_choices(
+    study: Study, archive: StudyArchive, names: Mapping[str, str], known: Mapping[str, BaseDistribution]
+) -> set[str]:
+    """Return the parameters whose choices are lists in a storage, and may be tuples in the objective.
+
+    Only storages in memory keep tuples. A choice that the objective does not have would end the study.
+    """
+    spaces: list[Mapping[str, BaseDistribution]] = []
+    if known:
+        spaces += [] if isinstance(study._storage, InMemoryStorage) else [known]
+    else:
+        stored = (source for source in archive.sources if kind_of(source.origin) != IN_MEMORY)
+        spaces += [{names.get(name, name): d for name, d in source.distributions.items()} for source in stored]
+    found = {
+        name
+        for space in spaces
+        for name, distribution in space.items()
+        if any(isinstance(choice, (list, tuple, dict)) for choice in getattr(distribution, "choices", ()))
+    }
+    if found:
+        logger.warning(
+            "In a storage tuples become lists, so it is not sure what the choices of %s are in the objective: they are "
+            "left to the sampler. Give them with space={name: CategoricalDistribution([...])} to have them enqueued.",
+            ", ".join(map(repr, sorted(found))),
+        )
+    return found
+
+
+def _from_policy(
+    X: Any,
+    y: Any,
+    n: int,
+    strategy: str,
+    names: dict[str, str],
+    known: dict[str, BaseDistribution],
+    about: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    # Here, because it loads scikit-learn and the policy, which an archive does without.
+    from autometa.recommendation import advised_configurations
+
+    found = []
+    for configuration in advised_configurations(X, y, n, strategy, **about):
+        values = {names.get(name, name): value for name, value in configuration.parameters.items()}
+        if known:
+            placed = {name: value_in(known[name], value) for name, value in values.items() if name in known}
+            values = {name: value for name, value in placed.items() if value is not None}
+        found.append(values)
+    return [values for place, values in enumerate(found) if values and values not in found[:place]]

@@ -1,0 +1,1 @@
+"""Parameters of other studies in the space of a new one."""
