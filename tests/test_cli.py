@@ -22,7 +22,7 @@ from autometa.cli import main
 from autometa.exceptions import SearchFailedError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.collection import measuring
-from tests.metadataset.conftest import CallingProcess, small_tables, write_tables
+from tests.helpers.collections import CallingProcess, small_tables, write_tables
 
 _QUICK = ["--n-trials", "1", "--n-jobs", "1", "--random-state", "0", "--no-progress", "--cv", "2"]
 

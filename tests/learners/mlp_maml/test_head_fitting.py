@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from autometa.core.budget import Deadline
+from autometa.learners.mlp_maml import head_fitting
 from autometa.learners.mlp_maml.head_fitting import STRENGTHS, TableRows, choose_strength, fit_slots_and_heads
-from autometa.learners.mlp_maml.learner import head_fitting
 from autometa.learners.mlp_maml.network import N_FEATURES, random_arrays
 from autometa.learners.mlp_maml.projection import N_SLOTS
 

@@ -7,8 +7,8 @@ from autometa.core.budget import Deadline
 from autometa.exceptions import MetaWeightsError
 from autometa.learners import epochs
 from autometa.learners.base import FitData
+from autometa.learners.mlp_maml import learner as mlp_maml
 from autometa.learners.mlp_maml.learner import fit_mlp_maml
-from autometa.learners.mlp_maml.learner import learner as mlp_maml
 from autometa.learners.mlp_maml.starts import write_starts
 
 torch = pytest.importorskip("torch")

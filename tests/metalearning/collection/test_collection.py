@@ -32,7 +32,7 @@ from autometa.metalearning.collection import measuring
 from autometa.metalearning.collection.collection import collect
 from autometa.metalearning.collection.export import export
 from autometa.metalearning.collection.measuring import Measured, Settings
-from tests.metadataset.conftest import KEY, SECONDS, Collection, cheap_collection, small_tables, write_tables
+from tests.helpers.collections import KEY, SECONDS, Collection, cheap_collection, small_tables, write_tables
 
 
 def units(collection: Collection) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from autometa.metalearning.collection.export import export
 from autometa.metalearning.collection.measuring import Settings
 from autometa.metalearning.collection.task_folder import load_task, read_table_list
 from autometa.tables.features import META_FEATURES, describe
-from tests.metadataset.conftest import KEY, Collection
+from tests.helpers.collections import KEY, Collection
 
 
 @pytest.fixture(scope="module")

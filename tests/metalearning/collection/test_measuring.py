@@ -29,7 +29,7 @@ from autometa.metalearning.collection import measuring
 from autometa.metalearning.collection.measuring import Measured, Run, Settings, measure
 from autometa.metalearning.collection.task_folder import LoadedTask, Table, load_task, read_table_list
 from autometa.tables.preparation import fit_preparation
-from tests.metadataset.conftest import small_tables, write_tables
+from tests.helpers.collections import small_tables, write_tables
 
 CHEAP = {"numbers": "ridge", "three": "logistic_regression", "two": "nearest_neighbours"}
 

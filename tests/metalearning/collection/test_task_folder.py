@@ -17,7 +17,7 @@ from autometa.metalearning.collection.task_folder import (
     load_task,
     read_table_list,
 )
-from tests.metadataset.conftest import small_tables, write_tables
+from tests.helpers.collections import small_tables, write_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:y holds whole numbers")
 

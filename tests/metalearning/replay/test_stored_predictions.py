@@ -20,7 +20,7 @@ from autometa.metalearning.replay.baselines import RandomPolicy
 from autometa.metalearning.replay.stored_predictions import KeptPredictions, read_kept
 from autometa.metalearning.training.policy_training import train
 from autometa.policy.past_tasks import PastTasks
-from tests.metadataset.conftest import Collection, collected  # noqa: F401
+from tests.helpers.collections import Collection
 
 
 @pytest.fixture(scope="module")
