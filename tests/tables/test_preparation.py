@@ -202,7 +202,7 @@ def test_a_preparation_survives_skops(view):
     clean, preparation, prepared = prepare(make_table(sorted(COLUMNS), 60, seed=1), view)
     data = skops.io.dumps(preparation)
     untrusted = skops.io.get_untrusted_types(data=data)
-    assert all(name.startswith("autometa.learners.") for name in untrusted)
+    assert all(name.startswith("autometa.tables.") for name in untrusted)
     np.testing.assert_array_equal(skops.io.loads(data, trusted=untrusted).transform(clean), prepared)
 
 
