@@ -73,11 +73,7 @@ def test_the_readme_runs_as_written(tmp_path: Path, capsys: pytest.CaptureFixtur
     old.optimize(objective, n_trials=20)
     names = _run("README.md", {"objective": objective})
     assert len(names["study"].trials) == 30
-    assert (
-        [source.name for source in names["archive"].sources] == ["lgbm-1"]
-        if hasattr(names["archive"], "sources")
-        else True
-    )
+    assert [source.name for source in names["archive"].sources] == ["lgbm-1"]
     assert (tmp_path / "model.autometa").is_file()
     _has_the_columns_of("README.md", capsys.readouterr().out)
 

@@ -246,12 +246,17 @@ def test_operations_in_threads_leave_the_process_as_it_was(fitted: AutoMetaClass
 
 @pytest.mark.slow
 def test_fits_with_workers_leave_the_process_as_it_was(fitted: AutoMetaClassifier):
-    threads = [threading.Thread(target=fit, kwargs={"time_budget": 8 + k, "n_trials": None}) for k in range(2)]
+    models = []
+    threads = [
+        threading.Thread(target=lambda seconds: models.append(fit(time_budget=seconds, n_trials=None)), args=(8 + k,))
+        for k in range(2)
+    ]
     with kept_state():
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+    assert len(models) == 2
 
 
 @pytest.mark.slow

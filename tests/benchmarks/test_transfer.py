@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -145,10 +146,29 @@ def test_another_problem_in_disguise_has_this_space_and_those_losses() -> None:
 
 def test_a_run_tells_the_study_the_losses_of_what_it_asked_for() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    losses, seconds = transfer.run(study, surrogate(), "3", n_trials=20)
+    losses, _ = transfer.run(study, surrogate(), "3", n_trials=20)
     assert [trial.value for trial in study.trials] == losses.tolist()
     np.testing.assert_array_equal(losses, bowl("3", [trial.params for trial in study.trials]))
-    assert seconds >= 0
+
+
+def test_seconds_of_the_sampler_count_and_those_of_the_objective_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(transfer, "time", SimpleNamespace(process_time=lambda: now_s))
+
+    def passing(seconds: float, call: Any) -> Any:
+        def slow(*arguments: Any) -> Any:
+            nonlocal now_s
+            now_s += seconds
+            return call(*arguments)
+
+        return slow
+
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    monkeypatch.setattr(sampler, "sample_relative", passing(2.0, sampler.sample_relative))
+    monkeypatch.setattr(sampler, "after_trial", passing(1.0, sampler.after_trial))
+    slow = Surrogate("bowl", SPACE, ("3",), passing(100.0, bowl))
+    _, seconds = transfer.run(optuna.create_study(sampler=sampler), slow, "3", n_trials=5)
+    assert seconds == 3.0
 
 
 def test_the_incumbents_come_back_from_their_text(seed: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -110,7 +110,8 @@ def test_spaces_survive_pickling(space: SearchSpace):
     assert pickle.loads(pickle.dumps(space)) == space
 
 
-PARAMETERS = st.dictionaries(NAMES, st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS)
+VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS
+PARAMETERS = st.dictionaries(NAMES, VALUES)
 
 
 @given(PARAMETERS, st.randoms())
@@ -130,10 +131,13 @@ def test_configurations_survive_pickling_and_copying(parameters: dict[str, Any])
         assert dict(copied.parameters) == parameters
 
 
-@given(PARAMETERS, PARAMETERS)
-def test_configurations_are_equal_only_if_their_parameters_are(one: dict[str, Any], other: dict[str, Any]):
-    if Configuration("s", one) == Configuration("s", other):
-        assert one == other
+@given(PARAMETERS, NAMES, VALUES, VALUES)
+def test_configurations_are_equal_only_if_their_parameters_are(rest: dict[str, Any], name: str, one: Any, other: Any):
+    assume(one != other)
+    assert Configuration("s", {**rest, name: one}) != Configuration("s", {**rest, name: other})
+    assert Configuration("s", {**rest, name: one}) != Configuration(
+        "s", {key: rest[key] for key in rest if key != name}
+    )
 
 
 def test_configuration_does_not_change_with_the_mapping_it_was_made_of():
