@@ -1,7 +1,7 @@
 """AutoMeta against the default models of four libraries, on tables of a folder.
 
-``python -m benchmarks.accuracy --corpus FOLDER --out results.csv`` measures; with ``--report`` it prints what was
-measured. Every pair of task and system runs in a fresh process; pairs already in the file are skipped.
+``python -m benchmarks.accuracy --corpus FOLDER --out results.csv`` measures; ``--report`` prints the results.
+Every pair of task and system runs in a fresh process; pairs already in the file are skipped.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measure(corpus: str, task_id: str, system_name: str, budget_s: float, n_thre
     )
     X_train, y_train = X.iloc[rows_train].reset_index(drop=True), y.iloc[rows_train].reset_index(drop=True)
     X_test, y_test = X.iloc[rows_test].reset_index(drop=True), y.iloc[rows_test].reset_index(drop=True)
-    # Making the system imports its library, which is not part of its time; AutoMeta loads what it needs in `fit`.
+    # Creating the system imports its library, outside of the measured time; AutoMeta loads its libraries in `fit`.
     system = SYSTEMS[system_name](Setting(problem, budget_s, n_threads, seed))
     started = time.perf_counter()
     system.fit(X_train, y_train)
@@ -248,7 +248,7 @@ def report(results: pd.DataFrame, *, seed: int) -> str:
 
 
 def _shares(groups: dict[str, pd.DataFrame], systems: Sequence[str], seed: int) -> str:
-    # Here, so that the processes that measure do not load what only the report needs.
+    # Imported here, so that measuring processes do not load what only the report needs.
     from autometa.metalearning.replay.regret import paired_bootstrap
 
     lines = []
@@ -293,7 +293,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=float, default=30.0, help="seconds for AutoMeta's fit")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="seed of the split, the systems and the bootstrap")
-    parser.add_argument("--report", action="store_true", help="print what was measured, and measure nothing")
+    parser.add_argument("--report", action="store_true", help="print the results and measure nothing")
     parser.add_argument("--beside", type=Path, nargs="*", default=[], help="more result files for the report")
     return parser
 

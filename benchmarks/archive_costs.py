@@ -1,10 +1,9 @@
 """What it costs to add studies to an archive: ``python -m benchmarks.archive_costs [--studies 300]``.
 
-Past studies of 100 trials are added one after the other (``fill_s``), and then, to the full archive,
-a study after each new trial of its own, as a callback does (``cpu_ms`` and ``wall_ms``, medians). The
-study has 100 or 1000 trials and is in memory or in a journal; the archive is in memory or in a file.
-``disk_ms`` is what one write of a page to that disk takes until it is safe: an addition to a file
-waits for three of them, which no CPU time shows. Needs no data.
+Past studies of 100 trials are added one after the other (``fill_s``). Then a study is added to the full archive after
+each of its new trials, as a callback does (``cpu_ms`` and ``wall_ms``, medians). The study has 100 or 1000 trials and
+is in memory or in a journal; the archive is in memory or in a file. ``disk_ms`` is the time until one page is safely
+written to the disk; an addition to a file waits for three such writes, which take no CPU time. Needs no data.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ FIELDS = ("archive", "n_studies", "fill_s", "study", "n_trials", "cpu_ms", "wall
 
 
 def disk_ms(folder: Path, n: int = 20) -> float:
-    """Return the median time that a page takes until it is on the disk."""
+    """Return the median milliseconds until a page is on the disk."""
     seconds = []
     with (folder / "page").open("wb") as file:
         for _ in range(n):
@@ -46,7 +45,7 @@ def disk_ms(folder: Path, n: int = 20) -> float:
 
 
 def added_ms(archive: StudyArchive, study: optuna.Study) -> dict[str, float]:
-    """Return what it takes to add a study after each of its next trials."""
+    """Return the milliseconds of adding a study after each of its next trials."""
     archive.add(study)
     trial = study.trials[0]
     spent = []

@@ -1,17 +1,17 @@
 """Bandits whose arms pay with probabilities drawn uniformly: the network of the recurrent policy against known rules.
 
-Total rewards of n pulls of one of k arms, as in Table 1 of Duan et al. (2016, "RL²: Fast Reinforcement Learning via
-Slow Reinforcement Learning"). There the network learns from rewards alone. Here it imitates an oracle first, as the
-recurrent policy does: the Gittins index for the pulls that are left (Kaufmann 2018), which is optimal for one arm
-against a known one and nearly optimal for several. The policy gradient on the rewards may follow, `--reinforcement`.
+A table of total rewards of n pulls of k arms, as Table 1 of Duan et al. (2016, "RL²: Fast Reinforcement Learning via
+Slow Reinforcement Learning"). There the network learns from rewards alone. Here it first imitates an oracle, as the
+recurrent policy does: the Gittins index for the remaining pulls (Kaufmann 2018), which is optimal for one arm against a
+known one and nearly optimal for several. With `--reinforcement`, updates by the policy gradient on the rewards follow.
 
     python -m benchmarks.bandits --pulls 10 --arms 5 --out bandit.npz
     python -m benchmarks.bandits --pulls 100 --arms 5 --out bandit.npz
     python -m benchmarks.bandits --pulls 100 --arms 10 --out bandit.npz
 
-The oracle is imitated on episodes of at most thirty pulls: they take less time, and a network that plays them well
-plays a hundred well at once. A training that was stopped goes on from `--out`, and from files of the short episodes
-beside it; `--max-s` bounds the seconds of the policy gradient.
+The network imitates the oracle on episodes of at most thirty pulls: they take less time, and a network that plays them
+well also plays a hundred pulls well. A stopped training resumes from `--out`, and from files of the short episodes
+beside it; `--max-s` limits the seconds of the policy gradient.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REFERENCE = {
 """Mean total rewards in Table 1, by pulls and arms."""
 
 SHORT = (10, 30)
-"""Pulls of the episodes on which the oracle is imitated, or fewer where there are fewer."""
+"""Most pulls of the episodes on which the oracle is imitated."""
 
 Rule = Callable[["Bandits", np.random.Generator], np.ndarray]
 """A score of every arm, of shape (n, n_arms); the arm with the highest is pulled, ties at random."""
@@ -47,8 +47,8 @@ Rule = Callable[["Bandits", np.random.Generator], np.ndarray]
 class Bandits:
     """Episodes of `n_pulls` pulls of one of `n_arms` arms; a pull pays 0 or 1.
 
-    What is seen is, at the place of the arm that was pulled, 1 if it paid and −1 if not, and the share of pulls that
-    are done. With a place of its own for each arm, sums over time are all that the network has to keep.
+    Each arm has its own input: 1 if the arm was pulled and paid, −1 if it was pulled and did not. A further input is
+    the share of pulls that are done. So the network only has to keep sums over time.
     """
 
     def __init__(self, n_pulls: int, n_arms: int) -> None:
@@ -79,7 +79,7 @@ class Bandits:
         return (scores == scores.max(axis=1, keepdims=True)).astype(np.float64)
 
     def indices(self) -> np.ndarray:
-        """Return the Gittins index of every arm for the pulls that are left."""
+        """Return the Gittins index of every arm for the remaining pulls."""
         if not self._indices.size:
             self._indices = gittins_indices(self.n_pulls)
         return self._indices[self.n_pulls - self.n_pulled, self.wins, self.losses]
@@ -97,12 +97,12 @@ class Bandits:
 def gittins_indices(n_pulls: int, n_levels: int = 400) -> np.ndarray:
     """Return the Gittins index of an arm by pulls left, wins and losses, of shape (n_pulls + 1,) three times.
 
-    It is the sure payment per pull at which one would give the arm up, with a uniform prior of its chance; found on
-    a grid of `n_levels`. Entries for more pulls than there are mean nothing.
+    The index is the certain payment per pull for which one would give up the arm, under a uniform prior of its chance.
+    It is found on a grid of `n_levels`. Entries with more pulls than there are have no meaning.
     """
     level = (np.arange(n_levels, dtype=np.float32) + 0.5) / n_levels
     indices = np.zeros((n_pulls + 1,) * 3, dtype=np.float32)
-    # What may still be won over the sure payment, with no pull left.
+    # The possible gain over the certain payment, with no pull left.
     gain = np.zeros((n_pulls + 2, n_pulls + 2, n_levels), dtype=np.float32)
     for left in range(1, n_pulls + 1):
         most = n_pulls - left + 1
@@ -123,7 +123,7 @@ RULES: dict[str, Rule] = {
 
 
 def _upper_bounds(bandits: Bandits, width: float = 0.2) -> np.ndarray:
-    """Return the posterior mean of each arm's chance and a margin; the paper tunes its width, too."""
+    """Return the posterior mean of each arm's chance plus a margin, whose width the paper tunes, too."""
     n = bandits.wins + bandits.losses
     mean = (bandits.wins + 1) / (n + 2)
     return mean + width * np.sqrt(2 * math.log(bandits.n_pulled + 1) / (n + 1))
@@ -142,7 +142,7 @@ def follow(rule: Rule, bandits: Bandits, n: int, rng: np.random.Generator) -> np
 
 
 def first_arrays(bandits: Bandits, seed: int) -> dict[str, np.ndarray]:
-    """Return weights to begin with that remember: units forget over 1 to `n_pulls` steps (Tallec and Ollivier 2018)."""
+    """Return initial weights with memory: units forget over 1 to `n_pulls` steps (Tallec and Ollivier 2018)."""
     rng = np.random.default_rng(child_seed(seed, "weights"))
     arrays = initial_arrays(bandits.shape, rng)
     arrays["read_bias"][HIDDEN : 2 * HIDDEN] = np.log(rng.uniform(1.0, bandits.n_pulls, HIDDEN))
@@ -152,7 +152,7 @@ def first_arrays(bandits: Bandits, seed: int) -> dict[str, np.ndarray]:
 def learn(
     bandits: Bandits, settings: TrainingSettings, seed: int, out: Path | None = None, max_s: float = math.inf
 ) -> Trained:
-    """Return a network that has imitated the oracle on each kind of short episodes, and followed its rewards then."""
+    """Return a network that imitated the oracle on each kind of short episodes and then learnt from its rewards."""
     arrays = first_arrays(bandits, seed)
     for n_pulls in sorted({min(n_pulls, bandits.n_pulls) for n_pulls in SHORT}):
         state = None if out is None else out.with_name(f"{out.stem}-{n_pulls}{out.suffix}")
@@ -167,10 +167,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pulls", type=int, default=10)
     parser.add_argument("--arms", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="where the training is kept, .npz")
+    parser.add_argument("--out", type=Path, help="file of the training, .npz")
     parser.add_argument("--imitation", type=int, default=400, help="updates on each kind of short episodes")
     parser.add_argument("--reinforcement", type=int, default=0, help="updates on the episodes themselves")
-    parser.add_argument("--episodes", type=int, default=20_000, help="how many the table is a mean of")
+    parser.add_argument("--episodes", type=int, default=20_000, help="episodes that the table averages over")
     parser.add_argument("--max-s", type=float, default=math.inf)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

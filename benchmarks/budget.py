@@ -1,8 +1,8 @@
 """Does AutoMeta keep its budget and its memory on every table of a folder?
 
 ``python -m benchmarks.budget --corpus FOLDER --out budget.csv --budget 10`` fits AutoMeta on all rows of each
-table, each in a fresh process; with ``--report`` it prints what was measured. Tables already in the file with the
-same budget and seed are skipped.
+table, each in a fresh process; ``--report`` prints the results. Tables already in the file with the same budget and
+seed are skipped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FIELDS = [
     "time_kept", "peak_mb", "frame_mb", "memory_kept", "error", "versions",
 ]
 # fmt: on
-# Rows that are predicted, to see that the fitted model works.
+# Number of rows to predict, as a check that the fitted model works.
 N_PREDICTED = 100
 
 
@@ -53,7 +53,7 @@ def measure(corpus: str, task_id: str, budget_s: float, n_threads: int, seed: in
     Returns
     -------
     dict
-        ``fit_s``, ``first_model_s`` (seconds until a first model could predict), ``predict_s`` (of the first 100
+        ``fit_s``, ``first_model_s`` (seconds until the first usable model), ``predict_s`` (of the first 100
         rows), ``frame_mb`` and ``versions``.
     """
     from autometa import AutoMetaClassifier, AutoMetaRegressor
@@ -96,7 +96,7 @@ def run(corpus: Path, out: Path, tasks: Sequence[str], *, budget_s: float, n_thr
                 "n_threads": n_threads,
                 "seed": seed,
             },
-            # Far above any overrun worth measuring: beyond it the fit hangs.
+            # Far above any overrun worth measuring: a fit that takes longer hangs.
             limit_s=10 * budget_s + 120,
             n_threads=n_threads,
         )
@@ -118,10 +118,10 @@ def run(corpus: Path, out: Path, tasks: Sequence[str], *, budget_s: float, n_thr
 
 
 def report(results: pd.DataFrame) -> str:
-    """Return how many tables kept the limits for each budget, the worst of them, and every one that did not."""
+    """Return for each budget how many tables kept the limits, the worst of them, and each table that did not."""
     kept = results.assign(
         bound_mb=memory_bound_mb(results["frame_mb"]),
-        # A failed fit kept nothing.
+        # A failed fit kept no limit.
         time_kept=keeps_time(results["fit_s"], results["budget_s"]),
         memory_kept=keeps_memory(results["peak_mb"], results["frame_mb"]),
     )
@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=float, default=10.0, help="seconds for fit")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--report", action="store_true", help="print what was measured, and measure nothing")
+    parser.add_argument("--report", action="store_true", help="print the results and measure nothing")
     return parser
 
 

@@ -1,9 +1,9 @@
-"""Does AutoMeta keep its budget, and get its share of trials, beside other processes on the machine?
+"""Does AutoMeta keep its budget, and complete its fair share of trials, beside other processes on the machine?
 
 ``python -m benchmarks.busy --corpus FOLDER --out busy.csv`` fits a few tables with budgets of 5, 15 and 60 s on the
-machine as it is, beside one and beside two processes that compute all the time; with ``--report`` it prints what was
-measured. Every fit runs in a fresh process, the conditions of one table one after the other. Rows that the file has
-already are skipped. Run it on a machine that does nothing else.
+machine alone, beside one and beside two busy processes; ``--report`` prints the results. Every fit runs in a fresh
+process, the conditions of one table one after the other. Rows already in the file are skipped. Run it on an otherwise
+idle machine.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ FIELDS = [
 # fmt: on
 BUDGETS_S = (5.0, 15.0, 60.0)
 N_BUSY = (0, 1, 2)
-# From 151 to 20,640 rows; two classes, more classes, numbers.
+# From 151 to 20,640 rows; two classes, more classes, regression.
 TASKS = ("teaching_assistant", "pro_football_home", "hpc_jobs", "california_housing")
 
-# Python alone, and NumPy with as many threads as it likes: both are what people leave running.
+# Pure Python, and NumPy with its default number of threads: typical neighbours.
 _LOOPS = (
     "while True: sum(k * k for k in range(10**6))",
     "import numpy as np\nA = np.ones((400, 400))\nwhile True: np.linalg.svd(A @ A)",
@@ -51,7 +51,7 @@ _LOOPS = (
 
 @contextlib.contextmanager
 def busy_neighbours(n: int) -> Iterator[None]:
-    """Let `n` processes compute for the length of a block, pure Python and NumPy in turn."""
+    """Let `n` processes compute for the length of a block, pure Python and NumPy alternating."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     loops = itertools.islice(itertools.cycle(_LOOPS), n)
     processes = [subprocess.Popen([sys.executable, "-c", loop], env=environment) for loop in loops]
@@ -86,7 +86,7 @@ def measure(corpus: str, task_id: str, budget_s: float, seed: int) -> dict[str, 
     history = model.history_
     return {
         "fit_s": fitted - started,
-        # A trial is complete when it was measured on every fold.
+        # A trial is complete if it was measured on every fold.
         "n_trials": sum(trial["status"] in ("ok", "cut_short") for trial in history.trials),
         "n_models": sum(len(member.models) for member in model.predictor_.members),
         "first_model_s": history.first_model_s,
@@ -113,7 +113,7 @@ def run(
             outcome = run_isolated(
                 "benchmarks.busy:measure",
                 {"corpus": str(corpus.resolve()), "task_id": task, "budget_s": budget_s, "seed": seed},
-                # Far above any overrun worth measuring: beyond it the fit hangs.
+                # Far above any overrun worth measuring: a fit that takes longer hangs.
                 limit_s=10 * budget_s + 240,
                 n_threads=n_cores,
             )
@@ -177,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budgets", default=",".join(f"{s:g}" for s in BUDGETS_S), help="seconds, joined by commas")
     parser.add_argument("--busy", default=",".join(map(str, N_BUSY)), help="numbers of busy neighbours")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--report", action="store_true", help="print what was measured, and measure nothing")
+    parser.add_argument("--report", action="store_true", help="print the results and measure nothing")
     return parser
 
 

@@ -43,14 +43,14 @@ def mean_ranks(losses: pd.DataFrame) -> pd.Series:
     """
     ranks = {}
     for system in losses:
-        # 1 + one for each rival that is better and a half for each that ties.
+        # 1, plus one for each better rival, plus a half for each tie.
         rivals = [1 - wins(losses[system].to_numpy(), losses[rival].to_numpy()) for rival in losses if rival != system]
         ranks[system] = 1 + float(np.sum(rivals, axis=0).mean()) if rivals else 1.0
     return pd.Series(ranks).sort_values()
 
 
 def loss_aside(model: AutoMeta, X: pd.DataFrame, y: pd.Series) -> float:
-    """Return the loss of a fitted model on rows kept aside, by the metric that it was optimised for."""
+    """Return the loss of a fitted model on held-out rows, by the metric that it was optimised for."""
     from autometa.tables.target import read_codes, read_values
 
     truth = read_values(y, len(y), None) if model.problem_ == "regression" else read_codes(y, len(y), model.classes_)

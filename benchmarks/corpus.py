@@ -1,4 +1,4 @@
-"""A folder of tables with known targets, and the rule that picks tables out of it.
+"""A folder of tables with known targets, and the rule that selects tables from it.
 
 The folder holds one ``<task_id>.parquet`` per table and a ``tasks.csv`` with a row per table
 (``task_id``, ``problem``, ``target``, ``n_rows``, ``n_categorical``, ``missing_fraction``, ``family``).
@@ -16,7 +16,7 @@ import pandas as pd
 PROBLEMS = ("binary", "multiclass", "regression")
 KINDS = ("numeric", "categorical", "missing", "text")
 SMALLEST_ROWS, LARGEST_ROWS = 100, 60_000
-# About one step of the row grid of eight tables: the wanted kind is taken from no further away than that.
+# About one step of the grid of eight tables: a table of the wanted kind must not be further away.
 KIND_REACH = 2.5
 
 
@@ -62,11 +62,10 @@ def choose_tasks(
 ) -> list[str]:
     """Return task ids spread over problems, rows and kinds, by a rule that sees no result.
 
-    For each problem the wanted rows are a geometric grid from 100 to 60,000, filled from the large
-    end, where tables are scarce. A slot takes the table whose rows are nearest by ratio among those of
-    the slot's kind (the kinds take turns, and start at another one for each problem) within a factor
-    `KIND_REACH`; with none there, among tables of every kind. A family is used once. Ties go to the
-    first task id.
+    For each problem the wanted rows are a geometric grid from 100 to 60,000, filled from the large end, where tables
+    are scarce. The kinds take turns over the slots, starting at another kind for each problem. A slot takes the table
+    of its kind whose rows are nearest by ratio, if they are within a factor `KIND_REACH`, else the nearest table of any
+    kind. A family is used once. Ties go to the first task id.
 
     Parameters
     ----------

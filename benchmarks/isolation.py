@@ -1,7 +1,7 @@
-"""Run a function in a process of its own and measure the memory of that process and its children.
+"""Run a function in a fresh process and measure the memory of that process and its children.
 
-The function is named as ``module:function`` and called with keyword arguments that JSON can carry; it
-returns a dictionary. As a script, this module is the process: ``python -m benchmarks.isolation NAME JSON FILE``.
+The function is named as ``module:function``, takes keyword arguments that JSON can hold, and returns a
+dictionary. As a script, this module is the process: ``python -m benchmarks.isolation NAME JSON FILE``.
 It imports nothing that the function does not, since workers started by spawning import the main module again.
 """
 
@@ -28,17 +28,17 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a process returned and what it took.
+    """The result of a process and its peak memory.
 
     Parameters
     ----------
     result : dict
-        What the function returned; empty when it failed.
+        What the function returned; empty if it failed.
     peak_mb : float
         Largest sum of the proportional set sizes (shared pages are split among those who share them)
         over the process and its descendants, in MB of 10^6 bytes, sampled every 0.2 s.
     error : str
-        One line that says how it failed; empty when it did not.
+        One line that says how it failed; empty if it did not.
     """
 
     result: dict[str, Any]
@@ -60,8 +60,8 @@ def run_isolated(name: str, arguments: Mapping[str, Any], *, limit_s: float, n_t
     n_threads : int
         Threads that OpenMP and the linear algebra libraries of each process may use.
     """
-    # Threads that spin while they wait make boosting many times slower as soon as something else runs
-    # on the same cores; every system is measured with threads that sleep.
+    # Threads that spin while they wait make boosting many times slower if something else runs
+    # on the same cores; every system is measured with sleeping threads.
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     environment |= {variable: str(n_threads) for variable in _THREAD_VARIABLES}
     with tempfile.TemporaryDirectory() as folder:
@@ -110,13 +110,13 @@ def _tree_bytes(pid: int) -> int:
             memory = process.memory_full_info()
         except psutil.Error:  # ended since it was listed
             continue
-        # Only Linux knows the proportional size; elsewhere shared pages are left out.
+        # Only Linux reports the proportional size; elsewhere shared pages do not count.
         total += getattr(memory, "pss", memory.uss)
     return total
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # The process leads a session of its own, so this also ends workers that outlived it.
+    # The process leads its own session, so this also ends workers that outlived it.
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

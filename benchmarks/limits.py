@@ -1,4 +1,4 @@
-"""The limits that AutoMeta promises to keep. NaN, where nothing was measured, keeps no limit."""
+"""The limits that AutoMeta promises to keep. NaN, for failed measurements, keeps no limit."""
 
 from __future__ import annotations
 

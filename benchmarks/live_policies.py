@@ -3,10 +3,10 @@
     python -m benchmarks.live_policies FOLDER --out CSV [--policies mixture prior] [--budgets 10 60]
     python -m benchmarks.live_policies FOLDER --out CSV --report
 
-A quarter of each table is kept aside; a row of the CSV is a table, a policy and a budget. Rows that are there already
-are not measured again. The tables are chosen by `benchmarks.corpus` among the families that nothing that ships has
-learnt from (the records, the starts of `mlp_maml`) and that the comparison with other libraries does not use. The
-report tells the tables that are still unseen apart, as a later build may have learnt from tables measured before.
+A quarter of each table is held out. A row of the CSV is a table, a policy and a budget; existing rows are not measured
+again. `benchmarks.corpus` chooses the tables among the families that nothing that ships has learnt from (the records,
+the starts of `mlp_maml`) and that the comparison with other libraries does not use. The report has a separate table of
+the tables that are still unseen, because a later version may have learnt from tables that were measured before.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ USED = ("datasets/tasks.txt", "benchmarks/tasks24.txt")
 
 
 def seen_families(tasks: pd.DataFrame) -> set[str]:
-    """Return the families that a part that ships has learnt from, or that other comparisons use.
+    """Return the families that something that ships has learnt from, or that other comparisons use.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def seen_families(tasks: pd.DataFrame) -> set[str]:
 
 
 def split(folder: Path, task: str, seed: int) -> tuple[list[pd.DataFrame], list[pd.Series], str]:
-    """Return the features and the target of the rows to learn from and of the quarter kept aside, and the problem."""
+    """Return features and target of the training rows and of the held-out quarter, and the problem."""
     X, y, problem = load_table(folder, task)
     stratify = None if problem == "regression" else y
     *features, y_train, y_test = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=stratify)
@@ -57,7 +57,7 @@ def split(folder: Path, task: str, seed: int) -> tuple[list[pd.DataFrame], list[
 
 
 def constant_loss(folder: Path, task: str, seed: int) -> float:
-    """Return the loss on the rows kept aside of what knows no features: frequencies of classes, or the mean."""
+    """Return the loss of a constant on the held-out rows: class frequencies, or the mean."""
     _, (y_train, y_test), problem = split(folder, task, seed)
     if problem == "binary":
         return 0.5
@@ -67,7 +67,7 @@ def constant_loss(folder: Path, task: str, seed: int) -> float:
 
 
 def fit_row(folder: Path, task: str, policy: str, budget_s: float, seed: int, n_jobs: int) -> dict[str, object]:
-    """Return what one fit gives: the loss on the rows kept aside, by the metric that was optimised."""
+    """Return the row of one fit, with the loss on the held-out rows by the optimised metric."""
     from autometa import AutoMeta
 
     (X_train, X_test), (y_train, y_test), problem = split(folder, task, seed)
@@ -92,7 +92,7 @@ def fit_row(folder: Path, task: str, policy: str, budget_s: float, seed: int, n_
 
 
 def report(table: pd.DataFrame, constant: pd.Series) -> pd.DataFrame:
-    """Return how each policy does against the last one, by budget.
+    """Compare each policy with the last one, by budget.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--jobs", type=int, default=2, help="cores of a fit")
     parser.add_argument("--tasks", help="names joined by commas, or a file; default: chosen by the rule")
-    parser.add_argument("--report", action="store_true", help="only print what is there")
+    parser.add_argument("--report", action="store_true", help="only print the results")
     options = parser.parse_args()
     if not options.report:
         tasks = named_tasks(options.tasks) if options.tasks else _chosen(options.folder)
@@ -151,7 +151,7 @@ def main() -> None:
             for seed in options.seeds:
                 for budget_s in options.budgets:
                     for task in tasks:
-                        # Policies of one table follow each other, so that a busy machine is busy for all of them.
+                        # Policies of one table run one after the other, so that load affects all of them.
                         for policy in options.policies:
                             if (task, policy, budget_s, seed) not in done:
                                 writer.writerow(fit_row(options.folder, task, policy, budget_s, seed, options.jobs))

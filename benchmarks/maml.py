@@ -1,12 +1,12 @@
-"""Meta-learning on the literature's own problems: what `autometa.maml` reaches, beside what others measured.
+"""Meta-learning on problems of the literature: results of `autometa.maml` beside those of others.
 
     python -m benchmarks.maml sinusoid --shots 10       # Finn, Abbeel and Levine (2017), section 5.1
     python -m benchmarks.maml digits --shots 1          # episodes of the digits that come with scikit-learn
     python -m benchmarks.maml quadratics                # a learnt optimiser against tuned ones
-    python -m benchmarks.maml report                    # what was measured, as tables
+    python -m benchmarks.maml report                    # print the results as tables
 
-Each row of `benchmarks/results/maml_<problem>.csv` is written as soon as it is measured, and a run that was stopped
-goes on: what has a row is not measured again, what was in training goes on from `--state`.
+Each row of `benchmarks/results/maml_<problem>.csv` is written as soon as it is measured. A stopped run resumes:
+existing rows are not measured again, and unfinished trainings resume from `--state`.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ SINUSOID_REFERENCE = {
     (10, "pre-training"): (2.91, 3.41, 2.70, 2.07, 1.95),
     (5, "maml"): (math.nan, 0.58, math.nan, math.nan, 0.33),
 }
-"""Mean squared errors after the inner steps above, by shots and meta-learner: a reference run of others' code."""
+"""Mean squared errors after the inner steps above, by shots and meta-learner, of a reference run."""
 
 SINUSOID_FIELDS = ("shots", "learner", "seed", "n_outer", "inner_steps", "mse", "half_width", "n_tasks", "cpu_s")
 
 
 def sinusoids(n_tasks: int, n_support: int, n_query: int) -> TaskSource:
-    """Return a source of sines with amplitudes in [0.1, 5] and phases in [0, π], seen on [−5, 5]."""
+    """Return a source of sines with amplitudes in [0.1, 5] and phases in [0, π], on [−5, 5]."""
 
     def draw(rng: np.random.Generator) -> FewShotTask:
         amplitude, phase = rng.uniform(0.1, 5.0, (n_tasks, 1)), rng.uniform(0.0, np.pi, (n_tasks, 1))
@@ -82,17 +82,17 @@ SINUSOID_LEARNERS: dict[str, Callable[[], MetaLearner]] = {
 def sinusoid_params(seed: int) -> Params:
     """Return weights of the deviation that torch gives a linear layer, sqrt(1 / 3 n).
 
-    From the larger ones of He et al. plain pre-training ends where fine-tuning at the rate of 0.01 diverges.
+    After plain pre-training from He et al.'s larger weights, fine-tuning at the rate of 0.01 diverges.
     """
     params = mlp_params((1, 40, 40, 1), seed=seed)
     return {name: value * (1 / 6) ** 0.5 if name.endswith("weight") else value for name, value in params.items()}
 
 
 def sinusoid_settings(n_outer: int) -> OuterSettings:
-    """Return what was among the best of some settings with 8,000 and 12,000 steps, on other tasks than the test's.
+    """Return settings that were among the best of several with 8,000 and 12,000 steps, on other tasks than the test's.
 
-    Adam's usual rate of 0.001 learns too slowly for this number of steps. That long directions are cut helps
-    first-order MAML most.
+    Adam's usual rate of 0.001 learns too slowly for this number of steps. Gradient clipping helps first-order MAML
+    most.
     """
     return OuterSettings(n_outer, rate=0.004, last_rate=0.0, most_norm=1.0)
 
@@ -104,7 +104,7 @@ def measure_sinusoid(args: argparse.Namespace) -> None:
         key = {"shots": args.shots, "learner": name, "seed": args.seed, "n_outer": args.outer}
         if has_rows(out, key):
             continue
-        # Reptile needs several mini-batches of a task, so it is given more rows.
+        # Reptile needs several mini-batches of a task, so it gets more rows.
         tasks = sinusoids(25, args.shots, args.shots if name != "reptile" else 40)
         params = learner.initial(sinusoid_params(child_seed(args.seed, "weights")))
         trained, cpu_s = timed(learner, params, tasks, sinusoid_settings(args.outer), args, key)
@@ -152,9 +152,9 @@ class Episodes:
     images : list of ndarray of shape (n_images, 64)
         By class.
     n_tasks, n_shots : int
-        Of a batch; of each class in the support.
+        Tasks of a batch; images of each class in the support.
     permutes : bool
-        Whether each episode has an order of pixels of its own.
+        Whether each episode has its own order of pixels.
     """
 
     images: list[np.ndarray]
@@ -176,14 +176,14 @@ class Episodes:
         return FewShotTask(support, query)
 
     def _episode(self, rng: np.random.Generator) -> np.ndarray:
-        # The classes come in random order, so that labels say nothing.
+        # The classes come in random order, so that labels have no meaning.
         chosen = [self.images[k] for k in rng.permutation(len(self.images))[:WAYS]]
         rows = [images[rng.permutation(len(images))[: self.n_shots + QUERIES]] for images in chosen]
         return np.stack(rows)[:, :, rng.permutation(64) if self.permutes else np.arange(64)]
 
 
 def digit_episodes(kind: str, n_shots: int, seed: int) -> tuple[Episodes, Episodes]:
-    """Return episodes to learn from and to be judged on.
+    """Return training and test episodes.
 
     ``classes``: five digits, in their eight symmetries that make 40 classes, against the other five upright.
     ``pixels``: all digits, each episode with its own order of pixels; half of the images against the other half.
@@ -222,7 +222,7 @@ def measure_digits(args: argparse.Namespace) -> None:
     if not has_rows(out, {**about, "learner": "1-nn on pixels"}):
         nearest = torch.cdist(tasks.query.inputs, tasks.support.inputs).argmin(dim=2)
         record("1-nn on pixels", 0, tasks.support.targets.gather(1, nearest).numpy(), 0.0)
-        # The best of several rates, chosen on these very episodes: from scratch cannot do better than this.
+        # The best of several rates, chosen on the test episodes: an upper bound for training from scratch.
         for steps in (5, 100):
             found = []
             for rate in (0.01, 0.03, 0.1, 0.3):
@@ -243,7 +243,7 @@ def measure_digits(args: argparse.Namespace) -> None:
 
 def report_digits(rows: pd.DataFrame) -> None:
     for (episodes, shots, learner), group in rows.groupby(["episodes", "shots", "learner"], sort=False):
-        # Seeds are splits: their intervals are of episodes within a split.
+        # Each seed is another split; intervals are over episodes within a split.
         numbers = "  ".join(f"{100 * r.accuracy:.1f} ± {100 * r.half_width:.1f}" for r in group.itertuples())
         print(f"{episodes:8} {shots}-shot {learner:24} {numbers} %, {group.cpu_s.mean():.0f} s")
 
@@ -338,7 +338,7 @@ def timed(
     args: argparse.Namespace,
     key: dict,
 ) -> tuple[MetaTrained, float]:
-    """Return what meta-training gives and the CPU seconds of this go."""
+    """Return the result of meta-training and the CPU seconds of this run."""
     state = None
     if args.state is not None:
         state = args.state / ("-".join(str(value).replace(" ", "_") for value in key.values()) + ".npz")
@@ -374,8 +374,8 @@ def main() -> None:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--seed", type=int, default=0)
     common.add_argument("--out", type=Path, help="result file; benchmarks/results/maml_<problem>.csv by default")
-    common.add_argument("--state", type=Path, help="folder for trainings that are to go on after a stop")
-    common.add_argument("--max-s", type=float, default=math.inf, help="seconds of one training in this go")
+    common.add_argument("--state", type=Path, help="folder of unfinished trainings, to resume them")
+    common.add_argument("--max-s", type=float, default=math.inf, help="seconds of one training in this run")
 
     sinusoid = commands.add_parser("sinusoid", parents=[common])
     sinusoid.add_argument("--shots", type=int, default=10)
