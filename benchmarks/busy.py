@@ -42,7 +42,7 @@ N_BUSY = (0, 1, 2)
 # From 151 to 20,640 rows; two classes, more classes, regression.
 TASKS = ("teaching_assistant", "pro_football_home", "hpc_jobs", "california_housing")
 
-# Pure Python, and NumPy with its default number of threads: typical neighbours.
+# Pure Python and NumPy, one thread each: typical neighbours.
 _LOOPS = (
     "while True: sum(k * k for k in range(10**6))",
     "import numpy as np\nA = np.ones((400, 400))\nwhile True: np.linalg.svd(A @ A)",

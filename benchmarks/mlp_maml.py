@@ -1,16 +1,16 @@
-"""Meta-learns the starts of `mlp_maml`, and compares what they are worth on tables that they have not seen.
+"""Meta-learns the starts of `mlp_maml`, and compares them on held-out tables.
 
 ``tables``    prepares the tables once, into a folder outside the repository
-``train``     meta-trains one start and writes it beside the others; goes on where it was interrupted
-``compare``   losses after epochs on the tables left out, one row a fit; goes on where it was interrupted
-``report``    what the rows of `compare` say, with paired intervals
-``ensembles`` fits of `AutoMeta` with and without it, see `benchmarks.mlp_maml_ensembles`
-``replays``   replayed searches with and without it, see `benchmarks.mlp_maml_replays`
+``train``     meta-trains one start and writes it beside the others; resumes an interrupted training
+``compare``   writes losses after epochs on held-out tables, a row per fit; resumes an interrupted run
+``report``    prints the results of `compare`, with paired intervals
+``ensembles`` fits `AutoMeta` with and without `mlp_maml`, see `benchmarks.mlp_maml_ensembles`
+``replays``   replays searches with and without `mlp_maml`, see `benchmarks.mlp_maml_replays`
 
-Never trained on: every family of the tasks in ``tasks24.txt`` and ``tasks60.txt``, on which fits are judged, and of
-the meta-dataset, whose records of `mlp_maml` could not be trusted otherwise. Settings were chosen on ``tasks40.txt``.
-Judged on: the tasks of ``tasks48.txt`` that were not trained on. A seed of `compare` is that of the rows that train,
-stop and judge, and of the fits.
+Training uses no family of the tasks in ``tasks24.txt`` and ``tasks60.txt``, on which fits are tested, or of the
+meta-dataset, whose records of `mlp_maml` would be too optimistic otherwise. Settings were chosen on ``tasks40.txt``.
+The test uses the tasks of ``tasks48.txt`` that were not trained on. A seed of `compare` sets the rows for training,
+early stopping and testing, and the seed of the fits.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ TWO_RANDOM = "two random"
 LAST_EPOCH = 64
 EPOCHS = (1, 2, 4, 8, 16, 32, LAST_EPOCH)
 MOST_LOSS = 2.0
-"""Losses count as this at most in means: of a constant prediction it is 1."""
+"""Upper bound of losses in means; a constant prediction has 1."""
 
 
 def training_names(corpus: Path, without: Path | None = None) -> tuple[list[str], list[str]]:
-    """Return the tasks that may be trained on, and their families; those of tasks in a further list are left out."""
+    """Return the tasks that may be trained on, and their families, without families of a further list of tasks."""
     tasks = pd.read_csv(corpus / "tasks.csv").set_index("task_id")
     aside = [name for file in (*ASIDE, *([without] if without else [])) for name in named_tasks(str(file))]
     free = tasks[~tasks["family"].isin(set(tasks.loc[aside, "family"]))]
@@ -112,7 +112,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def arms(starts: list[str]) -> dict[str, tuple[FitFunction, dict[str, Any]]]:
-    """Return what is compared, by name: how it is fitted, and hyperparameters."""
+    """Return the compared arms by name: how each is fitted, and its hyperparameters."""
     usual: dict[str, Any] = {"start": "random", "dropout": 0.1}
     ours: dict[str, tuple[FitFunction, dict[str, Any]]] = {
         start: (fit_mlp_maml, {"start": start}) for start in (*starts, "projected")
@@ -141,7 +141,7 @@ def fit_two(data: FitData, parameters: Mapping[str, Any]) -> SharedNetworkModel:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Fit every arm on every task left out."""
+    """Fit every arm on every held-out task."""
     done: set[tuple[str, ...]] = set()
     if options.results.exists():
         done = {tuple(row) for row in pd.read_csv(options.results, dtype=str)[["task", "arm", "seed"]].to_numpy()}
@@ -172,7 +172,7 @@ def compare(options: argparse.Namespace) -> None:
                     "wall_s": round(time.perf_counter() - began_s, 3),
                     "cpu_s": round(time.process_time() - began_cpu_s, 3),
                 }
-                # After its best epoch, a training with early stopping would return the same at any later one.
+                # After its best epoch, a training with early stopping returns the same at any later epoch.
                 stages = {n: test_loss(task, p) for n, p in model.staged_predict(task.X["test"])}
                 final = test_loss(task, model.predict(task.X["test"]))
                 row |= {f"loss_{n}": round(stages.get(n, final), 6) for n in EPOCHS}
@@ -211,10 +211,10 @@ def test_loss(task: TableTask, prediction: np.ndarray) -> float:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Print what the rows of `compare` say.
+    """Print the results of `compare`.
 
-    Shares and differences are means over tasks of means over seeds; "on tables" counts each table once, by its losses'
-    means over seeds, as chance decides single fits that are nearly equal.
+    Shares and differences are means over tasks of means over seeds. "On tables" counts each table once, by the means of
+    its losses over seeds, because chance decides between single fits that are nearly equal.
     """
     rows = pd.read_csv(options.results)
     if options.only_seed is not None:
@@ -240,7 +240,7 @@ def report(options: argparse.Namespace) -> None:
         table_reference = to_reach.clip(upper=MOST_LOSS).groupby("task").mean()
         early = by_table[[f"loss_{n}" for n in EPOCHS if n <= 8]].min(axis=1)
         on_tables = paired_bootstrap((early <= table_reference).to_numpy(float), list(by_table.index))
-        # Losses relative to a constant, so that differences of tasks have one unit; far worse counts as twice.
+        # Losses are relative to a constant, so that tasks have one unit; large losses count as 2.
         capped, capped_reference = one["loss_64"].clip(upper=MOST_LOSS), to_reach.clip(upper=MOST_LOSS)
         mean, low, high = paired_bootstrap((capped - capped_reference).to_numpy(), list(tasks))
         medians = " | ".join(f"{one[f'loss_{n}'].median():.3f}" for n in shown)
@@ -252,7 +252,7 @@ def report(options: argparse.Namespace) -> None:
 
 
 def _seconds_to_reach(fits: pd.DataFrame, epochs_needed: np.ndarray) -> str:
-    """Return the median CPU seconds of fits until the end of an epoch; infinite where it is, "-" without records."""
+    """Return the median CPU seconds of fits until the end of an epoch; infinite if never, "-" without records."""
     known = fits["cpu_s_1"].notna().to_numpy() if "cpu_s_1" in fits else np.zeros(len(fits), dtype=bool)
     if not known.any():
         return "-"
@@ -261,7 +261,7 @@ def _seconds_to_reach(fits: pd.DataFrame, epochs_needed: np.ndarray) -> str:
 
 
 def ensembles(options: argparse.Namespace) -> None:
-    """Fit `AutoMeta` with and without `mlp_maml` where that is missing, and print the comparison."""
+    """Measure missing fits of `AutoMeta` with and without `mlp_maml`, and print the comparison."""
     out = options.out or HERE / "results" / "mlp_maml_ensembles.csv"
     if not options.report:
         tasks = named_tasks(options.tasks) if options.tasks else mlp_maml_ensembles.chosen_tasks(options.corpus)
@@ -289,15 +289,15 @@ def main() -> None:
     parser.add_argument("--states", type=Path, default=Path("mlp_maml_states"), help="folder of unfinished trainings")
     parser.add_argument("--variant", default="fitted_head")
     parser.add_argument("--n-steps", type=int, default=1500)
-    parser.add_argument("--n-tasks", type=int, default=4, help="tables of an outer step")
+    parser.add_argument("--n-tasks", type=int, default=4, help="tables per outer step")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--without", type=Path, help="list of further tasks whose families are not trained on")
     parser.add_argument("--max-s", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1, help="fits of each arm on each task")
-    parser.add_argument("--first-seed", type=int, default=0, help="of `compare`")
-    parser.add_argument("--only-seed", type=int, help="of `report`")
-    parser.add_argument("--starts", default="fitted_head", help="compared, besides the rest")
+    parser.add_argument("--first-seed", type=int, default=0, help="first seed of `compare`")
+    parser.add_argument("--only-seed", type=int, help="report this seed alone")
+    parser.add_argument("--starts", default="fitted_head", help="starts to compare, beside the other arms")
     parser.add_argument("--arms", default="", help="only these of the arms, joined by commas")
     parser.add_argument("--judged-by", type=Path, default=JUDGED_BY, help="list of tasks to compare on")
     parser.add_argument("--reference", default="random", help="the arm that others are compared with in the report")
@@ -306,9 +306,9 @@ def main() -> None:
     few = parser.add_argument_group("ensembles")
     few.add_argument("--seconds", type=float, default=10.0, help="time budget of a fit")
     few.add_argument("--jobs", type=int, default=2, help="cores of a fit")
-    few.add_argument("--score", type=float, help="of mlp_maml among the strategies, in place of its file's")
+    few.add_argument("--score", type=float, help="score of mlp_maml, instead of the one in its file")
     few.add_argument("--tasks", help="names joined by commas, or a file; default: chosen by the rule")
-    few.add_argument("--report", action="store_true", help="only print what is there")
+    few.add_argument("--report", action="store_true", help="only print the results")
     options = parser.parse_args()
     names = [*training_names(options.corpus)[0], *named_tasks(str(JUDGED_BY))] if options.command == "tables" else []
     commands: dict[str, Callable[[argparse.Namespace], object]] = {

@@ -1,14 +1,14 @@
-"""Fits with and without `mlp_maml` among the strategies, on tables that neither its start nor a policy has learnt from.
+"""Fits with and without the strategy `mlp_maml`, on tables that neither its start nor a policy has learnt from.
 
     python -m benchmarks.mlp_maml ensembles --corpus FOLDER --seconds 10 --out CSV
     python -m benchmarks.mlp_maml ensembles --corpus FOLDER --seconds 10 --out CSV --report
 
-A quarter of each table is kept aside. A row is a table, an arm, a budget and a seed; rows that are there already are
-not measured again. The two fits of a table follow each other, and which of them comes first changes from table to
-table, so that a busy machine is busy for both. Nothing else should run on the cores of the fits.
+A quarter of each table is held out. A row is a table, an arm, a budget and a seed; existing rows are not measured
+again. The two fits of a table run one after the other, in alternating order, so that load on the machine affects both.
+Nothing else should run on the cores of the fits.
 
-Two fits differ by chance, too. What the trials of `mlp_maml` alone are worth is told with far less noise by the
-ensemble that the same fit would be without them (``loss_left_out``), which also lacks the seconds that they took.
+Two fits also differ by chance. A comparison with far less noise is the ensemble of the same fit without the trials of
+`mlp_maml` (``loss_left_out``), which also lacks the seconds that they took.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ FIELDS = (
     "task", "family", "problem", "arm", "seconds", "seed", "jobs", "loss", "fit_s", "n_trials", "n_ok", "n_own",
     "n_own_ok", "own_weight", "own_s", "loss_left_out",
 )  # fmt: skip
-"""Of a row; ``n_own``, ``n_own_ok``, ``own_weight`` and ``own_s`` are trials of `mlp_maml`, its share of the ensemble
-and its seconds, and ``loss_left_out`` is the loss of the ensemble without them."""
+"""Fields of a row: ``n_own``, ``n_own_ok``, ``own_weight`` and ``own_s`` are the trials of `mlp_maml`, their share of
+the ensemble and their seconds; ``loss_left_out`` is the loss of the ensemble without them."""
 
 
 def chosen_tasks(corpus: Path) -> list[str]:
@@ -62,7 +62,7 @@ def chosen_tasks(corpus: Path) -> list[str]:
 
 
 def strategy_arms(score: float | None) -> dict[str, tuple[Strategy, ...]]:
-    """Return the strategies of each arm; with a score, `mlp_maml` has that one in place of its file's."""
+    """Return the strategies of each arm; `score`, if given, replaces the score in the file of `mlp_maml`."""
     own = load_strategies([NAME])[0]
     usual = load_strategies()
     usual = tuple(strategy for strategy in usual if strategy.name != NAME)
@@ -74,7 +74,7 @@ def strategy_arms(score: float | None) -> dict[str, tuple[Strategy, ...]]:
 def fit_row(
     corpus: Path, task: str, arm: str, strategies: Sequence[Strategy], seconds: float, seed: int, n_jobs: int
 ) -> dict[str, object]:
-    """Return what one fit gives: the loss on the rows kept aside, by the metric that was optimised."""
+    """Return the row of one fit, with the loss on the held-out rows by the optimised metric."""
     from autometa import AutoMeta
 
     X, y, problem = load_table(corpus, task)
@@ -115,7 +115,7 @@ def fit_row(
 
 @contextmanager
 def ensembles_without(strategy: str) -> Iterator[list[FittedPredictor]]:
-    """Give the list to which a fit adds the ensemble that it is without the trials of a strategy, if it has some."""
+    """Yield a list to which each fit adds its ensemble without the trials of a strategy, if it has such trials."""
     found: list[FittedPredictor] = []
     make_ensemble = fitting.make_ensemble
 
@@ -125,7 +125,7 @@ def ensembles_without(strategy: str) -> Iterator[list[FittedPredictor]]:
         rest = copy.copy(search)
         rest.records = [record for record in search.records if record.configuration.strategy != strategy]
         if any(record.predictions for record in rest.records) and len(rest.records) < len(search.records):
-            # As much time to choose and to fit again as the first choice had.
+            # Choosing and fitting again get as much time as for the first ensemble.
             later = Deadline(deadline.at_s + time.monotonic() - began_s)
             found.append(make_ensemble(rest, *others, deadline=later, **settings).predictor)
         return result
@@ -137,7 +137,7 @@ def ensembles_without(strategy: str) -> Iterator[list[FittedPredictor]]:
 def measure(
     corpus: Path, tasks: Sequence[str], out: Path, seconds: float, seeds: int, n_jobs: int, score: float | None
 ) -> None:
-    """Append the rows that are missing."""
+    """Append the missing rows."""
     rows = read_results(out)
     done = set() if rows.empty else set(rows[_KEY].itertuples(index=False, name=None))
     arms = list(strategy_arms(score).items())
@@ -149,12 +149,12 @@ def measure(
 
 
 def compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return by seconds, cores and arm how its losses compare with those of the default, paired by table.
+    """Compare the losses of each arm with those of the default, by seconds and cores, paired by table.
 
     The interval is a paired bootstrap over families of the mean log ratio of the losses; below 0 the arm is better.
-    ``tables_with`` counts those where a trial of `mlp_maml` was done, ``weight`` is its mean share of the ensemble.
-    On these tables ``left_out`` compares the ensemble with the one of the same fit without those trials, which
-    ``helped`` or ``harmed`` it; ``share_of_time`` is theirs of all cores.
+    ``tables_with`` counts tables with a trial of `mlp_maml`; ``weight`` is its mean share of the ensemble. On these
+    tables ``left_out`` compares the ensemble with that of the same fit without those trials, which ``helped`` or
+    ``harmed`` it; ``share_of_time`` is their share of the time of all cores.
     """
     found = []
     for (seconds, jobs), part in rows.groupby(["seconds", "jobs"]):

@@ -1,10 +1,10 @@
-"""Replayed searches over the meta-dataset with and without `mlp_maml` among what may be tried.
+"""Replayed searches over the meta-dataset with and without the strategy `mlp_maml`.
 
     python -m benchmarks.mlp_maml replays --out CSV
 
 Families are left out in turn. The gaussian policy, with its settings of fits, learns from the other tasks, once from
-all that they record and once without what they record of a strategy. Regret is that of the best single configuration
-tried, against the best of all that were recorded for the task.
+all records and once without the records of a strategy. Regret is that of the best single configuration tried, relative
+to the best recorded one of the task.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def replay(out: Path, seed: int) -> pd.DataFrame:
 
 
 def policy_without(strategy: str | None, past: PastTasks) -> GainPolicy:
-    """Return the gaussian policy of past tasks without what they record of a strategy."""
+    """Return the gaussian policy of past tasks without the records of a strategy."""
     known = past if strategy is None else _without(strategy, past)
     return gain_policy(settings_in_fits("gaussian"), _weights(known), known)
 
@@ -59,7 +59,7 @@ def _weights(past: PastTasks) -> np.ndarray:
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Return by limit the mean regret of all strategies, and its difference to that without one of them."""
+    """Return by limit the mean regret with all strategies, and its difference to that without one of them."""
     found = []
     for (limit, at), part in table.groupby(["limit", "at"], sort=False):
         regrets = part.pivot_table(index=["task", "family"], columns="policy", values="regret")

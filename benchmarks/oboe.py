@@ -2,15 +2,15 @@
 
 The folder holds ``balanced_error.parquet`` and ``fit_seconds.parquet`` (tasks × configurations) and
 ``dataset_size.parquet`` (rows and columns of each task), as made from the data of Yang et al., *OBOE*
-(KDD 2019). Tasks are in ten folds; a policy has seen the other nine.
+(KDD 2019). Tasks are in ten folds; a policy learns from the other nine.
 
-Columns are counts K, from one run that knows no limit of time, and seconds, each from a run of its own
-that is told that budget. The seconds of a configuration are those of all its fits. In contrast to a
-fit, whose search allows one evaluation at most a part of the budget, a policy here decides alone: what
-it proposes first is evaluated, and counts if it ends in time; the run ends with the first that does not.
+Columns are counts K, from one run without a time limit, and seconds, each from a run with that budget. The seconds of a
+configuration are those of all its fits. The search of a fit limits each evaluation to a part of the budget. Here the
+policy decides alone: its first proposal is evaluated, and counts if it ends in time; the run ends at the first that
+does not.
 
-The value is the normalised regret of the best found, 1 before the first result: mean over all tasks. The
-file has a row per policy and task, so that a stopped run goes on where it stopped.
+Values are the normalised regret of the best configuration found, 1 before the first result, averaged over all tasks.
+The file has a row per policy and task, so that a stopped run can be resumed.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def folds(n_tasks: int, seed: int) -> list[np.ndarray]:
 
 
 def run(policy: Policy, past: PastTasks, task: int, *, budget_s: float = math.inf, n: int | None = None) -> list[int]:
-    """Return the places of the configurations that a policy evaluates within a budget, in order, up to the best."""
+    """Return the indices of the configurations that a policy evaluates within a budget, in order, up to the best."""
     metric = metric_of(past, task)
     lowest = np.nanmin(past.losses[metric][task])
     description = describe_past(past, task, metric)
@@ -91,7 +91,7 @@ def run(policy: Policy, past: PastTasks, task: int, *, budget_s: float = math.in
         places.append(place)
         history.append(Evaluation(proposed[0], 1.0, 0, float(past.losses[metric][task, place]), seconds, 0.0))
         if history[-1].loss == lowest:
-            break  # nothing that follows changes the regret
+            break  # later evaluations do not change the regret
     return places
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's multilayer perceptron, trained as the networks of autometa are: one epoch at a time, the best kept."""
+"""scikit-learn's multilayer perceptron, trained like the networks of autometa: one epoch at a time, the best kept."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from autometa.learners.numeric import TargetScale, bounded
 class PlainMLP:
     """`MLPClassifier` or `MLPRegressor` with their own defaults on the numeric view.
 
-    Targets of regression are standardised. There is no patience: what predicts after n epochs is the network of the
-    epoch among them with the lowest loss on the rows to stop by.
+    Regression targets are standardised. There is no patience: after n epochs, the network of the best epoch so far, by
+    the loss on the rows for early stopping, predicts.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class PlainMLP:
         self._scale: TargetScale | None = None
 
     def fit(self, data: FitData, parameters: Mapping[str, Any]) -> PlainMLP:
-        """Train, and return itself; `parameters` are those of the scikit-learn class."""
+        """Train and return self; `parameters` are those of the scikit-learn class."""
         is_regression = data.problem == "regression"
         self._scale = TargetScale(data.y) if is_regression else None
         y = self._scale.standardise(data.y) if self._scale else data.y
@@ -43,7 +43,7 @@ class PlainMLP:
         X, best, best_loss = bounded(data.X), network, math.inf
         stages = {}
         with warnings.catch_warnings():
-            # With fewer rows than a batch it says that it takes them all.
+            # With fewer rows than a batch it warns that it takes them all.
             warnings.simplefilter("ignore")
             for epoch in range(1, self.n_epochs + 1):
                 network.partial_fit(X, y, **(known if epoch == 1 else {}))
@@ -61,7 +61,7 @@ class PlainMLP:
         return self._predicted(self._best, X)
 
     def staged_predict(self, X: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (n, what it would have predicted after n epochs) for n = 1, 2, 4, … before the best one."""
+        """Yield n and the predictions after n epochs, for n = 1, 2, 4, … before the best epoch."""
         for n, network in self._stages.items():
             yield n, self._predicted(network, X)
 

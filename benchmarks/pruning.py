@@ -1,8 +1,10 @@
-"""Pruners on TaskSet's learning curves, one task left out: steps spent, and winners lost. See benchmarks/pruning.md.
+"""Pruners on TaskSet's learning curves, with one task held out: steps spent and winners lost. See
+benchmarks/pruning.md.
 
-python -m benchmarks.pruning CURVES.parquet --out benchmarks/results/pruning.csv     # measure; goes on where it stopped
+python -m benchmarks.pruning CURVES.parquet --out benchmarks/results/pruning.csv     # measure; resumes a stopped run
 python -m benchmarks.pruning --out benchmarks/results/pruning.csv --report           # print
-python -m benchmarks.pruning CURVES.parquet --correlations                           # what a part of a curve says
+python -m benchmarks.pruning CURVES.parquet --correlations                           # how well a part of a curve
+predicts its end
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ from benchmarks.results import append_row, read_results
 N_PAST, N_TRIALS, N_SEEDS = 1000, 150, 10
 FIELDS = ("task", "seed", "pruner", "steps", "steps_to_1", "reached", "lost", "regret", "n_complete", "prune_ms")
 
-# Of the archive; fitted once a task. The rest is Optuna's, as its documentation gives it or more careful.
+# Pruners that learn from the archive, fitted once per task. Optuna's have the settings of its documentation or more
+# careful ones.
 META: dict[str, Callable[[StudyArchive], BasePruner]] = {
     "meta last": MetaPruner,
     "meta last 3%": lambda archive: MetaPruner(archive, rate=0.03),
@@ -78,7 +81,7 @@ def source(name: str, curves: np.ndarray) -> SourceStudy:
 
 
 def final(curve: np.ndarray) -> float:
-    """Return the last loss, infinite where it diverged."""
+    """Return the last loss, infinite if it diverged."""
     return float(curve[-1]) if np.isfinite(curve[-1]) else float("inf")
 
 
@@ -100,7 +103,7 @@ def replay(pruner: BasePruner, curves: np.ndarray, seed: int) -> tuple[np.ndarra
         for step, value in enumerate(curve):
             trial.report(float(value), step)
             begin = time.perf_counter()
-            # After the last step there is nothing left to save.
+            # After the last step nothing is left to save.
             stop = step < len(curve) - 1 and trial.should_prune()
             spent, calls = spent + time.perf_counter() - begin, calls + 1
             if stop:
@@ -113,10 +116,10 @@ def replay(pruner: BasePruner, curves: np.ndarray, seed: int) -> tuple[np.ndarra
 
 
 def judged(steps: np.ndarray, curves: np.ndarray) -> dict[str, float]:
-    """Return what a replay cost and found.
+    """Return the cost and the result of a replay.
 
-    Regret is 0 at the best of the run and 1 at its median. A run that never comes within 1% of its best
-    has to be done again without pruning: its cost is all its steps and those until no pruning finds it.
+    Regret is 0 at the best of the run and 1 at its median. A run that never comes within 1% of its best has to be
+    repeated without pruning: its cost is all its steps plus those until the run without pruning finds it.
     """
     n_steps = curves.shape[1]
     finals = np.array([final(curve) for curve in curves])
@@ -149,12 +152,12 @@ def measure(curves: dict[str, np.ndarray], out: Path, names: list[str]) -> None:
                 if (task, seed, name) in done:
                     continue
                 run = own[np.random.default_rng([seed, 1]).permutation(len(own))[:N_TRIALS]]
-                # A pruner of Optuna's has no memory of studies but Hyperband's; ours fits once a task.
+                # Of Optuna's pruners only Hyperband keeps state of a study; ours is fitted once per task.
                 if name in OPTUNA:
                     pruner = OPTUNA[name]()
                 elif pruner is None:
                     pruner = META[name](archive)
-                    replay(pruner, run[:3], -1)  # it fits at its first report
+                    replay(pruner, run[:3], -1)  # fitted at the first report
                 steps, spent_ms = replay(pruner, run, seed)
                 append_row(
                     out,
@@ -198,14 +201,14 @@ def report(found: pd.DataFrame) -> str:
 
 
 def correlations(curves: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Return the mean rank correlation over tasks of foretold and final losses, by model and step."""
+    """Return the mean rank correlation over tasks of predicted and final losses, by model and step."""
     scale, rows = StepScale(-1, 50), []
     for task, own in curves.items():
         past = [found for one in past_of(curves, task) if (found := _past_curves(one)) is not None]
         finals = np.array([final(curve) for curve in own])
         for name in ("last", "power_law", "lstm"):
             model = _model(name, past, 0)
-            for step in (3, 9, 25):  # each is the first of its place of the grid
+            for step in (3, 9, 25):  # each is the first of its grid cell
                 part = np.array([on_grid(dict(enumerate(curve[: step + 1])), scale) for curve in own])
                 place = reach(step, scale)
                 part[:, place + 1 :] = np.nan

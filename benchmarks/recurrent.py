@@ -1,11 +1,11 @@
-"""Training of the recurrent policy, and its regret beside other policies on tasks that were left out.
+"""Training of the recurrent policy, and its regret beside other policies on held-out tasks.
 
     python -m benchmarks.recurrent RECORDS --out FOLDER [--fold 0] [--imitation 2000] [--max-s 3000]
 
 RECORDS is a meta-dataset, or a folder of matrices as `benchmarks.oboe` reads it. One of five folds of families is
-left out. A training that was stopped goes on from `fold0-seed0-state.npz` in the output folder; its weights are in
-`fold0-seed0.npz`. An update takes about 0.1 s of one core on 219 configurations, so that the default
-is about ten minutes; 400 updates already do about as well as `GainPolicy` without a limit of time.
+held out. A stopped training resumes from `fold0-seed0-state.npz` in the output folder; its weights are in
+`fold0-seed0.npz`. An update takes about 0.1 s of one core on 219 configurations, so the default takes about ten
+minutes; 400 updates are already about as good as `GainPolicy` without a time limit.
 
 Regrets are of the search of a fit, replayed: after K trials, and at the end of a budget of seconds.
 """
@@ -78,7 +78,7 @@ def main() -> None:
     past = read_records(args.records)
     known, left_out = split(past, args.fold, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    # A state that has seen what is left out in another fold must not go on in this one.
+    # A state that was trained on tasks that this fold holds out must not be resumed.
     name = f"fold{args.fold}-seed{args.seed}"
     settings = TrainingSettings(args.imitation, args.reinforcement)
     trained = train_recurrent(

@@ -1,4 +1,4 @@
-"""Result files: CSV tables that grow by a row at a time, so that a stopped run goes on where it stopped."""
+"""Result files: CSV tables that grow row by row, so that a stopped run can be resumed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pandas as pd
 
 
 def read_results(path: Path) -> pd.DataFrame:
-    """Return the rows measured so far; no rows when there is no file yet."""
+    """Return the rows measured so far; no rows if there is no file."""
     return pd.read_csv(path) if path.exists() and path.stat().st_size else pd.DataFrame()
 
 
 def append_row(path: Path, fields: Sequence[str], row: Mapping[str, Any]) -> None:
-    """Add one row to a result file; a field that the row lacks stays empty.
+    """Append a row to a result file; missing fields stay empty.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Where the tables come from that autometa has learnt from, or is judged on.
+"""The sources of the tables that autometa has learnt from or is tested on.
 
-``python -m benchmarks.sources FOLDER`` writes ``datasets/sources.csv`` with a row for each table that the records, the
-start of `mlp_maml` or a list of tasks under ``benchmarks/`` names. FOLDER is a folder of tables (see
+``python -m benchmarks.sources FOLDER`` writes ``datasets/sources.csv`` with a row for each table of the records, of the
+start of `mlp_maml`, or of a list of tasks under ``benchmarks/``. FOLDER is a folder of tables (see
 `benchmarks.corpus`) whose ``tasks.csv`` has a column ``source``, and whose ``README.md`` has a
 Markdown table of repositories and the licences that they state.
 """
@@ -22,7 +22,7 @@ from benchmarks.corpus import named_tasks
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "datasets" / "sources.csv"
 _MOST_COLUMNS = 60
-"""The columns of wider tables are only counted."""
+"""Most columns that are listed by name; those of wider tables are only counted."""
 
 
 def uses() -> dict[str, list[str]]:
@@ -38,7 +38,7 @@ def uses() -> dict[str, list[str]]:
 
 
 def sources(folder: Path) -> pd.DataFrame:
-    """Return a row for each table that is used for anything, by name."""
+    """Return a row for each table that is used, by name."""
     tasks = pd.read_csv(folder / "tasks.csv").set_index("task_id")
     licences = _licences((folder / "README.md").read_text(encoding="utf-8"))
     rows = []

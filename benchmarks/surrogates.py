@@ -1,15 +1,15 @@
 """Surrogates of large tuning databases as objectives for Optuna: YAHPO Gym (Pfisterer et al., 2022).
 
-A surrogate is a neural network in ONNX that predicts, for a task and a configuration, what a real run
-would have measured. A folder holds ``model.onnx``, ``config_space.json`` (names, types, ranges, conditions)
+A surrogate is a neural network in ONNX that predicts the results of a real run from a task and a
+configuration. A folder holds ``model.onnx``, ``config_space.json`` (names, types, ranges, conditions)
 and ``encoding.json`` (categories to the integers that the model takes). Needs ``onnxruntime``.
 
 Losses, lower is better, at full fidelity:
 
 - ``rbv2_xgboost``: 1 − AUC with all rows (``trainsize`` 1) and ten repetitions (``repl`` 10).
 - ``lcbench``: 1 − balanced validation accuracy after epoch 52. Both this and the cross-entropy are recorded;
-  a cross-entropy has no upper end, so that a single diverged run would set the scale of a task's regret,
-  and it would not be comparable with the other surrogate's loss.
+  cross-entropy has no upper bound, so a single diverged run would set the scale of a task's regret, and it
+  would not be comparable with the other surrogate's loss.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ BATCH = 4096  # rows at a time: the networks are wide, and more would only cost 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a surrogate's columns mean.
+    """The meaning of a surrogate's columns.
 
     Parameters
     ----------
     task : str
-        Name of the parameter that says which task; the first category of the model.
+        Name of the parameter that holds the task; the first category of the model.
     categories, numbers : tuple of str
         Columns of the two inputs, in order; ``categories`` without the task.
     fidelity : mapping of str to float
@@ -77,7 +77,7 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
 }
 
-# Tables of one origin: what is known of one says too much of another. Numbers are OpenML's.
+# Tables of one origin, by OpenML's numbers: results on one table reveal too much about another.
 FAMILIES: Mapping[str, str] = {
     **dict.fromkeys(("12", "14", "16", "18", "22"), "mfeat"),
     **dict.fromkeys(("1049", "1050", "1053", "1056", "1063", "1067", "1068"), "software defects"),
@@ -91,11 +91,11 @@ class Surrogate:
     Parameters
     ----------
     name : str
-        Of the surrogate, such as ``"lcbench"``.
+        Name of the surrogate, such as ``"lcbench"``.
     space : SearchSpace
-        What is searched: no task and no fidelity.
+        The searched parameters, without task and fidelity.
     tasks : tuple of str
-        In the order of the space's file.
+        Its tasks, in the order of the space's file.
     predict : callable
         ``predict(task, configurations)`` returns losses, an ndarray of shape (n_configurations,).
     """
@@ -115,14 +115,14 @@ class Surrogate:
 
 
 def read_surrogate(folder: Path) -> Surrogate:
-    """Return the surrogate of a folder that is called like one of `LAYOUTS`."""
+    """Return the surrogate in a folder whose name is in `LAYOUTS`."""
     import onnxruntime
 
     layout = LAYOUTS[folder.name]
     space, tasks = read_space(json.loads((folder / "config_space.json").read_text(encoding="utf-8")), layout)
     encoding = json.loads((folder / "encoding.json").read_text(encoding="utf-8"))
     options = onnxruntime.SessionOptions()
-    # One row is too little work to share, and the time of a suggestion is measured beside it.
+    # One row is too little work for several threads, which would also disturb the timing of suggestions.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
@@ -170,7 +170,7 @@ def encode(
 
 
 def from_unit(space: SearchSpace, row: np.ndarray) -> dict[str, Value]:
-    """Return the configuration at a point of the unit cube, whose axes are in the order of the space."""
+    """Return the configuration at a point of the unit cube, with axes in the order of the space."""
     values = {
         name: _from_unit(distribution, float(place))
         for (name, distribution), place in zip(space.distributions.items(), row, strict=True)
@@ -179,7 +179,7 @@ def from_unit(space: SearchSpace, row: np.ndarray) -> dict[str, Value]:
 
 
 def to_unit(space: SearchSpace, configuration: Mapping[str, Value]) -> np.ndarray:
-    """Return the point of the unit cube of a configuration; 0.5 where a parameter is inactive."""
+    """Return the point of a configuration in the unit cube; 0.5 for inactive parameters."""
     return np.array(
         [
             _to_unit(distribution, configuration[name]) if name in configuration else 0.5
@@ -200,7 +200,7 @@ def _distribution(parameter: Mapping[str, Any]) -> BaseDistribution:
 
 
 def _edges(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
-    """Return the ends of the interval that is uniform; whole numbers own half a unit on each side, as in Optuna."""
+    """Return the ends of the uniform interval; whole numbers extend half a unit to each side, as in Optuna."""
     half = 0.5 if isinstance(distribution, IntDistribution) else 0.0
     low, high = distribution.low - half, distribution.high + half
     return (math.log(low), math.log(high)) if distribution.log else (low, high)

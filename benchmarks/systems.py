@@ -1,4 +1,4 @@
-"""The systems that are compared: AutoMeta, and four libraries with their default parameters.
+"""The compared systems: AutoMeta, and four libraries with their default parameters.
 
 A system has ``fit(X, y)`` on the raw table and ``predict(X)``: probabilities with columns in the order of
 `classes_` for classification, values for regression.
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 CATBOOST_LIMIT_S = 600.0
-# HistGradientBoosting refuses nominal columns with more levels than it has bins.
+# HistGradientBoosting refuses nominal columns with more levels than bins.
 HISTOGRAM_LEVELS = 255
 _METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 _DISTRIBUTIONS = {
@@ -33,7 +33,7 @@ Nominal = Literal["code", "few_levels", "category", "text"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What every system is told.
+    """The settings that every system gets.
 
     Parameters
     ----------
@@ -64,11 +64,11 @@ class System(Protocol):
 
 
 class TableEncoder:
-    """Give a library a raw table in the plainest form that it takes.
+    """Encodes a raw table in the plainest form that a library accepts.
 
-    Numbers and bools stay numbers, with infinities made missing; a date becomes year, month, day, weekday,
-    hour and seconds since 1970; every other column, free text too, is nominal. Levels are those of the rows
-    that were fitted; any other is missing.
+    Numbers and bools stay numbers, and infinities become missing values. A date becomes year, month, day, weekday, hour
+    and seconds since 1970. Every other column, including free text, is nominal. Levels are those of the fitted rows;
+    other levels are missing values.
 
     Parameters
     ----------
@@ -149,11 +149,11 @@ class Baseline:
     Parameters
     ----------
     nominal : {"code", "few_levels", "category", "text"}
-        How nominal columns are given to it.
+        Encoding of nominal columns.
     estimator : scikit-learn estimator
         The unfitted model.
     fit_parameters : callable, optional
-        From the encoder and the encoded table to keyword arguments of the estimator's `fit`.
+        ``fit_parameters(encoder, table)`` returns keyword arguments of the estimator's `fit`.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class AutoMetaSystem:
         from autometa import AutoMetaClassifier, AutoMetaRegressor
 
         self.is_regression = setting.problem == "regression"
-        # The kind of the target is known here, so no rule about integer targets is put to the test.
+        # The kind of the target is given, so the rule about integer targets is not tested.
         kind = AutoMetaRegressor if self.is_regression else AutoMetaClassifier
         self.model = kind(
             time_budget=setting.budget_s,
@@ -221,7 +221,7 @@ def _hist_gradient_boosting(setting: Setting) -> System:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     kind = HistGradientBoostingRegressor if setting.problem == "regression" else HistGradientBoostingClassifier
-    # It takes its threads from OMP_NUM_THREADS.
+    # The number of threads comes from OMP_NUM_THREADS.
     return Baseline("few_levels", kind(random_state=setting.seed))
 
 
@@ -267,7 +267,7 @@ SYSTEMS: dict[str, Callable[[Setting], System]] = {
 
 
 def versions(system: str) -> str:
-    """Return the versions of Python and of the libraries that a system runs on, in one line."""
+    """Return the versions of Python and of the libraries of a system, in one line."""
     found = [f"python {platform.python_version()}"]
     for distribution in _DISTRIBUTIONS[system]:
         if distribution == "autometa":

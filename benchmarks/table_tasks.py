@@ -1,7 +1,7 @@
-"""Tables of the corpus as arrays that networks train on, prepared once and kept in a folder.
+"""Tables of the corpus as arrays for networks, prepared once and stored in a folder.
 
-Of each table at most `MOST_ROWS` rows: 60% to train on, 20% to stop by, 20% to judge by, drawn by the name
-of the task and a seed; stratified by class. The preparation is learnt from the rows to train on alone.
+Each table has at most `MOST_ROWS` rows: 60% for training, 20% for early stopping and 20% for testing, drawn by the name
+of the task and a seed, stratified by class. The preparation is fitted on the training rows alone.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class TableTask:
     problem : {"binary", "multiclass", "regression"}
         Kind of the target.
     n_classes : int
-        Number of classes among the rows to train on; 0 for regression.
+        Number of classes among the training rows; 0 for regression.
     X, y : dict of str to ndarray
-        By part: ``train``, ``val`` and ``test``.
+        Arrays by part: ``train``, ``val`` and ``test``.
     """
 
     name: str
@@ -50,7 +50,7 @@ class TableTask:
     y: dict[str, np.ndarray]
 
     def fit_data(self, seed: int = 0, validated: bool = True) -> FitData:
-        """Return what a learner is given to fit."""
+        """Return the data for the fit of a learner."""
         none = np.zeros(self.X["train"].shape[1], dtype=np.int64)
         aside = {"X_val": self.X["val"], "y_val": self.y["val"]} if validated else {}
         metric = "rmse" if self.problem == "regression" else "log_loss"
@@ -69,7 +69,7 @@ class TableTask:
 
 
 def table_task(corpus: Path, cache: Path, name: str, split: int = 0) -> TableTask:
-    """Return a prepared table, from the cache if it is there; `split` is the seed of its rows."""
+    """Return a prepared table, from the cache if possible; `split` is the seed of its rows."""
     file = cache / (f"{name}-{split}.npz" if split else f"{name}.npz")
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _prepare(corpus: Path, name: str, split: int) -> dict[str, np.ndarray]:
 
 
 def _split(target: pd.Series, problem: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return places of the rows of each part; of every class three fifths, and at least one, to train on."""
+    """Return the row indices of each part; training has three fifths of every class, and at least one row."""
     groups = np.zeros(len(target), dtype=np.int64)
     if problem != "regression":
         groups = np.unique(target.astype(str).to_numpy(), return_inverse=True)[1]
@@ -126,7 +126,7 @@ def _split(target: pd.Series, problem: str, rng: np.random.Generator) -> dict[st
 
 
 def prepare_all(corpus: Path, cache: Path, names: list[str]) -> list[str]:
-    """Return the names of the tables that could be prepared; those already in the cache cost nothing."""
+    """Return the names of the tables that could be prepared, using the cache."""
     ready = []
     for name in names:
         try:

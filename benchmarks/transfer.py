@@ -1,15 +1,14 @@
-"""Does a new study profit from old ones? Samplers on tasks that no past study has seen.
+"""Does a new study benefit from old ones? Samplers on tasks that no past study has seen.
 
-``python -m benchmarks.transfer FOLDER [--role test] [--folds 0]`` measures, with ``--report`` it prints.
-The folder holds the surrogates (see `benchmarks.surrogates`); `benchmarks/transfer.md` says what is measured.
+``python -m benchmarks.transfer FOLDER [--role test] [--folds 0]`` measures; ``--report`` prints the results.
+The folder holds the surrogates (see `benchmarks.surrogates`); `benchmarks/transfer.md` describes the measurement.
 
 The result file has a row per surrogate, task, seed, sampler and scenario. ``1`` … ``100`` are the losses of
 the incumbent after so many trials, ``improvements`` is the whole course of the incumbent
 (``"1:0.31 4:0.28"``: 0.31 from trial 1 on, 0.28 from trial 4 on), ``suggest_s`` the CPU seconds per
-suggestion, telling the result included and the surrogate not. A run that was stopped goes on where it
-stopped; ``--again NAMES`` drops the rows of these samplers first, for a new version of one. Other tasks are judged
-in other folds (see `benchmarks.transfer_past.split`), each with a file of its own; a row of a run of fewer trials
-has no losses behind its end.
+suggestion, including telling the result and excluding the surrogate. A stopped run can be resumed;
+``--again NAMES`` first drops the rows of these samplers, for a new version. Other folds have other test tasks (see
+`benchmarks.transfer_past.split`), each with its own file. A shorter run has no losses after its end.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ SAMPLERS = (*COLD, *WITH_PAST)
 
 
 def new_study(name: str, archive: Archive, seed: int) -> optuna.Study:
-    """Return a study with the sampler called `name`, warm-started where its name says so."""
+    """Return a study with the sampler called `name`, warm-started if the name says so."""
     sampler = COLD[name](seed) if name in COLD else WITH_PAST[name](archive, seed)
     study = optuna.create_study(sampler=sampler)
     if name.startswith("warm start"):
@@ -97,7 +96,7 @@ def run(study: optuna.Study, surrogate: Surrogate, task: str, n_trials: int = N_
     """Return the loss of each trial in order, and the mean CPU seconds per suggestion."""
     losses, seconds = [], 0.0
     for _ in range(n_trials):
-        # CPU time: what else runs on the machine does not count.
+        # CPU time does not count other work on the machine.
         start = time.process_time()
         trial = study.ask()
         configuration = surrogate.space.suggest(trial)
@@ -119,7 +118,7 @@ def measure(
     done: set[tuple[str, ...]],
     n_trials: int = N_TRIALS,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each run that is not done; `archive` is called where one of them needs past studies."""
+    """Yield a row for each missing run; `archive` is called if a run needs past studies."""
     for seed in seeds:
         for task in tasks:
             for name in samplers:
@@ -140,7 +139,7 @@ def measure(
 
 
 def measured_ranges(surrogate: Surrogate, file: Path) -> pd.DataFrame:
-    """Return the best and the worst loss of each task over a large random sample, and keep them in `file`."""
+    """Return the best and the worst loss of each task over a large random sample, and store them in `file`."""
     ranges = _read(file)
     known = set(ranges.loc[ranges["surrogate"] == surrogate.name, "task"]) if len(ranges) else set()
     missing = [task for task in surrogate.tasks if task not in known]
@@ -168,16 +167,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10, help="seeds 0 … SEEDS − 1")
     parser.add_argument("--tasks", type=int, default=N_TASKS, help="only the first tasks")
     parser.add_argument(
-        "--folds", nargs="+", type=int, default=[0], help="which tasks are judged: 0 for the test tasks"
+        "--folds", nargs="+", type=int, default=[0], help="folds of tasks to test on; 0 has the test tasks"
     )
     parser.add_argument(
-        "--trials", type=int, choices=CHECKPOINTS, default=N_TRIALS, help="of a run; the first ones are the same"
+        "--trials",
+        type=int,
+        choices=CHECKPOINTS,
+        default=N_TRIALS,
+        help="trials of a run; the first ones do not depend on it",
     )
     parser.add_argument(
         "--again", nargs="+", choices=SAMPLERS, default=[], help="drop the rows of these samplers first"
     )
-    parser.add_argument("--cache", type=Path, help="folder to keep the past studies in, which take seconds to search")
-    parser.add_argument("--report", action="store_true", help="print the tables of what is measured, measure nothing")
+    parser.add_argument("--cache", type=Path, help="folder to store the past studies in, which take seconds to search")
+    parser.add_argument("--report", action="store_true", help="print the results and measure nothing")
     arguments = parser.parse_args(argv)
     if arguments.out and len(arguments.folds) > 1:
         parser.error("--out is the file of one fold")
@@ -199,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def result_file(role: str, fold: int) -> Path:
-    """Return where the runs of a fold are kept."""
+    """Return the result file of a fold."""
     return Path(f"benchmarks/results/transfer_{role}{f'_fold{fold}' if fold else ''}.csv")
 
 
@@ -221,13 +224,13 @@ def measure_fold(
 
     rows = _read(out)
     if len(rows) and (is_short := rows[str(arguments.trials)].isna()).any():
-        # Runs that ended earlier are made again.
+        # Shorter runs are repeated.
         rows = rows[~is_short]
         rows.to_csv(out, index=False)
     done = set(rows[list(KEY)].itertuples(index=False, name=None)) if len(rows) else set()
-    # Seed by seed, so that a measurement that is cut off has the same seeds of all tasks.
+    # Seed by seed, so that an unfinished measurement has the same seeds for all tasks.
     for seed, scenario, name in product(range(arguments.seeds), arguments.scenarios, arguments.surrogates):
-        # Samplers that know no past are the same in every scenario.
+        # Samplers without a past are the same in every scenario.
         samplers = [sampler for sampler in arguments.samplers if scenario == "past" or sampler in WITH_PAST]
         tasks = sides[name][0][: arguments.tasks]
         past = partial(archive, name, scenario)

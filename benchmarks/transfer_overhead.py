@@ -1,11 +1,9 @@
-"""What a suggestion costs as the past grows: ``python -m benchmarks.transfer_overhead [--studies 1 10 100 1000]``.
+"""The cost of a suggestion as the past grows: ``python -m benchmarks.transfer_overhead [--studies 1 10 100 1000]``.
 
-Each past study has 100 random trials; the new study has 100 trials of its own, in the ``same`` space, so that every
-past trial can be used, or in one where two ranges and a choice ``changed``, so that the past is learnt from anew. A row
-holds CPU seconds: of filling the archive, of making the sampler, which reads the past, of the first suggestion, and of
-the median and the slowest after it.
-CPU time, because what else runs on a machine is no cost of a sampler; on an idle machine, with one thread,
-it is the time that passes. Needs no data.
+Each past study has 100 random trials. The new study has 100 trials, in the ``same`` space or in one where two ranges
+and a choice ``changed``, so that the learnt model has to be adapted. A row holds CPU seconds: of filling the archive,
+of creating the sampler, which learns from the past, of the first suggestion, and of the median and the slowest after
+it. CPU time excludes other work on the machine. Needs no data.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ SPACES = {
 
 
 def loss(space: SearchSpace, configuration: Mapping[str, Value], seed: int) -> float:
-    """Return the squared distance, in the unit cube, from a point that is near 0.4 for every seed."""
+    """Return the squared distance in the unit cube from a point near 0.4, which depends on the seed."""
     best = np.clip(np.random.default_rng(seed).normal(0.4, 0.1, len(space.distributions)), 0, 1)
     return float(((to_unit(space, configuration) - best) ** 2).mean())
 
@@ -76,8 +74,8 @@ def past(n: int) -> list[optuna.Study]:
 
 
 def measure(sampler: str, studies: Sequence[optuna.Study], space: str) -> dict[str, Any]:
-    """Return the row of a sampler that knows these studies, in the space of that name."""
-    # Loads the modules, which is no cost of a past.
+    """Return the row of a sampler with these past studies, in the space of that name."""
+    # Loads the modules, which must not count.
     new_study(sampler, make_archive(studies[:1]), seed=0).ask(dict(SPACE.distributions))
     start = time.process_time()
     archive = make_archive(studies)

@@ -1,4 +1,4 @@
-"""Past studies for `benchmarks.transfer`: which tasks they are of, how they searched, how they may mislead."""
+"""Past studies for `benchmarks.transfer`: their tasks, how they searched, and misleading versions of them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCENARIOS = ("past", "other", "negated", "shuffled")
 
 @dataclass(frozen=True)
 class PastStudy:
-    """A finished study: configurations and their losses, in the order in which they were tried."""
+    """A finished study: configurations and their losses, in the order of the trials."""
 
     name: str
     configurations: tuple[Mapping[str, Value], ...]
     losses: np.ndarray
 
     def study(self, space: SearchSpace) -> optuna.Study:
-        """Return it as a study in memory."""
+        """Return an Optuna study in memory."""
         study = optuna.create_study(study_name=self.name)
         study.add_trials(
             [
@@ -48,12 +48,12 @@ def split(
 ) -> tuple[list[str], list[str]]:
     """Return the tasks of new studies, and the tasks that past studies may be of.
 
-    ``"test"`` is for what is reported; ``"tune"`` has other tasks, and its past has none of ``"test"``, so that a
-    sampler can be improved without a look at what it is judged on. No family of tables is on two sides.
+    ``"test"`` is for reported results. ``"tune"`` has other tasks, and its past has no task of ``"test"``, so that a
+    sampler can be tuned without its test tasks. No family of tables is on two sides.
 
-    Each further `fold` has the next tasks in place of the first ones, so that over the folds every task is judged
-    once. The test tasks that no sampler may be improved on are those of fold 0. The past of ``"test"`` in another
-    fold has them; that of ``"tune"`` never does.
+    Each further `fold` has the next tasks instead of the first ones, so that every task is a test task once. No sampler
+    may be tuned on the test tasks of fold 0. The past of ``"test"`` in another fold has them; that of ``"tune"`` never
+    does.
 
     Raises
     ------
@@ -62,8 +62,8 @@ def split(
     """
     order = np.random.default_rng(child_seed(0, "split", surrogate.name)).permutation(len(surrogate.tasks))
     names = [surrogate.tasks[place] for place in order]
-    # A network cuts its accuracies off at 1. Where random configurations reach that, it extrapolates, and nothing
-    # is left to search: no task to judge anything on.
+    # The network clips accuracies at 1. If random configurations reach 1, it extrapolates, and nothing is left to
+    # search: such a task is no test.
     best = ranges[ranges["surrogate"] == surrogate.name].set_index("task")["best"]
     sound = [task for task in names if best[task] > 0]
     test = sound[:n_tasks]
@@ -71,7 +71,7 @@ def split(
         case "test":
             judged = hidden = sound[fold * n_tasks : (fold + 1) * n_tasks]
         case "tune":
-            # A fifth of the tasks at most: a past must remain.
+            # A fifth of the tasks at most, so that enough tasks remain for the past.
             n_tune = min(n_tasks, len(names) // 5)
             apart = [task for task in sound if not _related(task, test)]
             judged = apart[fold * n_tune : (fold + 1) * n_tune]
@@ -86,12 +86,12 @@ def split(
 
 
 def past_studies(surrogate: Surrogate, tasks: Sequence[str], n: int = N_PAST) -> list[PastStudy]:
-    """Return `n` past studies on `tasks` by turns; half of them searched at random, half with TPE."""
+    """Return `n` past studies, alternating over `tasks`, half of them random searches and half with TPE."""
     found = []
     for number in range(n):
         task = tasks[number % len(tasks)]
         seed = child_seed(number, "past", surrogate.name, task)
-        # The kind changes with each round too, so that a task with two studies has one of either kind.
+        # The kind also changes with each round, so that a task with two studies has one of each kind.
         is_random = (number + number // len(tasks)) % 2 == 0
         study = optuna.create_study(sampler=RandomSampler(seed=seed) if is_random else TPESampler(seed=seed))
         study.optimize(surrogate.objective(task), n_trials=N_PAST_TRIALS)
@@ -104,7 +104,7 @@ def past_studies(surrogate: Surrogate, tasks: Sequence[str], n: int = N_PAST) ->
 def kept_past_studies(
     surrogate: Surrogate, tasks: Sequence[str], file: Path | None, n: int = N_PAST
 ) -> list[PastStudy]:
-    """Return `past_studies`, from `file` if it is there, and written to it otherwise."""
+    """Return `past_studies`, read from `file` or written to it."""
     if file is not None and file.exists():
         return [
             PastStudy(found["name"], tuple(found["configurations"]), np.array(found["losses"]))
@@ -118,7 +118,7 @@ def kept_past_studies(
 
 
 def disguised(other: Surrogate, space: SearchSpace) -> Surrogate:
-    """Return another problem behind the names and ranges of `space`: parameter k is really parameter k of `other`."""
+    """Return another problem under the names and ranges of `space`: parameter k is parameter k of `other`."""
     n_here, n_there = len(space.distributions), len(other.space.distributions)
 
     def predict(task: str, configurations: Sequence[Mapping[str, Value]]) -> np.ndarray:
@@ -134,7 +134,7 @@ def negated(study: PastStudy) -> PastStudy:
 
 
 def shuffled(study: PastStudy) -> PastStudy:
-    """Return the study with the losses given to other configurations at random."""
+    """Return the study with its losses randomly permuted over the configurations."""
     seed = child_seed(0, "shuffled", study.name)
     return replace(study, losses=np.random.default_rng(seed).permutation(study.losses))
 
@@ -142,7 +142,7 @@ def shuffled(study: PastStudy) -> PastStudy:
 def scenario_past(
     scenario: str, surrogate: Surrogate, other: Surrogate, tasks: Sequence[str], cache: Path | None
 ) -> list[PastStudy]:
-    """Return the past studies of a scenario; `cache` is the start of the names of files to keep them in."""
+    """Return the past studies of a scenario; names of the files that store them begin with `cache`."""
     if scenario == "other":
         problem, tasks = disguised(other, surrogate.space), other.tasks
         return kept_past_studies(problem, tasks, cache and cache.with_name(f"{cache.name}_other.json"))
@@ -158,5 +158,5 @@ def scenario_past(
 
 
 def _related(task: str, others: Sequence[str]) -> bool:
-    """Whether a task is one of the others, or of a family with one of them."""
+    """Return whether a task is one of the others or shares a family with one of them."""
     return FAMILIES.get(task, task) in {FAMILIES.get(other, other) for other in others}

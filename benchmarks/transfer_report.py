@@ -1,4 +1,4 @@
-"""Tables of what `benchmarks.transfer` measured, as `benchmarks/transfer.md` holds them: regrets, trials, intervals."""
+"""The tables of `benchmarks/transfer.md`, from the results of `benchmarks.transfer`: regrets, trials, intervals."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def regret_curves(results: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
 
 
 def _lengths(results: pd.DataFrame) -> list[int]:
-    """Return how many trials each run had: up to the last checkpoint that it has a loss for."""
+    """Return the number of trials of each run: the last checkpoint with a loss."""
     points = results[list(map(str, CHECKPOINTS))].notna()
     return [
         max(count for count, is_there in zip(CHECKPOINTS, row, strict=True) if is_there) for row in points.to_numpy()
@@ -61,14 +61,14 @@ def _lengths(results: pd.DataFrame) -> list[int]:
 
 
 def trials_needed(found: pd.DataFrame, reference: pd.DataFrame) -> pd.Series:
-    """Return the trials until TPE's final quality is reached, infinite where it never is.
+    """Return the trials until TPE's final quality is reached, infinite if it never is.
 
     Parameters
     ----------
     found : DataFrame
         Median regrets over seeds: rows (…, task) × trials.
     reference : DataFrame
-        The same of TPE alone, indexed by task. Tasks on which it did not run to its end give NaN.
+        The same for TPE alone, indexed by task. Tasks on which its run is incomplete give NaN.
     """
     target = reference[N_TRIALS].reindex(found.index.get_level_values("task")).to_numpy()
     reached = found.to_numpy() <= target[:, None] + 1e-12
@@ -101,7 +101,7 @@ def summary(curves: pd.DataFrame, results: pd.DataFrame) -> str:
         trials = needed.loc[scenario, name].dropna()
         row = {"sampler": _label(scenario, name), "tasks × seeds": f"{len(own)} × {_span(seeds.nunique())}"}
         for count in CHECKPOINTS:
-            # A mean over some of the tasks would not go with the others of the row.
+            # A mean over some of the tasks would not match the rest of the row.
             is_known = own[count].notna().all()
             row[str(count)] = f"{_short(own[count].mean())} ({_short(own[count].median())})" if is_known else "–"
         median = trials.median() if len(trials) else np.nan
@@ -113,9 +113,9 @@ def summary(curves: pd.DataFrame, results: pd.DataFrame) -> str:
 
 
 def comparison(curves: pd.DataFrame, with_past: Sequence[str]) -> pd.DataFrame:
-    """Return the differences of the samplers that use a past to all others, on the tasks and seeds that both have."""
+    """Return the differences of samplers with a past to all others, on the tasks and seeds that both have."""
     pairs = list(curves.index.droplevel(["task", "seed"]).unique().reorder_levels(["scenario", "sampler"]))
-    # Samplers that know no past are measured once, and are the same in every scenario.
+    # Samplers without a past are measured once and are the same in every scenario.
     cold = [pair for pair in pairs if pair[1] not in with_past]
     rows = {}
     for scenario, name in [pair for pair in pairs if pair[1] in with_past]:
@@ -132,7 +132,7 @@ def comparison(curves: pd.DataFrame, with_past: Sequence[str]) -> pd.DataFrame:
 
 
 def _shown(differences: pd.DataFrame) -> list[dict[str, str]]:
-    """Return the rows that the page holds: of `meta`, with a misleading past against a cold start only."""
+    """Return the rows of the page: those of `meta`, with a misleading past only against cold starts."""
     return [
         {
             "sampler − baseline, mean over tasks, 95% interval": f"{_label(scenario, name)} − {other}",

@@ -1,12 +1,12 @@
-"""Did a change of the code change what it does? Fits and suggestions, recorded to the last bit and compared.
+"""Did a change of the code change results? Records fits and suggestions to the last bit and compares them.
 
 ``python -m benchmarks.unchanged record --corpus FOLDER --surrogates FOLDER --out before.json``
 ``python -m benchmarks.unchanged compare before.json after.json``
 
-`record` fits eight tables (numbers, categories, gaps, text, dates; two classes, more classes, regression) with a
-number of trials and a seed, and searches two tasks of each surrogate (see `benchmarks.surrogates`) with a past.
-Kept are configurations and losses of all trials, the weights of the ensemble, predictions of rows kept aside, and
-the report, without anything that is measured in seconds. `compare` names what differs and ends with exit status 1.
+`record` fits eight tables (numbers, categories, missing values, text, dates; two classes, more classes, regression)
+with a number of trials and a seed, and searches two tasks of each surrogate (see `benchmarks.surrogates`) with a past.
+It stores configurations and losses of all trials, the weights of the ensemble, predictions of held-out rows, and the
+report without seconds. `compare` names the differences and then ends with exit status 1.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ N_PAST, N_PAST_TRIALS = 6, 30
 
 
 def record(corpus: Path, surrogates: Path | None) -> dict[str, Any]:
-    """Return what fits and searches give."""
+    """Return the results of fits and searches."""
     found: dict[str, Any] = {}
     for task in TASKS:
         found[f"fit {task}"] = _fit(corpus, task)
@@ -59,7 +59,7 @@ def record(corpus: Path, surrogates: Path | None) -> dict[str, Any]:
 
 
 def differences(before: Any, after: Any, where: str = "") -> Iterator[str]:
-    """Yield the places at which two records differ."""
+    """Yield the paths at which two records differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys([*before, *after]):
             if name not in before or name not in after:
@@ -124,7 +124,7 @@ def _searches(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON gives it back; floats keep all their digits, and NaN equals itself."""
+    """Return a value as it comes back from JSON; floats keep all their digits, and NaN equals itself."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -140,7 +140,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.unchanged", description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(required=True)
-    recording = commands.add_parser("record", help="write what fits and searches give")
+    recording = commands.add_parser("record", help="write the results of fits and searches")
     recording.set_defaults(command="record")
     recording.add_argument("--corpus", type=Path, required=True, help="folder of tables, see benchmarks.corpus")
     recording.add_argument("--surrogates", type=Path, help="folder of surrogates, see benchmarks.surrogates")

@@ -1,4 +1,4 @@
-"""What autometa does with a table in twenty seconds: `make demo`."""
+"""Fits a table in twenty seconds: `make demo`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autometa import AutoMetaClassifier
 
 
 def main() -> None:
-    """Fit the breast-cancer table that comes with scikit-learn and print what was found."""
+    """Fit the breast-cancer table that comes with scikit-learn, and print leaderboard and report."""
     logging.basicConfig(level=logging.WARNING)
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     y = y.map({0: "malignant", 1: "benign"})
