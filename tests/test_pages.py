@@ -253,3 +253,9 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
         file = (ROOT / page).parent / path if path else ROOT / page
         assert file.exists(), target
         assert not anchor or anchor in _anchors(file.resolve().relative_to(ROOT).as_posix()), target
+
+
+def test_every_page_of_the_design_is_listed_in_the_architecture() -> None:
+    listed = _text("docs/design/architecture.md").split("\n## Design pages\n")[1]
+    names = {page.stem for page in (ROOT / "docs/design").glob("*.md")} - {"architecture"}
+    assert {name for name in names if f"({name}.md)" not in listed and f"| {name} |" not in listed} == set()
