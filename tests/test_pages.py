@@ -255,6 +255,17 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
         assert not anchor or anchor in _anchors(file.resolve().relative_to(ROOT).as_posix()), target
 
 
+DESIGN = [page for page in PAGES if page.startswith("docs/design/") or page == "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("page", DESIGN)
+def test_files_that_a_page_of_the_design_names_exist(page: str) -> None:
+    # The list of modules has a test of its own, and its names have no folders.
+    text = re.sub(r"<!-- modules.*end of modules -->", "", _text(page), flags=re.DOTALL)
+    named = re.findall(r"`(\w[\w/]*/\w+\.(?:py|toml|md|csv))`", text)
+    assert [name for name in named if not any((ROOT / base / name).is_file() for base in ("", "autometa"))] == []
+
+
 def test_every_page_of_the_design_is_listed_in_the_architecture() -> None:
     listed = _text("docs/design/architecture.md").split("\n## Design pages\n")[1]
     names = {page.stem for page in (ROOT / "docs/design").glob("*.md")} - {"architecture"}
