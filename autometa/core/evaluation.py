@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from autometa.core.budget import Anchor
 from autometa.core.space import Configuration
 
-Status = Literal["ok", "timeout", "memory", "failed"]
+Status = Literal["ok", "running", "timeout", "memory", "failed"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Evaluation:
         Validation loss, lower is better; NaN unless `status` is ``"ok"``.
     fit_s, predict_s : float
         Wall-clock seconds of the fit and of predicting the validation rows.
-    status : {"ok", "timeout", "memory", "failed"}
-        How the evaluation ended.
+    status : {"ok", "running", "timeout", "memory", "failed"}
+        How the evaluation ended; ``"running"`` while it has not.
     error : str
         Why it did not end well: the exception's type or autometa's own words, never what
         another library says; empty when it ended well.
@@ -64,3 +65,13 @@ class Evaluation:
     def time_s(self) -> float:
         """Seconds of fit and prediction together."""
         return self.fit_s + self.predict_s
+
+    @classmethod
+    def running(cls, configuration: Configuration) -> Evaluation:
+        """Return the evaluation of a configuration that is being tried."""
+        return cls(configuration, 1.0, 0, math.nan, 0.0, 0.0, "running")
+
+    def row(self) -> dict[str, Any]:
+        """Return what tables keep of the evaluation: plain values, without the text that may quote the data."""
+        names = ("anchor", "fold", "loss", "fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb")
+        return {**{name: getattr(self, name) for name in names}, "status": self.status, "error": self.error}

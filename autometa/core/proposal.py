@@ -62,7 +62,7 @@ class Policy(Protocol):
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return the next proposal, given what was measured and the seconds left.
 
-        An evaluation whose status is ``"failed"`` and whose error is ``"running"`` is under way.
+        An evaluation with the status ``"running"`` has not ended yet.
         """
         ...
 

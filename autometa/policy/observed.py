@@ -53,7 +53,7 @@ def read_history(history: Sequence[Evaluation], position: Mapping[Configuration,
         place = position.get(configuration)
         if place is not None:
             tried.add(place)
-            if evaluation.status == "failed" and evaluation.error == "running":
+            if evaluation.status == "running":
                 running.add(place)
         if evaluation.status == "ok" and evaluation.anchor == 1 and math.isfinite(evaluation.loss):
             of_fold = losses.setdefault(configuration, {}).setdefault(evaluation.fold, [])

@@ -118,7 +118,7 @@ class NextConfiguration:
         """Return a configuration, a strategy whose parameters the study's sampler draws, or None if nothing fits."""
         if (again := self._next_of_first(now)) is not None:
             return again
-        running = [placeholder(record.configuration) for record in now.records if record.status == "running"]
+        running = [Evaluation.running(record.configuration) for record in now.records if record.status == "running"]
         seen = [*self._known, *now.history, *running]
         proposal = self._policy.propose(self._task, seen, now.remaining_s)
         if self._explains is not None:
@@ -221,11 +221,6 @@ class NextConfiguration:
             return not at_once, at_once and name in tried
 
         return sorted(configurations, key=wait)
-
-
-def placeholder(configuration: Configuration) -> Evaluation:
-    """Return an evaluation that tells the policy that a configuration is being tried."""
-    return Evaluation(configuration, 1.0, 0, math.nan, 0.0, 0.0, "failed", "running")
 
 
 def _n_in_vain(records: Sequence[TrialRecord], strategy: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Prediction
 from autometa.core.space import Configuration
 from autometa.search.trial_records import TrialRecord
@@ -78,20 +79,16 @@ def trial_rows(
             "error": record.full_error,
             "stored_error": record.error,
             **_of_prediction(expected.get(record.configuration)),
-            "evaluations": [
-                {
-                    "anchor": e.anchor,
-                    "fold": e.fold,
-                    "loss": e.loss,
-                    "fit_s": e.fit_s,
-                    "predict_s": e.predict_s,
-                    "status": "cut_short" if e.is_cut_short else e.status,
-                }
-                for e in record.evaluations
-            ],
+            "evaluations": [_evaluation_row(evaluation) for evaluation in record.evaluations],
         }
         for record in records
     ]
+
+
+def _evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
+    row = evaluation.row()
+    kept = {name: row[name] for name in ("anchor", "fold", "loss", "fit_s", "predict_s", "status")}
+    return kept | {"status": "cut_short"} if evaluation.is_cut_short else kept
 
 
 def strategy_rows(

@@ -94,7 +94,7 @@ def measured(configuration: Configuration, loss: float, seconds: float = 1.0, **
 
 
 def running(configuration: Configuration) -> Evaluation:
-    return Evaluation(configuration, 1.0, 0, math.nan, 0.0, 0.0, "failed", "running")
+    return Evaluation.running(configuration)
 
 
 def recorded_history(past: PastTasks, row: int, metric: str, places: Sequence[int]) -> list[Evaluation]:

@@ -21,6 +21,7 @@ import numpy as np
 from pebble import ProcessPool
 
 from autometa._support.seeds import child_seed
+from autometa.core.evaluation import Evaluation
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import Job, Outcome, evaluate
@@ -30,9 +31,9 @@ from autometa.evaluation.workspace import Workspace
 from autometa.learners import learner_named
 from autometa.learners.base import Learner
 from autometa.learners.sklearn_estimator import own_learner
-from autometa.metadataset.machine_speed import machine_speed
-from autometa.metadataset.pool import PoolEntry, configuration_id
-from autometa.metadataset.schema import HELD_OUT, LOSS_COLUMNS, LOSSES
+from autometa.metadataset.evaluation_rows import evaluation_row
+from autometa.metadataset.pool import PoolEntry
+from autometa.metadataset.schema import HELD_OUT, LOSSES
 from autometa.metalearning.collection.task_folder import LoadedTask, Table, load_task
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ _N_KEPT_ROWS = 3000  # validation rows of a task whose predictions are kept; of 
 _LEAST_SHARE = 1 / 3
 _GRACE_S = 6.0  # for what comes before and after the fit
 _TOO_LONG = "took more CPU seconds than the limit"
-_CUT_SHORT = "cut short by the limit of seconds: this is what it gave by then"
 _ENDED = "the collection was ended while this was measured"
 
 
@@ -272,40 +272,23 @@ class _Prepared:
 
     def rows_of(self, outcome: Outcome, job: Job) -> list[dict[str, Any]]:
         """Return the rows of one fit: the points of its curve over the iterations, then the finished fit."""
-        evaluation, rows = outcome.evaluation, []
+        evaluation = outcome.evaluation
         n_iterations = outcome.n_iterations or 0
-        for n, predictions in outcome.stages:
-            rows.append(self._row(job, n / n_iterations, n, predictions))
-        measured = {
-            "fit_s": evaluation.fit_s,
-            "predict_s": evaluation.predict_s,
-            "fit_cpu_s": evaluation.fit_cpu_s,
-            "predict_cpu_s": evaluation.predict_cpu_s,
-            "memory_mb": evaluation.memory_mb,
-            "status": evaluation.status,
-            "error": _CUT_SHORT if evaluation.is_cut_short else evaluation.error,
-        }
-        return [*rows, {**self._row(job, 1.0, n_iterations, outcome.predictions), **measured}]
+        seed, name = self.run.settings.seed, self.table.task
+        # A point of a curve has no seconds of its own.
+        point = Evaluation(job.configuration, job.anchor, job.fold, math.nan, math.nan, math.nan)
+        rows = [
+            evaluation_row(
+                name, point, seed, self._losses(job, predictions), progress=n / n_iterations, n_iterations=n
+            )
+            for n, predictions in outcome.stages
+        ]
+        losses = {} if outcome.predictions is None else self._losses(job, outcome.predictions)
+        return [*rows, evaluation_row(name, evaluation, seed, losses, n_iterations=n_iterations)]
 
-    def _row(self, job: Job, progress: float, n_iterations: int, predictions: np.ndarray | None) -> dict[str, Any]:
-        row: dict[str, Any] = {
-            "task": self.table.task,
-            "configuration": configuration_id(job.configuration),
-            "anchor": job.anchor,
-            "progress": progress,
-            "n_iterations": n_iterations,
-            "fold": job.fold,
-            "seed": job.seed,
-            **dict.fromkeys(LOSS_COLUMNS, math.nan),
-            **dict.fromkeys(("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb"), math.nan),
-            "machine_speed": machine_speed(),
-            "status": "ok",
-            "error": "",
-        }
-        if predictions is not None:
-            y = self.loaded.task.y[self.loaded.folds[job.fold].validation]
-            row.update({f"loss_{name}": metric.loss(y, predictions) for name, metric in self._metrics.items()})
-        return row
+    def _losses(self, job: Job, predictions: np.ndarray) -> dict[str, float]:
+        y = self.loaded.task.y[self.loaded.folds[job.fold].validation]
+        return {name: metric.loss(y, predictions) for name, metric in self._metrics.items()}
 
     def kept(self) -> KeptRows:
         """Return folds and targets of the kept rows: fold after fold, then the rows held out."""

@@ -32,7 +32,6 @@ from autometa.metadataset.schema import LOSSES
 from autometa.metalearning.replay.regret import normalised_regret
 from autometa.policy.past_tasks import TRAIN_SHARE, PastTasks
 from autometa.search.engine import Search
-from autometa.search.next_configuration import placeholder
 from autometa.search.plan import Plan
 
 _PLACE = "place"
@@ -360,7 +359,7 @@ class _Pool:
             known = {configuration: self._past.position.get(configuration, -1) for configuration in proposed}
             untried = {configuration: place for configuration, place in known.items() if place not in tried}
             found = tuple(self._in_study[place] for place in untried.values() if place in self._in_study)
-            new = {c: placeholder(c) for c in untried if c not in passed_over}
+            new = {c: Evaluation.running(c) for c in untried if c not in passed_over}
             if found or not new:
                 # Without probabilities there is nothing for a sampler to choose from.
                 return Proposal({}, found)

@@ -172,8 +172,7 @@ class _Trials:
         of: dict[int, list[Evaluation]] = {}
         for evaluation in history:
             place = position.get(evaluation.configuration)
-            is_running = evaluation.status == "failed" and evaluation.error == "running"
-            if place is not None and not is_running:
+            if place is not None and evaluation.status != "running":
                 of.setdefault(place, []).append(evaluation)
         losses, log_s, spent_s = [], [], []
         for evaluations in of.values():

@@ -224,7 +224,7 @@ def test_a_policy_that_proposes_one_at_a_time_gets_past_those_that_were_not_meas
     policy = OneAtATime(past.configurations)
     episode = replay(policy, past, 0, budget=Budget(n_trials=99))
     assert episode.configurations == past.configurations[2:]
-    assert [evaluation.error for evaluation in policy.histories[2]] == ["running", "running"]
+    assert [evaluation.status for evaluation in policy.histories[2]] == ["running", "running"]
 
 
 def test_a_policy_that_proposes_nothing_ends_the_episode_without_a_result() -> None:
@@ -241,7 +241,7 @@ def test_running_evaluations_are_told_to_the_policy() -> None:
     replay(policy, past, 0, budget=AMPLE, n_jobs=3)
     (first, second) = policy.histories[2]
     assert (first.configuration, second.configuration) == past.configurations[:2]
-    assert first.error == second.error == "running"
+    assert first.status == second.status == "running"
 
 
 def test_records_of_any_kind_can_be_replayed() -> None:

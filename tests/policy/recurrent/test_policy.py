@@ -76,7 +76,7 @@ def evaluation(past: PastTasks, place: int, task: int = 0, **changes: object) ->
 
 
 def running(past: PastTasks, place: int) -> Evaluation:
-    return Evaluation(past.configurations[place], 1.0, 0, math.nan, 0.0, 0.0, "failed", "running")
+    return Evaluation.running(past.configurations[place])
 
 
 def describe(past: PastTasks, task: int = 0, **changes: object) -> TaskDescription:
