@@ -19,7 +19,7 @@ from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.workspace import ALL_ROWS, Workspace
 from autometa.exceptions import SearchFailedError
-from autometa.search.engine import Evaluator, Search
+from autometa.search.engine import Search
 from autometa.search.refit import refit
 from autometa.search.trial_records import TrialRecord, candidates, usable
 
@@ -60,7 +60,6 @@ class Ensemble:
 def make_ensemble(
     search: Search,
     workspace: Workspace,
-    evaluator: Evaluator,
     task: Task,
     metric: Metric,
     *,
@@ -75,8 +74,6 @@ def make_ensemble(
         That has ended.
     workspace : Workspace
         Holds its models.
-    evaluator : Evaluator
-        Runs the fits on all rows.
     task : Task
         What was searched on.
     metric : Metric
@@ -115,16 +112,13 @@ def make_ensemble(
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
     refitted: set[int] = set()
     if plan.refit_share and search.stop_reason != "interrupted" and search.budget.has_time_limit:
-        refit(
+        refitted = refit(
             [record for record, _ in chosen],
-            refitted,
-            evaluator=evaluator,
-            prepare=search.prepare,
-            preparation_s=search.preparation_s,
+            evaluator=search.evaluator,
             plan=plan,
             deadline=deadline.sooner(plan.finish_s / 2),
             n_jobs=search.n_jobs,
-            n_threads=1 if plan.use_workers else search.n_jobs,
+            n_threads=search.n_threads,
             seed=search.seed,
         )
     predictor = _load(chosen, refitted, workspace, task.n_classes)

@@ -25,21 +25,14 @@ from autometa._support.log_output import logged_by, quiet_optuna
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
 from autometa._support.progress import LogHandler
-from autometa._support.user_warnings import warn_user
 from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
-from autometa.core.task import Task
-from autometa.ensemble.predictor import FittedPredictor, Member
-from autometa.evaluation.metrics import Metric
 from autometa.fit_inputs import read_inputs, warn_if_reordered
-from autometa.fitting import Fitted, Settings, fit_task
-from autometa.learners.constant import ConstantModel, NoPreparation
+from autometa.fitting import fit_task
 from autometa.parameters import read_settings
 from autometa.policy.registry import DEFAULT_POLICY
 from autometa.report import closing_line, leaderboard, strategy_report
-from autometa.search.search_history import SearchHistory
-from autometa.search.studies import open_study
 from autometa.tables.inputs import as_frame
 from autometa.tables.target import ProblemChoice, read_codes, read_values
 
@@ -250,10 +243,7 @@ class AutoMeta(BaseEstimator):
 
         for note in inputs.notes:
             logger.info(note)
-        if task.problem == "regression" and np.ptp(task.y) == 0:
-            fitted = _fit_constant(task, metric, strategies, settings)
-        else:
-            fitted = fit_task(task, schema, metric, strategies, settings)
+        fitted = fit_task(task, schema, metric, strategies, settings)
         fitted.history.total_s = time.monotonic() - start_s
         logger.info(closing_line(fitted.history, metric))
         # Only now: a fit that fails leaves the fit before it as it was.
@@ -491,25 +481,6 @@ def _feature_names(labels: list[Any] | None) -> np.ndarray | None:
     if labels and all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels):
         return np.array([label[:] for label in labels], dtype=object)
     return None
-
-
-def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
-    value = float(task.y[0])
-    warn_user(f"y is {value:g} in every row, so the model predicts {value:g} for every row. Check the target column.")
-    member = Member(0, 1.0, [ConstantModel(value)], [0], [None])
-    study = open_study(
-        settings.study,
-        settings.storage,
-        settings.study_name,
-        seed=settings.seed,
-        strategies=strategies,
-        task={"problem": "constant"},
-    )
-    left_out = [{"name": s.name, "probability": None, "note": "left out: y is constant"} for s in strategies]
-    history = SearchHistory(
-        metric.name, strategies=left_out, ensemble_loss=0.0, stop_reason="y is constant", first_model_s=0.0
-    )
-    return Fitted(FittedPredictor([member], [NoPreparation()], 0), history, study)
 
 
 @contextlib.contextmanager

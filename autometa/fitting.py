@@ -1,4 +1,6 @@
-"""One fit from a cleaned task to a fitted ensemble: plan and search; `ensembling` has the rest."""
+"""The story of a fit, from a cleaned task to a fitted ensemble: plan, search, ensemble, report."""
+
+# Tests: tests/test_estimators.py
 
 from __future__ import annotations
 
@@ -20,12 +22,12 @@ from autometa._support.seeds import child_seed
 from autometa._support.user_warnings import warn_user
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
+from autometa.core.proposal import ExplainingPolicy, Policy, Prediction, Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import Task, TaskDescription
-from autometa.ensemble.predictor import FittedPredictor
-from autometa.ensembling import make_ensemble, warning_about
+from autometa.ensemble.predictor import FittedPredictor, Member
+from autometa.ensembling import Ensemble, make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, make_folds
 from autometa.evaluation.workers import Workers
@@ -33,6 +35,7 @@ from autometa.evaluation.workspace import Workspace
 from autometa.exceptions import MetaDatasetError, SearchFailedError
 from autometa.learners import learner_named
 from autometa.learners.base import Learner
+from autometa.learners.constant import ConstantModel, NoPreparation
 from autometa.learners.sklearn_estimator import own_learner
 from autometa.metadataset.experience import remember
 from autometa.policy.registry import (
@@ -45,8 +48,8 @@ from autometa.policy.registry import (
 from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.identity import identify
-from autometa.search.plan import make_plan
-from autometa.search.resume import recall_study
+from autometa.search.plan import Plan, make_plan
+from autometa.search.resume import Earlier, recall_study
 from autometa.search.search_history import SearchHistory, strategy_rows, trial_rows
 from autometa.search.studies import open_study
 from autometa.search.trial_records import TrialRecord
@@ -56,13 +59,13 @@ from autometa.tables.schema import Schema
 
 logger = logging.getLogger(__name__)
 
-# Cells up to which strategies called quick are.
+# Largest table, in cells, on which the fits of learners called quick take well under a second.
 _MAX_QUICK_CELLS = 300_000
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to fit; see ``AutoMeta`` for the meaning of each field."""
+    """Settings of a fit; see ``AutoMeta`` for the meaning of each field."""
 
     budget: Budget
     deadline: Deadline
@@ -82,11 +85,47 @@ class Settings:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit leaves behind."""
+    """The results of a fit."""
 
     predictor: FittedPredictor
     history: SearchHistory
     study: Study
+
+
+@dataclass(frozen=True)
+class _PlannedFit:
+    """Everything that is decided before the first evaluation.
+
+    Parameters
+    ----------
+    available : list of Strategy
+        Strategies that suit the task.
+    notes : dict of str to str
+        Why a strategy is left out, or that the policy has no records of it.
+    learners : dict of str to Learner
+        Learner of each available strategy.
+    quick : frozenset of str
+        Strategies whose fits take well under a second.
+    rows : str
+        Digest of the rows.
+    """
+
+    task: Task
+    schema: Schema
+    metric: Metric
+    strategies: Sequence[Strategy]
+    settings: Settings
+    available: list[Strategy]
+    notes: dict[str, str]
+    learners: dict[str, Learner]
+    quick: frozenset[str]
+    plan: Plan
+    folds: tuple[Fold, ...]
+    description: TaskDescription
+    policy: Policy
+    study: Study
+    rows: str
+    earlier: Earlier
 
 
 def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -100,20 +139,47 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         If the study, the splitter or the metric does not suit the task.
     """
     start_s = time.monotonic()
-    available, reasons = available_strategies(strategies, task)
+    if task.problem == "regression" and np.ptp(task.y) == 0:
+        return _fit_constant(float(task.y[0]), metric, strategies, settings)
+    fit = _planned(task, schema, metric, strategies, settings)
+    policy, description = fit.policy, fit.description
+    advice, expected = advice_before(policy, description, settings.deadline.remaining_s())
+    search, ensemble = _searched(fit)
+    if text := warning_about(ensemble, search, metric):
+        warn_user(text)
+    if settings.experience is not None:
+        _remember(settings.experience, task, schema, description, search.history, settings.seed)
+    last_expected = {**expected, **search.expected}
+    history = SearchHistory(
+        metric=metric.name,
+        trials=trial_rows(search.records, ensemble.weights, last_expected),
+        strategies=strategy_rows(
+            [strategy.name for strategy in strategies],
+            policy.propose(description, search.history, math.inf).probabilities,
+            fit.notes,
+            (*advice.configurations, *expected),
+            last_expected,
+        ),
+        ensemble_loss=ensemble.loss,
+        stop_reason=search.stop_reason,
+        first_model_s=search.first_model_s,
+        total_s=time.monotonic() - start_s,
+    )
+    return Fitted(ensemble.predictor, history, fit.study)
+
+
+def _planned(
+    task: Task, schema: Schema, metric: Metric, strategies: Sequence[Strategy], settings: Settings
+) -> _PlannedFit:
+    available, notes = available_strategies(strategies, task)
     wanted = policy_in_time(settings.policy, settings.budget.time_s)
-    description = describe_task(task, schema, metric, wanted)
-    n_folds = settings.cv if isinstance(settings.cv, int) else None
-    plan = make_plan(description, settings.budget, settings.n_jobs, n_folds)
-    if isinstance(settings.cv, tuple):
-        folds = settings.cv
-    else:
-        n_kept = 1 if plan.is_holdout else None
-        folds = make_folds(task, plan.n_splits, child_seed(settings.seed, "folds"), n_kept=n_kept)
-    n_at_a_time = settings.n_jobs if plan.use_workers else 1
-    description = replace(
-        description,
-        fits_in_turn=max(1.0, len(folds) / n_at_a_time),
+    plan, folds = _plan_and_folds(task, settings)
+    description = describe_task(
+        task,
+        schema,
+        metric,
+        wanted,
+        fits_in_turn=max(1.0, len(folds) / (settings.n_jobs if plan.use_workers else 1)),
         train_share=float(np.mean([len(fold.train) for fold in folds])) / task.n_rows,
     )
     identity = identify(task, metric.name)
@@ -125,90 +191,104 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         strategies=strategies,
         task=identity.task,
     )
-    is_small = task.X.size <= _MAX_QUICK_CELLS
     learners = {strategy.name: _learner(strategy) for strategy in available}
+    is_small = task.X.size <= _MAX_QUICK_CELLS
+    quick = frozenset(name for name, learner in learners.items() if learner.is_quick and is_small)
     if not plan.use_workers:
-        alone = {
-            name for name, learner in learners.items() if learner.keeps_deadline or (learner.is_quick and is_small)
-        }
-        for strategy in available:
-            if alone and strategy.name not in alone:
-                reasons[strategy.name] = "left out: too slow for this time_budget"
-        available = [strategy for strategy in available if strategy.name not in reasons]
+        alone = quick | {name for name, learner in learners.items() if learner.keeps_deadline}
+        too_slow = {strategy.name for strategy in available} - alone if alone else set()
+        notes |= dict.fromkeys(too_slow, "left out: too slow for this time_budget")
+        available = [strategy for strategy in available if strategy.name not in too_slow]
     earlier = recall_study(study, available, identity.rows, plan.max_members, in_time=settings.budget.has_time_limit)
     if earlier.first:
         logger.info(
-            "the study goes on: %d evaluations of these rows are known, %d configurations come first",
+            "the study is resumed: %d evaluations of these rows are known, %d configurations come first",
             len(earlier.known),
             len(earlier.first),
         )
     policy = make_policy(wanted, available, settings.experience)
     unknown = strategies_without_records(policy, available, description)
-    advice = policy.propose(description, (), settings.deadline.remaining_s())
-    expected: Mapping[Configuration, Prediction] = {}
+    return _PlannedFit(
+        task,
+        schema,
+        metric,
+        strategies,
+        settings,
+        available,
+        notes | dict.fromkeys(unknown, "no records: tried by exploration"),
+        learners,
+        quick,
+        plan,
+        folds,
+        description,
+        policy,
+        study,
+        identity.rows,
+        earlier,
+    )
+
+
+def _plan_and_folds(task: Task, settings: Settings) -> tuple[Plan, tuple[Fold, ...]]:
+    n_folds = settings.cv if isinstance(settings.cv, int) else None
+    plan = make_plan(task.describe(), settings.budget, settings.n_jobs, n_folds)
+    if isinstance(settings.cv, tuple):
+        return plan, settings.cv
+    n_kept = 1 if plan.is_holdout else None
+    return plan, make_folds(task, plan.n_splits, child_seed(settings.seed, "folds"), n_kept=n_kept)
+
+
+def advice_before(
+    policy: Policy, description: TaskDescription, remaining_s: float
+) -> tuple[Proposal, Mapping[Configuration, Prediction]]:
+    """Return a policy's proposal before anything is tried, and its predictions if it makes any."""
+    proposal = policy.propose(description, (), remaining_s)
     if isinstance(policy, ExplainingPolicy):
-        expected = policy.explain(description, (), settings.deadline.remaining_s())
-    earlier = recall_study(study, available, identity.rows, plan.max_members)
-    if earlier.first:
-        logger.info(
-            "the study goes on: %d evaluations of these rows are known, %d configurations come first",
-            len(earlier.known),
-            len(earlier.first),
-        )
-    budget = settings.budget
+        return proposal, policy.explain(description, (), remaining_s)
+    return proposal, {}
+
+
+def _searched(fit: _PlannedFit) -> tuple[Search, Ensemble]:
+    """Search, and return the search with its ensemble."""
+    settings, budget = fit.settings, fit.settings.budget
     elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
     bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
     # From here on nothing may fail before the `try` that deletes the folder.
-    workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
-    with_deadline = {name for name, learner in learners.items() if learner.keeps_deadline}
-    quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
-    memory_bytes = _memory_per_worker(most_cells(schema, task.n_rows), settings)
-    workers = Workers(workspace.folder, settings.n_jobs, memory_bytes, with_deadline | quick)
-
-    def prepare(strategy: str, fold: int) -> None:
-        workspace.prepare(fold, learners[strategy].view)
-
-    def preparation_s(strategy: str, fold: int) -> float:
-        return workspace.expected_s(fold, learners[strategy].view)
+    seed = child_seed(settings.seed, "preparation")
+    workspace = Workspace(fit.task, fit.schema, fit.folds, fit.metric, fit.learners, seed)
+    memory_bytes = _memory_per_worker(most_cells(fit.schema, fit.task.n_rows), settings)
+    workers = Workers(workspace, settings.n_jobs, memory_bytes, fit.quick)
 
     def show(records: Sequence[TrialRecord]) -> None:
         losses = [record.loss for record in records if record.is_complete]
         ended = sum(record.status != "running" for record in records)
-        bar.update(ended, f"{metric.score(min(losses)):.5g}" if losses else "–")
+        bar.update(ended, f"{fit.metric.score(min(losses)):.5g}" if losses else "–")
 
-    reserve_s = (
-        plan.finish_s + plan.refit_share * settings.deadline.remaining_s() if settings.budget.has_time_limit else 0.0
-    )
+    reserve_s = 0.0
+    if budget.has_time_limit:
+        reserve_s = fit.plan.finish_s + fit.plan.refit_share * settings.deadline.remaining_s()
     search = Search(
-        task=description,
-        policy=policy,
-        strategies=strategies,
+        task=fit.description,
+        policy=fit.policy,
+        strategies=fit.strategies,
         evaluator=workers,
-        prepare=prepare,
-        preparation_s=preparation_s,
-        available={strategy.name for strategy in available},
-        quick_strategies=quick,
-        strategies_with_deadline=with_deadline,
-        study=study,
-        plan=plan,
-        n_folds=len(folds),
-        budget=settings.budget,
+        available={strategy.name for strategy in fit.available},
+        study=fit.study,
+        plan=fit.plan,
+        n_folds=len(fit.folds),
+        budget=budget,
         deadline=settings.deadline.sooner(reserve_s),
         n_jobs=settings.n_jobs,
-        n_threads_inline=settings.n_jobs,
         seed=settings.seed,
-        first=earlier.first,
-        known=earlier.known,
-        rows=identity.rows,
+        earlier=fit.earlier,
+        rows=fit.rows,
         callbacks=settings.callbacks,
         on_trial=show,
-        drop_models=workspace.drop_models,
     )
     try:
-        logger.info(opening_line(search, schema, settings.deadline))
+        logger.info(opening_line(search, fit.schema, settings.deadline))
         search.run()
         ensemble = make_ensemble(
-            search, workspace, workers, task, metric, size=settings.ensemble_size, deadline=settings.deadline
+            search, workspace, fit.task, fit.metric, size=settings.ensemble_size, deadline=settings.deadline
         )
         bar.complete()
     finally:
@@ -216,32 +296,42 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         workspace.close()
         bar.close()
     search.keep_ensemble(ensemble.weights)
-    if text := warning_about(ensemble, search, metric):
-        warn_user(text)
-    if settings.experience is not None:
-        _remember(settings.experience, task, schema, description, search.history, settings.seed)
-    probabilities = policy.propose(description, search.history, math.inf).probabilities
-    last_expected = {**expected, **search.expected}
-    history = SearchHistory(
-        metric=metric.name,
-        trials=trial_rows(search.records, ensemble.weights, last_expected),
-        strategies=strategy_rows(
-            [strategy.name for strategy in strategies],
-            probabilities,
-            reasons | dict.fromkeys(unknown, "no records: tried by exploration"),
-            (*advice.configurations, *expected),
-            last_expected,
-        ),
-        ensemble_loss=ensemble.loss,
-        stop_reason=search.stop_reason,
-        first_model_s=search.first_model_s,
-        total_s=time.monotonic() - start_s,
+    return search, ensemble
+
+
+def _fit_constant(value: float, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
+    """Return the model of a regression whose target is `value` in every row."""
+    warn_user(f"y is {value:g} in every row, so the model predicts {value:g} for every row. Check the target column.")
+    member = Member(0, 1.0, [ConstantModel(value)], [0], [None])
+    study = open_study(
+        settings.study,
+        settings.storage,
+        settings.study_name,
+        seed=settings.seed,
+        strategies=strategies,
+        task={"problem": "constant"},
     )
-    return Fitted(ensemble.predictor, history, study)
+    left_out = [{"name": s.name, "probability": None, "note": "left out: y is constant"} for s in strategies]
+    history = SearchHistory(
+        metric.name, strategies=left_out, ensemble_loss=0.0, stop_reason="y is constant", first_model_s=0.0
+    )
+    return Fitted(FittedPredictor([member], [NoPreparation()], 0), history, study)
 
 
-def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Path | Policy) -> TaskDescription:
-    """Return the description of a task that the policy is given; the hand-made one looks at sizes alone."""
+def describe_task(
+    task: Task, schema: Schema, metric: Metric, policy: str | Path | Policy, **moment: float
+) -> TaskDescription:
+    """Return the description of a task for a policy, without meta-features for the hand-made one.
+
+    Parameters
+    ----------
+    task, schema, metric : Task, Schema, Metric
+        The task, whose frame is cleaned by the schema, and its metric.
+    policy : str, Path or Policy
+        The policy that reads the description.
+    **moment : float
+        `fits_in_turn` and `train_share` of ``TaskDescription``, where they are known.
+    """
     spread = 1.0
     if task.problem == "regression":
         # Relative to the largest value, as squares of 1e200 are infinite.
@@ -255,6 +345,7 @@ def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Path
         metric=metric.name,
         loss_unit=unit if 0 < unit < math.inf else 1.0,
         features={} if policy == PRIOR else describe(task, schema),
+        **moment,  # type: ignore[arg-type]
     )
 
 
@@ -266,7 +357,7 @@ def _remember(
     history: Sequence[Evaluation],
     seed: int,
 ) -> None:
-    """Add what was measured to the user's experience; a fit is not lost with it."""
+    """Add the evaluations to the user's experience; if that fails, the fit is kept."""
     if not description.features:
         description = replace(description, features=describe(task, schema))
     try:
@@ -305,8 +396,8 @@ def _learner(strategy: Strategy) -> Learner:
 def _memory_per_worker(n_cells: int, settings: Settings) -> int:
     """Return the bytes that one worker may allocate.
 
-    Without a limit of the user's, all workers together may use 2 GiB and ten times the prepared
-    table of so many cells, within what the machine has free.
+    Unless the user sets a limit, all workers together may use 2 GiB plus ten times the prepared
+    table of `n_cells`, within 80% of the free memory.
     """
     total = settings.memory_bytes
     if total is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ import pandas as pd
 from autometa._support.process_state import kept_process_state
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
-from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
+from autometa.core.proposal import Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import Task
 from autometa.evaluation.metrics import Metric
 from autometa.fit_inputs import read_inputs
-from autometa.fitting import available_strategies, describe_task
+from autometa.fitting import advice_before, available_strategies, describe_task
 from autometa.policy.registry import ADVISING_POLICY, checked_policy, make_policy
 from autometa.tables.schema import Schema
 from autometa.tables.target import ProblemChoice
@@ -116,10 +116,7 @@ def _advice(
     available, _ = available_strategies(load_strategies(strategies), task)
     chosen = make_policy(policy, available)
     description = describe_task(task, schema, resolved, policy)
-    proposal = chosen.propose(description, (), remaining_s)
-    expected: Mapping[Configuration, Prediction] = {}
-    if isinstance(chosen, ExplainingPolicy):
-        expected = chosen.explain(description, (), remaining_s)
+    proposal, expected = advice_before(chosen, description, remaining_s)
     first: dict[str, Configuration] = {}
     for configuration in (*proposal.configurations, *expected, *(s.portfolio[0] for s in available)):
         first.setdefault(configuration.strategy, configuration)

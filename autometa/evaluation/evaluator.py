@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
-import math
 import time
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -17,14 +14,14 @@ import numpy as np
 from autometa._support.numeric_threads import numeric_threads
 from autometa._support.seeds import child_seed
 from autometa._support.warning_filters import ignored_warnings
-from autometa.core.budget import Anchor, Deadline
+from autometa.core.budget import Deadline
 from autometa.core.evaluation import Evaluation, Status
-from autometa.core.space import Configuration
 from autometa.core.task import Problem
 from autometa.ensemble.predictor import expand
 from autometa.evaluation.isolation import peak_memory_mb, reset_peak_memory
+from autometa.evaluation.jobs import Job, Outcome, failed_outcome
 from autometa.evaluation.resampling import subsample
-from autometa.evaluation.workspace import ALL_ROWS, Shared, model_path, read_prepared, read_shared
+from autometa.evaluation.workspace import ALL_ROWS, PreparedFold, Shared, model_path, read_prepared, read_shared
 from autometa.exceptions import AutometaError
 from autometa.learners.base import FitData, Model, StagedModel, was_cut_short
 from autometa.learners.constant import ConstantModel
@@ -32,108 +29,36 @@ from autometa.learners.constant import ConstantModel
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One evaluation to be done.
-
-    Parameters
-    ----------
-    trial : int
-        Number of the trial it belongs to.
-    configuration : Configuration
-        What to fit.
-    anchor : float
-        Fraction of the fold's training rows, in (0, 1].
-    fold : int
-        Number of the fold, or ``ALL_ROWS`` for a refit without validation.
-    seed : int
-        Seed of the run; the fit's own seed is derived from it.
-    limit_s : float
-        Seconds it may take; learners that can, stop before that.
-    ends_at_s : float
-        Time of day (``time.time()``) when the search ends: a job may wait for its worker.
-    n_threads : int
-        Threads it may use.
-    n_iterations : int or None
-        Iterations of a refit, known from the fold fits.
-    for_records : bool
-        Measure what a meta-dataset records and a fit has no use for: peak memory, and the
-        learning curve over iterations. The model is not kept.
-    """
-
-    trial: int
-    configuration: Configuration
-    anchor: Anchor
-    fold: int
-    seed: int
-    limit_s: float
-    ends_at_s: float = math.inf
-    n_threads: int = 1
-    n_iterations: int | None = None
-    for_records: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a job.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        The measured row.
-    predictions : ndarray or None
-        Predictions of the validation rows; None when it failed or for a refit.
-    n_iterations : int or None
-        Iterations kept by a learner that stops early.
-    stages : tuple of (int, ndarray)
-        Iterations, in powers of two, and the predictions after them; for records only.
-    held_out : ndarray or None
-        Predictions for the fold's held-out rows, at anchor 1; for records only.
-    """
-
-    evaluation: Evaluation
-    predictions: np.ndarray | None = None
-    n_iterations: int | None = None
-    stages: tuple[tuple[int, np.ndarray], ...] = ()
-    held_out: np.ndarray | None = None
-
-
 def evaluate(folder: Path, job: Job) -> Outcome:
-    """Return the outcome of a job; a learner that fails makes a failed evaluation, not an error."""
+    """Return the outcome of a job; a learner that fails gives a failed evaluation instead of an error."""
     shared = read_shared(folder)
     try:
         # Before the clock starts: seconds of importing a library belong to no configuration.
         importlib.import_module(shared.learners[job.configuration.strategy].library)
     except Exception as error:
         # Installed but broken, e.g. without a shared library that it needs.
-        return Outcome(_failed_by(error, job, "failed", 0.0))
+        return _failed_by(error, job, "failed", 0.0)
     start_s = time.monotonic()
     # Records are measured beside other work, which must not count against the limit.
     clock = time.process_time if job.for_records else time.monotonic
     deadline = Deadline.after(min(job.limit_s, max(0.0, job.ends_at_s - time.time())), clock)
     try:
-        # Learners warn about data that cannot be helped here; a failure is recorded with its reason.
+        # Learners warn about data, which nobody can change here; a failure is recorded with its reason.
         with ignored_warnings(), numeric_threads(job.n_threads):
             return _evaluate(folder, shared, job, deadline)
     except Exception as error:
         logger.debug("trial %d failed:\n%s", job.trial, traceback.format_exc())
         status: Status = "memory" if _is_memory_error(error) else "failed"
-        return Outcome(_failed_by(error, job, status, time.monotonic() - start_s))
+        return _failed_by(error, job, status, time.monotonic() - start_s)
 
 
-def failed(job: Job, status: Status, error: str, fit_s: float, error_text: str = "") -> Evaluation:
-    """Return the evaluation of a job that ended without a loss."""
-    loss = float("nan")
-    return Evaluation(job.configuration, job.anchor, job.fold, loss, fit_s, 0.0, status, error, error_text=error_text)
-
-
-def _failed_by(error: BaseException, job: Job, status: Status, fit_s: float) -> Evaluation:
+def _failed_by(error: BaseException, job: Job, status: Status, fit_s: float) -> Outcome:
     reason, text = described(error)
-    return failed(job, status, reason, fit_s, text)
+    return failed_outcome(job, status, reason, fit_s, text)
 
 
 def described(error: BaseException) -> tuple[str, str]:
-    """Return what may be stored of an exception, its type or autometa's own words, and its text on one line."""
+    """Return what may be stored of an exception, its type or autometa's own words; and its text, which may not."""
     text = " ".join(str(error).split())[:300]
     return (text, "") if isinstance(error, AutometaError) else (type(error).__name__, text)
 
@@ -145,15 +70,7 @@ class UnusableModelError(AutometaError, ValueError):
 def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Outcome:
     learner = shared.learners[job.configuration.strategy]
     prepared = read_prepared(folder, job.fold, learner.view)
-    rows = np.arange(len(shared.y)) if job.fold == ALL_ROWS else shared.folds[job.fold].train
-    X_train, y_train = prepared.X_train, shared.y[rows]
-    if job.anchor < 1:
-        kept = subsample(y_train, job.anchor, shared.problem, child_seed(job.seed, "subsample", job.fold))
-        X_train, y_train, rows = X_train[kept], y_train[kept], rows[kept]
-    weight = None if shared.sample_weight is None else shared.sample_weight[rows]
-    if weight is not None and not weight.any():
-        raise UnusableModelError("every training row of this fold has weight 0")
-
+    X_train, y_train, weight = _train_rows(shared, job, prepared)
     fit_data, present = _fit_data(shared, job, prepared, X_train, y_train, weight, deadline)
     held_mb = reset_peak_memory() if job.for_records else float("nan")
     start = _Clocks()
@@ -165,14 +82,10 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
     fitted = _Clocks()
     predictions, loss = None, float("nan")
     if job.fold != ALL_ROWS:
-        validation = shared.folds[job.fold].validation
         raw = model.predict(prepared.X_validation, job.n_threads)
-        _check_predictions(raw, len(validation), fit_data.n_classes)
+        _check_predictions(raw, len(prepared.X_validation), fit_data.n_classes)
         predictions = expand(raw, present, shared.n_classes)
-        weight_val = None if shared.sample_weight is None else shared.sample_weight[validation]
-        loss = shared.metric.loss(shared.y[validation], predictions, weight_val)
-        if not np.isfinite(loss):
-            raise UnusableModelError(f"the loss is {loss}")
+        loss = _validation_loss(shared, job.fold, predictions)
     predicted = _Clocks()
     evaluation = Evaluation(
         job.configuration,
@@ -186,20 +99,42 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         memory_mb=peak_memory_mb() - held_mb if job.for_records else float("nan"),
         is_cut_short=was_cut_short(model),
     )
-    stages: tuple[tuple[int, np.ndarray], ...] = ()
-    held_out = None
-    if job.for_records:
-        if job.anchor == 1:
-            held_out = expand(model.predict(prepared.X_held_out, job.n_threads), present, shared.n_classes)
-        if isinstance(model, StagedModel):
-            staged = model.staged_predict(prepared.X_validation, job.n_threads)
-            stages = tuple((n, expand(raw, present, shared.n_classes)) for n, raw in staged)
-    else:
+    if not job.for_records:
         path = model_path(folder, job.trial, job.fold)
         path.parent.mkdir(exist_ok=True)
-        # A model of a class from the user's script: plain pickle cannot send it.
+        # A model may be of a class from the user's script, which plain pickle cannot send.
         path.write_bytes(cloudpickle.dumps((model, present), protocol=5))
+        return Outcome(evaluation, predictions, model.n_iterations)
+    stages: tuple[tuple[int, np.ndarray], ...] = ()
+    held_out = None
+    if job.anchor == 1:
+        held_out = expand(model.predict(prepared.X_held_out, job.n_threads), present, shared.n_classes)
+    if isinstance(model, StagedModel):
+        staged = model.staged_predict(prepared.X_validation, job.n_threads)
+        stages = tuple((n, expand(raw, present, shared.n_classes)) for n, raw in staged)
     return Outcome(evaluation, predictions, model.n_iterations, stages, held_out)
+
+
+def _train_rows(shared: Shared, job: Job, prepared: PreparedFold) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the prepared rows that the job trains on, their targets and their weights."""
+    rows = np.arange(len(shared.y)) if job.fold == ALL_ROWS else shared.folds[job.fold].train
+    X_train, y_train = prepared.X_train, shared.y[rows]
+    if job.anchor < 1:
+        kept = subsample(y_train, job.anchor, shared.problem, child_seed(job.seed, "subsample", job.fold))
+        X_train, y_train, rows = X_train[kept], y_train[kept], rows[kept]
+    weight = None if shared.sample_weight is None else shared.sample_weight[rows]
+    if weight is not None and not weight.any():
+        raise UnusableModelError("every training row of this fold has weight 0")
+    return X_train, y_train, weight
+
+
+def _validation_loss(shared: Shared, fold: int, predictions: np.ndarray) -> float:
+    rows = shared.folds[fold].validation
+    weight = None if shared.sample_weight is None else shared.sample_weight[rows]
+    loss = shared.metric.loss(shared.y[rows], predictions, weight)
+    if not np.isfinite(loss):
+        raise UnusableModelError(f"the loss is {loss}")
+    return loss
 
 
 class _Clocks:
@@ -212,16 +147,16 @@ class _Clocks:
 def _fit_data(
     shared: Shared,
     job: Job,
-    prepared: Any,
+    prepared: PreparedFold,
     X_train: np.ndarray,
     y_train: np.ndarray,
     weight: np.ndarray | None,
     deadline: Deadline,
 ) -> tuple[FitData, list[int] | None]:
-    """Return what the learner is given, and the classes it sees (None: all of them).
+    """Return the data of the fit, and the classes among its rows (None: all of them).
 
-    A splitter of the user's can leave a class out of a fold's training rows, where
-    learners expect codes without gaps: such folds are fitted on the classes they have.
+    A custom splitter can leave a class out of a fold's training rows, but learners expect
+    codes without gaps: such folds are fitted on the classes that they have.
     """
     problem: Problem = shared.problem
     n_classes, present = shared.n_classes, None

@@ -9,15 +9,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from joblib.externals.loky.backend.context import get_context
+from loky.backend.context import get_context
 from pebble import ProcessExpired, ProcessPool
 
 from autometa.core.evaluation import Status
-from autometa.evaluation.evaluator import Job, Outcome, described, evaluate, failed
+from autometa.evaluation.evaluator import described, evaluate
 from autometa.evaluation.isolation import limit_process
+from autometa.evaluation.jobs import Evaluator, Handle, Job, Outcome, failed_outcome
+from autometa.evaluation.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ _PRELOAD = ("autometa.evaluation.evaluator", "autometa.learners", "lightgbm")
 
 
 def process_pool(n_workers: int, memory_bytes: int, scratch: Path | None = None) -> ProcessPool:
-    """Return a pool whose processes evaluate one job at a time under a limit of memory, with files in `scratch`."""
+    """Return a pool whose processes evaluate one job at a time within a memory limit; `scratch` holds their files."""
     # Loky's context starts fresh processes that do not run the user's script again,
     # so `fit` works in scripts without an `if __name__ == "__main__"` guard.
     return ProcessPool(
@@ -36,35 +37,28 @@ def process_pool(n_workers: int, memory_bytes: int, scratch: Path | None = None)
     )
 
 
-@dataclass
-class Handle:
-    """A job that was handed in; `future` is None while the calling process is to run it."""
-
-    job: Job
-    future: Future[Outcome] | None
-    submitted_s: float = field(default_factory=time.monotonic)
-
-
-class Workers:
-    """Runs jobs, each under its own limits; one that hangs, crashes or eats memory fails alone.
+class Workers(Evaluator):
+    """Runs each job under its own limits; one that hangs, crashes or takes too much memory fails alone.
 
     Parameters
     ----------
-    folder : Path
-        Folder of the run's workspace.
+    workspace : Workspace
+        Holds the prepared folds and receives the models.
     n_workers : int
         Evaluations at a time.
     memory_bytes : int
-        What one evaluation may allocate.
-    inline_strategies : set of str
-        What the calling process may evaluate where no process can be started.
+        Bytes that one evaluation may allocate.
+    quick : frozenset of str
+        Strategies whose fits take well under a second on this table.
     """
 
-    def __init__(self, folder: Path, n_workers: int, memory_bytes: int, inline_strategies: set[str]) -> None:
-        self._folder = folder
+    def __init__(self, workspace: Workspace, n_workers: int, memory_bytes: int, quick: frozenset[str]) -> None:
+        self._workspace = workspace
         self._n_workers = n_workers
         self._memory_bytes = memory_bytes
-        self._inline_strategies = inline_strategies
+        self._learners = workspace.shared.learners
+        self.quick = quick
+        self.keeping_deadline = frozenset(name for name, learner in self._learners.items() if learner.keeps_deadline)
         self._unusable = False
         self._pool: ProcessPool | None = None
         self._first_answer: Future[int] | None = None
@@ -72,7 +66,7 @@ class Workers:
     def start(self) -> None:
         """Start the processes without waiting for them."""
         if self._pool is None and not self._unusable:
-            pool = process_pool(self._n_workers, self._memory_bytes, self._folder)
+            pool = process_pool(self._n_workers, self._memory_bytes, self._workspace.folder)
             try:
                 self._first_answer = pool.schedule(os.getpid)
                 self._pool = pool
@@ -86,52 +80,45 @@ class Workers:
         """Whether a process has answered."""
         return self._first_answer is not None and self._first_answer.done()
 
-    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
-        """Hand in a job.
+    def prepare(self, strategy: str, fold: int) -> None:
+        """Prepare a fold in the view of the strategy's learner, on the first call only."""
+        self._workspace.prepare(fold, self._learners[strategy].view)
 
-        Parameters
-        ----------
-        job : Job
-            What to evaluate.
-        inline : bool
-            Run it in the calling process when its turn comes.
-        kill_after_s : float or None
-            Seconds of running after which its process is killed; None for never.
-        """
+    def preparation_s(self, strategy: str, fold: int) -> float:
+        """Return the expected seconds of `prepare`; 0 when it is done."""
+        return self._workspace.expected_s(fold, self._learners[strategy].view)
+
+    def drop_models(self, trial: int) -> None:
+        """Delete the models of a trial that no ensemble will use."""
+        self._workspace.drop_models(trial)
+
+    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
+        """Submit a job to the processes, or keep it for this process; see `Evaluator.submit`."""
         if inline:
             return Handle(job, None)
         for _ in range(2):
             self.start()
             if self._pool is None:
                 break
+            arguments = (self._workspace.folder, job)
             try:
-                return Handle(job, self._pool.schedule(evaluate, args=(self._folder, job), timeout=kill_after_s))
+                return Handle(job, self._pool.schedule(evaluate, args=arguments, timeout=kill_after_s))
             except RuntimeError as error:
                 logger.warning("the worker processes died (%s); starting others", error)
                 self.stop()
-        if job.configuration.strategy in self._inline_strategies:
+        if job.configuration.strategy in self.quick | self.keeping_deadline:
             return Handle(job, None)
         future: Future[Outcome] = Future()
-        future.set_result(Outcome(failed(job, "failed", "needs a worker process, and none can be started", 0.0)))
+        future.set_result(failed_outcome(job, "failed", "needs a worker process, and none can be started"))
         return Handle(job, future)
 
     def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
-        """Return jobs that are done, at least one unless `timeout_s` passes first.
-
-        Parameters
-        ----------
-        handles : sequence of Handle
-            Jobs handed in, oldest first.
-        in_order : bool
-            Wait for the oldest job alone, so that the order of results does not depend on time.
-        timeout_s : float
-            Longest wait in seconds.
-        """
+        """Return jobs that are done, at least one unless `timeout_s` passes first; see `Evaluator.wait`."""
         if in_order:
             handles = handles[:1]
         for handle in handles:
             if handle.future is None:
-                return [(handle, evaluate(self._folder, handle.job))]
+                return [(handle, evaluate(self._workspace.folder, handle.job))]
         # Waking every half second lets Ctrl-C and heartbeats through on every platform.
         wait(
             [handle.future for handle in handles if handle.future],
@@ -154,16 +141,16 @@ class Workers:
 
 
 def outcome_of(future: Future[Outcome], job: Job, submitted_s: float) -> Outcome:
-    """Return what a job in a worker process gave, waiting for it; its process may have died.
+    """Return the outcome of a job in a worker process, which may have died; waits for it.
 
     Parameters
     ----------
     future : Future
-        The job's.
+        Future of the job.
     job : Job
-        What was to be evaluated.
+        The job, to describe its failure.
     submitted_s : float
-        When it was handed in, on the monotonic clock.
+        Moment of its submission, on the monotonic clock.
     """
     status: Status = "failed"
     text = ""
@@ -179,4 +166,4 @@ def outcome_of(future: Future[Outcome], job: Job, submitted_s: float) -> Outcome
         # Results that cannot travel back, for instance.
         reason, text = described(error)
     logger.debug("trial %d fold %d: %s %s", job.trial, job.fold, reason, text)
-    return Outcome(failed(job, status, reason, time.monotonic() - submitted_s, text))
+    return failed_outcome(job, status, reason, time.monotonic() - submitted_s, text)

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from optuna.study import Study
 from optuna.trial import Trial
@@ -18,46 +17,25 @@ from autometa.core.proposal import Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.evaluation.evaluator import Job, Outcome
-from autometa.evaluation.workers import Handle
+from autometa.evaluation.jobs import Evaluator, Handle, Job, Outcome
 from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.next_configuration import NextConfiguration, Situation
 from autometa.search.plan import Plan
+from autometa.search.resume import Earlier
 from autometa.search.study_link import StudyCallback, StudyLink
 from autometa.search.time_limits import LONGEST_EVALUATION_S, TimeLimits
 from autometa.search.trial_records import TrialRecord, TrialStatus, candidates
 
 logger = logging.getLogger(__name__)
 
-# Learners that keep the deadline are killed only when they are this far over it.
+# Seconds over the deadline at which learners that keep it are killed.
 _GRACE_S = 6.0
-# The others are killed at their limit, plus what importing a library may take.
+# The other learners are killed at their limit, plus the seconds that the import of a library may take.
 _IMPORT_S = 2.0
-# At most this share of the time of a search is left to fitting its best trial on all rows.
+# The refit of the best trial on all rows takes at most this fraction of the search's time.
 _MOST_REFIT_SHARE = 0.5
-# Workers that are not there after these seconds are late; on an idle machine they take two.
+# Seconds after which workers that are not ready are late; on an idle machine they take two.
 _WORKERS_LATE_S = 3.0
-
-
-class Evaluator(Protocol):
-    """Runs jobs; the live one fits models, another may look results up."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether jobs that are not inline begin at once."""
-        ...
-
-    def start(self) -> None:
-        """Get ready, without waiting for it."""
-        ...
-
-    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
-        """Hand in a job."""
-        ...
-
-    def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
-        """Return jobs that are done."""
-        ...
 
 
 @dataclass
@@ -69,7 +47,7 @@ class _Running:
     steps: list[tuple[Anchor, int]]
     n_started: int = 0
     n_in_flight: int = 0
-    ends_as: TrialStatus | None = None  # decided, while some of its evaluations are still under way
+    ends_as: TrialStatus | None = None  # decided while some of its evaluations have not ended
 
 
 @dataclass
@@ -81,20 +59,13 @@ class Search:
     task : TaskDescription
         Describes the task to the policy.
     policy : Policy
-        Says what to try next.
+        Proposes what to try next.
     strategies : sequence of Strategy
         Every strategy of the study's space.
     evaluator : Evaluator
         Runs the evaluations.
-    prepare : callable
-        ``prepare(strategy, fold)`` makes the arrays that evaluations of a strategy read.
-    preparation_s : callable
-        Seconds that ``prepare(strategy, fold)`` is expected to take; 0 when it is done.
     available : set of str
         Names of the strategies that suit the task.
-    quick_strategies, strategies_with_deadline : set of str
-        Strategies whose fits take well under a second, and those that stop by themselves
-        in time: the calling process can evaluate them.
     study : optuna.Study
         Holds the trials.
     plan : Plan
@@ -106,48 +77,44 @@ class Search:
     deadline : Deadline
         When the search must have ended; its clock is the only one that the search reads.
     n_jobs : int
-        Evaluations at a time.
-    n_threads_inline : int
-        Threads of an evaluation in the calling process.
+        Evaluations at a time, or threads of each where there are no workers.
     seed : int
         Seed of the run.
-    first : sequence of Configuration
-        Tried before anything else, e.g. the best of an earlier run.
-    known : sequence of Evaluation
-        Measured by earlier runs of the study on the same rows.
+    earlier : Earlier
+        Results of earlier runs of the study on the same rows, and what to try first.
     rows : str
         Digest of the rows, kept with the trials; empty to keep nothing.
     callbacks : sequence of callable
         Called as ``callback(study, trial)`` after each trial; ``study.stop()`` ends the search.
     on_trial : callable
         Called with the records after each trial, for progress.
-    drop_models : callable
-        Called with the number of a trial whose models are not needed any more.
+
+    Attributes
+    ----------
+    records : list of TrialRecord
+        The trials, in the order in which they were started.
+    history : list of Evaluation
+        The evaluations, in the order in which they ended.
+    first_model_s : float
+        Seconds from the start to the first usable model; NaN before.
     """
 
     task: TaskDescription
     policy: Policy
     strategies: Sequence[Strategy]
     evaluator: Evaluator
-    prepare: Callable[[str, int], None]
-    preparation_s: Callable[[str, int], float]
     available: set[str]
-    quick_strategies: set[str]
-    strategies_with_deadline: set[str]
     study: Study
     plan: Plan
     n_folds: int
     budget: Budget
     deadline: Deadline
     n_jobs: int
-    n_threads_inline: int
     seed: int
-    first: Sequence[Configuration] = ()
-    known: Sequence[Evaluation] = ()
+    earlier: Earlier = Earlier()
     rows: str = ""
     callbacks: Sequence[StudyCallback] = ()
     on_trial: Callable[[Sequence[TrialRecord]], None] = lambda records: None
-    drop_models: Callable[[int], None] = lambda trial: None
 
     records: list[TrialRecord] = field(default_factory=list, init=False)
     history: list[Evaluation] = field(default_factory=list, init=False)
@@ -158,7 +125,7 @@ class Search:
         self._running: list[_Running] = []
         costs = {strategy.name: strategy.cost for strategy in self.strategies}
         self._limits = TimeLimits(self.budget, self.deadline, self.plan, self.n_folds, self.n_jobs, costs)
-        for evaluation in self.known:
+        for evaluation in self.earlier.known:
             self._limits.add(evaluation)
         self._next = NextConfiguration(
             self.task,
@@ -167,15 +134,12 @@ class Search:
             self.plan,
             self.budget,
             self._limits,
-            self.quick_strategies,
-            self.strategies_with_deadline,
-            self.first,
-            self.known,
+            self.evaluator,
+            self.earlier,
             self.seed,
         )
         self._link = StudyLink(self.study, self.strategies, self.available, self.callbacks, self.rows)
         self._stop_reason = ""
-        self._n_asked = 0
         # Without a time limit results must not depend on which evaluation ends first.
         self._in_order = not self.budget.has_time_limit
 
@@ -186,8 +150,18 @@ class Search:
 
     @property
     def expected(self) -> Mapping[Configuration, Prediction]:
-        """What the policy expected of each configuration when something was last chosen before it was tried."""
+        """Predictions of the policy for each configuration, the last ones before the configuration was tried."""
         return self._next.expected
+
+    @property
+    def has_model(self) -> bool:
+        """Whether any evaluation has succeeded."""
+        return not math.isnan(self.first_model_s)
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of one evaluation: a worker has one, the calling process all."""
+        return 1 if self.plan.use_workers else self.n_jobs
 
     # ------------------------------------------------------------------ the loop
 
@@ -219,15 +193,15 @@ class Search:
         self._close_running()
 
     def _fill(self, handles: list[Handle]) -> None:
-        # Beside jobs that wait for workers which are late, the calling process does one itself.
+        # When workers are late, the calling process runs one job itself beside those that wait for them.
         while len(handles) < self.n_jobs + self._workers_are_late() and not self.stop_reason:
             if not self._in_order and any(handle.future is None for handle in handles):
-                # The calling process is busy with this one; what comes next can wait for it.
+                # The calling process is going to run this one; the next job can wait for it.
                 return
             job = self._next_job()
             if job is None:
                 return
-            keeps_deadline = job.configuration.strategy in self.strategies_with_deadline
+            keeps_deadline = job.configuration.strategy in self.evaluator.keeping_deadline
             kill_after_s = job.limit_s + (_GRACE_S if keeps_deadline else _IMPORT_S)
             kill_after_s = min(kill_after_s, LONGEST_EVALUATION_S)
             handles.append(self.evaluator.submit(job, inline=self._is_inline(job), kill_after_s=kill_after_s))
@@ -240,14 +214,14 @@ class Search:
         return self.budget.has_time_limit and self.deadline.remaining_s() < 0.02 * self._limits.search_s
 
     def _is_inline(self, job: Job) -> bool:
-        """Whether the calling process evaluates a job, because workers are not there (yet)."""
+        """Whether the calling process runs a job, because workers are not ready."""
         is_first = job.trial == self.records[0].number
         return not self.evaluator.ready and self._next.needs_no_worker(
             job.configuration.strategy, is_first=is_first, workers_late=self._workers_are_late()
         )
 
     def _workers_are_late(self) -> bool:
-        """Whether worker processes take longer to start than waiting for them is worth, as on a busy machine."""
+        """Whether worker processes take too long to start, as on a busy machine."""
         is_started = self.plan.use_workers and self.budget.has_time_limit and not self.evaluator.ready
         return is_started and self.deadline.clock() - self._start_s > _WORKERS_LATE_S
 
@@ -279,35 +253,36 @@ class Search:
         """Return the next step of a trial as a job, None if the time left is too short for it."""
         anchor, fold = running.steps[running.n_started]
         configuration = running.record.configuration
-        has_model = not math.isnan(self.first_model_s)
-        if has_model and self.preparation_s(configuration.strategy, fold) > self.deadline.remaining_s():
+        preparation_s = self.evaluator.preparation_s(configuration.strategy, fold)
+        if self.has_model and preparation_s > self.deadline.remaining_s():
             return None
         try:
-            self.prepare(configuration.strategy, fold)
+            self.evaluator.prepare(configuration.strategy, fold)
         except (OSError, MemoryError) as error:
-            # A full disk, for instance: what was fitted so far is still good.
+            # A full disk, for instance; the models fitted so far are still good.
             logger.warning("the search ends early, the table cannot be prepared: %s", error)
             running.record.error = f"{type(error).__name__}: {error}"
             self._stop_reason = self.stop_reason or "the table could not be prepared"
             return None
         has_trial = any(record.is_complete for record in self.records)
-        limit_s = self._limits.of_evaluation(configuration.strategy, anchor, has_model=has_model, has_trial=has_trial)
+        limit_s = self._limits.of_evaluation(
+            configuration.strategy, anchor, has_model=self.has_model, has_trial=has_trial
+        )
         if limit_s is None:
             return None
         running.n_started += 1
         running.n_in_flight += 1
-        n_threads = 1 if self.plan.use_workers else self.n_threads_inline
         ends_at_s = time.time() + self.deadline.remaining_s()
-        return Job(running.record.number, configuration, anchor, fold, self.seed, limit_s, ends_at_s, n_threads)
+        return Job(running.record.number, configuration, anchor, fold, self.seed, limit_s, ends_at_s, self.n_threads)
 
     # ------------------------------------------------------------------ trials
 
     def _ask(self) -> _Running | None:
-        if self.budget.n_trials is not None and self._n_asked >= self.budget.n_trials:
+        if self.budget.n_trials is not None and len(self.records) >= self.budget.n_trials:
             if not self._running:
                 self._stop_reason = "all trials are done"
             return None
-        if self._n_asked and self._is_nearly_over():
+        if self.records and self._is_nearly_over():
             return None
         asked = self._link.ask(lambda: self._next.choose(self._situation()))
         if asked is None:
@@ -315,7 +290,6 @@ class Search:
         trial, configuration = asked
         record = TrialRecord(trial.number, configuration)
         self.records.append(record)
-        self._n_asked += 1
         steps = [(anchor, 0) for anchor in self.plan.anchors]
         steps += [(1.0, fold) for fold in range(1, self.n_folds)]
         running = _Running(trial, record, steps)
@@ -328,8 +302,7 @@ class Search:
             self.records,
             self.history,
             self.deadline.remaining_s(),
-            has_model=not math.isnan(self.first_model_s),
-            workers_ready=self.evaluator.ready,
+            has_model=self.has_model,
             workers_late=self._workers_are_late(),
         )
 
@@ -348,7 +321,7 @@ class Search:
             record.predictions[evaluation.fold] = outcome.predictions
             if outcome.n_iterations is not None:
                 record.n_iterations[evaluation.fold] = outcome.n_iterations
-        if math.isnan(self.first_model_s):
+        if not self.has_model:
             self.first_model_s = self.deadline.clock() - self._start_s
             self._link.has_model = True
         if running.ends_as is not None:
@@ -361,7 +334,7 @@ class Search:
             self._end(running, "pruned")
 
     def _end(self, running: _Running, status: TrialStatus) -> None:
-        """Start nothing more of a trial, and finish it once nothing of it is under way."""
+        """Start no further step of a trial, and finish it once all steps that were started have ended."""
         running.ends_as = running.ends_as or status
         if running.n_in_flight == 0:
             self._finish(running, running.ends_as)
@@ -385,18 +358,18 @@ class Search:
         self._link.call_back(frozen)
 
     def _leave_time_for_refit(self) -> None:
-        """End the search sooner where the best trial needs more time to be fitted on all rows than the plan leaves.
+        """Move the deadline forward if the refit of the best trial on all rows takes longer than the plan leaves.
 
-        Without it a trial that takes long would enter the ensemble as the model of a part of the rows.
+        Otherwise a slow trial would enter the ensemble with a model of a part of the rows.
         """
         complete = [record for record in self.records if record.is_complete]
         if not (self.plan.refit_share and complete and self.budget.has_time_limit):
             return
         best = min(complete, key=lambda record: (record.loss, record.number))
         whole_s = self._limits.search_s / (1 - self.plan.refit_share)
-        preparation_s = self.preparation_s(best.configuration.strategy, ALL_ROWS)
+        preparation_s = self.evaluator.preparation_s(best.configuration.strategy, ALL_ROWS)
         needed_s = best.refit_s(self.plan.growth, preparation_s)
-        # A fit that was cut short would take longer than it did, nobody knows how long.
+        # How long a fit that was cut short would have taken is unknown.
         is_worth_it = best.status == "ok" and needed_s <= _MOST_REFIT_SHARE * whole_s
         more_s = needed_s - self.plan.refit_share * whole_s if is_worth_it else 0.0
         self._limits.deadline = self._planned_end.sooner(max(0.0, more_s))
@@ -422,4 +395,4 @@ class Search:
         for record in self.records:
             if record.predictions and record.status != "running" and record.number not in kept:
                 record.predictions.clear()
-                self.drop_models(record.number)
+                self.evaluator.drop_models(record.number)

@@ -1,4 +1,6 @@
-"""What a search tries next: what it was told to try first, then what the policy proposes and the time left allows."""
+"""The next configuration of a search: first those of earlier runs, then proposals that fit into the time left."""
+
+# Tests: tests/search/test_engine.py
 
 from __future__ import annotations
 
@@ -15,16 +17,18 @@ from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
+from autometa.evaluation.jobs import Evaluator
 from autometa.search.plan import Plan
+from autometa.search.resume import Earlier
 from autometa.search.time_limits import TimeLimits
 from autometa.search.trial_records import TrialRecord
 
-# While workers start, further trials of a strategy are made in the calling process up to this length:
-# on a single core they take time from the start.
+# Longest expected seconds of a further trial of a strategy in the calling process while workers start:
+# on a single core it delays their start.
 _LONGEST_MEANWHILE_S = 0.2
-# A strategy that failed this often on a task, and never succeeded, is not tried again.
+# A strategy that has failed this often on a task, and never succeeded, is not tried again.
 _MOST_FAILURES = 3
-# Of the time, or of the trials, what an earlier run knows to be good may take at most; the rest is for what is new.
+# Largest fraction of the time, or of the trials, for the first configurations; the rest is for new ones.
 _MOST_SHARE_OF_FIRST = 0.5
 
 
@@ -35,36 +39,33 @@ class Situation:
     Parameters
     ----------
     records : sequence of TrialRecord
-        Its trials, those in progress too.
+        Its trials, also those that are running.
     history : sequence of Evaluation
-        What was measured, in the order the results came.
+        The evaluations, in the order in which they ended.
     remaining_s : float
         Seconds left.
     has_model : bool
         Whether any evaluation has succeeded.
-    workers_ready : bool
-        Whether worker processes begin at once.
     workers_late : bool
-        Whether they take longer to start than waiting for them is worth.
+        Whether worker processes take too long to start.
     """
 
     records: Sequence[TrialRecord]
     history: Sequence[Evaluation]
     remaining_s: float
     has_model: bool
-    workers_ready: bool
     workers_late: bool = False
 
 
 class NextConfiguration:
-    """Chooses what to try next.
+    """Chooses the next configuration.
 
     Parameters
     ----------
     task : TaskDescription
         Describes the task to the policy.
     policy : Policy
-        Proposes.
+        Proposes configurations and strategies.
     strategies : sequence of Strategy
         Every strategy of the study's space.
     plan : Plan
@@ -72,21 +73,20 @@ class NextConfiguration:
     budget : Budget
         Limit on the run.
     limits : TimeLimits
-        What fits into the time left.
-    quick_strategies, strategies_with_deadline : set of str
-        Strategies that the calling process can evaluate.
-    first : sequence of Configuration
-        Tried before anything else, as far as they take no more than half of the search.
-    known : sequence of Evaluation
-        Measured by earlier runs on the same rows, so that it is not tried again.
+        Tells what fits into the time left.
+    evaluator : Evaluator
+        Tells which strategies need no worker, and whether workers are ready.
+    earlier : Earlier
+        Results of earlier runs on the same rows, which are not tried again; its first
+        configurations come before anything else, for at most half of the search.
     seed : int
         Seed of the run.
 
     Attributes
     ----------
     expected : dict of Configuration to Prediction
-        What the policy expected of each configuration when something was last chosen before it was
-        tried; empty where the policy does not say.
+        Predictions of the policy for each configuration, the last ones before the configuration was
+        tried; empty if the policy predicts nothing.
     """
 
     def __init__(
@@ -97,18 +97,16 @@ class NextConfiguration:
         plan: Plan,
         budget: Budget,
         limits: TimeLimits,
-        quick_strategies: set[str],
-        strategies_with_deadline: set[str],
-        first: Sequence[Configuration],
-        known: Sequence[Evaluation],
+        evaluator: Evaluator,
+        earlier: Earlier,
         seed: int,
     ) -> None:
         self._task, self._policy, self._strategies = task, policy, strategies
         self._plan, self._budget, self._limits = plan, budget, limits
-        self._quick, self._with_deadline = quick_strategies, strategies_with_deadline
-        self._known = list(known)
-        n_trials = budget.n_trials
-        self._first = list(first if n_trials is None else first[: math.ceil(_MOST_SHARE_OF_FIRST * n_trials)])
+        self._evaluator = evaluator
+        self._known = earlier.known
+        n_trials, first = budget.n_trials, list(earlier.first)
+        self._first = first if n_trials is None else first[: math.ceil(_MOST_SHARE_OF_FIRST * n_trials)]
         self._given_first: set[Configuration] = set()
         self._explains = policy if isinstance(policy, ExplainingPolicy) else None
         self.expected: dict[Configuration, Prediction] = {}
@@ -116,13 +114,13 @@ class NextConfiguration:
 
     def choose(self, now: Situation) -> Configuration | str | None:
         """Return a configuration, a strategy whose parameters the study's sampler draws, or None if nothing fits."""
-        if (again := self._next_of_first(now)) is not None:
-            return again
+        if (first := self._next_of_first(now)) is not None:
+            return first
         running = [Evaluation.running(record.configuration) for record in now.records if record.status == "running"]
         seen = [*self._known, *now.history, *running]
         proposal = self._policy.propose(self._task, seen, now.remaining_s)
         if self._explains is not None:
-            # Of what is tried no more is said, so that this remains what was expected of it.
+            # Policies predict untried configurations only, so that the last prediction before a trial is kept.
             self.expected |= self._explains.explain(self._task, seen, now.remaining_s)
         given_up = _given_up(now.history)
         for configuration in self._at_once_first(self._cheapest_first(proposal.configurations, now), now):
@@ -140,16 +138,16 @@ class NextConfiguration:
             return None
         weights = np.array([p / (1 + _n_in_vain(now.records, name)) for name, p in affordable.items()])
         if not weights.sum() > 0:
-            # A policy may give nothing to all that is affordable.
+            # A policy may give probability 0 to every affordable strategy.
             weights = np.ones(len(affordable))
         return str(self._rng.choice(list(affordable), p=weights / weights.sum()))
 
     def must_be_kept(self, configuration: Configuration) -> bool:
-        """Return whether a configuration is one of the first: known to be good, it is not pruned."""
+        """Return whether a configuration is one of the first, which are known to be good and are not pruned."""
         return configuration in self._given_first
 
     def _next_of_first(self, now: Situation) -> Configuration | None:
-        """Return the next of the first configurations, while they have taken less than half of the search."""
+        """Return the next of the first configurations, as long as less than half of the search has passed."""
         if now.remaining_s <= (1 - _MOST_SHARE_OF_FIRST) * self._limits.search_s < math.inf:
             self._first.clear()
         for configuration in self._at_once_first(tuple(self._first), now):
@@ -160,25 +158,25 @@ class NextConfiguration:
         return None
 
     def needs_no_worker(self, strategy: str, *, is_first: bool, workers_late: bool) -> bool:
-        """Return whether the calling process may evaluate a strategy while workers are not there.
+        """Return whether the calling process may evaluate a strategy while workers are not ready.
 
         Parameters
         ----------
         strategy : str
-            Its name.
+            Name of the strategy.
         is_first : bool
             Whether it is the first trial of the search.
         workers_late : bool
-            Whether workers take longer to start than waiting for them is worth.
+            Whether worker processes take too long to start.
         """
-        if strategy in self._quick:
+        if strategy in self._evaluator.quick:
             return True
-        # Workers will be there in seconds: only what ends about as soon, and one model for certain.
+        # Workers will be ready in seconds; until then one longer fit makes sure that there is a model.
         waits = self._plan.use_workers and self._budget.has_time_limit and not workers_late
-        return strategy in self._with_deadline and (is_first or not waits)
+        return strategy in self._evaluator.keeping_deadline and (is_first or not waits)
 
     def why_nothing(self, now: Situation, available: set[str], *, is_late: bool) -> str:
-        """Return why no further trial starts although neither seconds nor trials are used up.
+        """Return why no further trial starts although neither the time nor the trials are used up.
 
         Parameters
         ----------
@@ -197,11 +195,11 @@ class NextConfiguration:
         return "there is nothing more to try"
 
     def _fits_in_time(self, strategy: str, now: Situation) -> bool:
-        # As long as there is no model, anything is tried.
+        # Until there is a model, anything is tried.
         return not now.has_model or self._limits.fits(strategy)
 
     def _cheapest_first(self, configurations: Sequence[Configuration], now: Situation) -> Sequence[Configuration]:
-        """Return what a policy proposes; when time runs and a trial ended without a model, by strategies' costs."""
+        """Return the proposed configurations; by cost, if time is limited and trials have ended without a model."""
         has_time = not self._budget.has_time_limit or now.has_model
         if has_time or all(record.status == "running" for record in now.records):
             return configurations
@@ -209,8 +207,8 @@ class NextConfiguration:
         return sorted(configurations, key=lambda configuration: costs.get(configuration.strategy, math.inf))
 
     def _at_once_first(self, configurations: Sequence[Configuration], now: Situation) -> Sequence[Configuration]:
-        """Return what is proposed; while workers start, first new strategies that need none, then short trials."""
-        if now.workers_ready or not (self._plan.use_workers and self._budget.has_time_limit):
+        """Return configurations; while workers start, new strategies that need none come first, then short trials."""
+        if self._evaluator.ready or not (self._plan.use_workers and self._budget.has_time_limit):
             return configurations
         tried = {record.configuration.strategy for record in now.records}
 
@@ -224,7 +222,7 @@ class NextConfiguration:
 
 
 def _n_in_vain(records: Sequence[TrialRecord], strategy: str) -> int:
-    """Return how many trials of a strategy ended since its best one."""
+    """Return how many trials of a strategy have ended since its best one."""
     own = [r for r in records if r.configuration.strategy == strategy and r.status != "running"]
     losses = [r.loss if r.is_complete else math.inf for r in own]
     return len(own) - 1 - int(np.argmin(losses)) if own else 0

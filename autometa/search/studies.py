@@ -1,9 +1,10 @@
-"""The Optuna study behind a search: open, check, resume."""
+"""The Optuna study of a search: opened or created, and checked that it suits the task."""
+
+# Tests: tests/search/test_engine.py
+# Tests: tests/search/test_resume.py
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,14 +12,12 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial
 
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.search.pruner import StrategyPruner
-
-logger = logging.getLogger(__name__)
 
 STRATEGY = "strategy"
 """Name of the parameter that holds the strategy."""
@@ -35,23 +34,23 @@ def open_study(
     strategies: Sequence[Strategy],
     task: dict[str, Any],
 ) -> Study:
-    """Return the study to search in: the one given, the stored one of that name, or a new one.
+    """Return the study to search in: the given one, the stored one of that name, or a new one.
 
     Parameters
     ----------
     study : optuna.Study or None
-        A study of the caller's.
+        Study of the caller.
     storage : str, BaseStorage or None
-        Where to keep a new study or find an old one; a URL is opened with heartbeats, so
-        that trials of a killed process are noticed.
+        Storage of a new or an old study; a URL is opened with heartbeats, so that trials of a
+        killed process are noticed.
     study_name : str or None
-        Its name in the storage.
+        Name of the study in the storage.
     seed : int
         Seed of a new study's sampler.
     strategies : sequence of Strategy
-        What may be chosen.
+        Every strategy of the study's space.
     task : dict
-        Plain values that must be equal in every run that shares the study; older studies may lack some.
+        Plain values that must be equal in every run of the study; older studies may lack some.
 
     Raises
     ------
@@ -83,55 +82,19 @@ def open_study(
     _check_space(study, strategies)
     if stored != task:
         study.set_user_attr(_TASK_ATTRIBUTE, task)
-    if has_heartbeat(study):
-        with ignored_warnings(optuna.exceptions.ExperimentalWarning):
-            optuna.storages.fail_stale_trials(study)
+    with ignored_warnings(optuna.exceptions.ExperimentalWarning):
+        optuna.storages.fail_stale_trials(study)
     return study
 
 
-def enqueue(study: Study, configuration: Configuration) -> None:
-    """Make `configuration` the study's next trial."""
-    prefix = f"{configuration.strategy}."
-    parameters = {prefix + name: value for name, value in configuration.parameters.items()}
-    study.enqueue_trial({STRATEGY: configuration.strategy, **parameters})
-
-
-def enqueue_strategy(study: Study, name: str) -> None:
-    """Make the study's next trial one of strategy `name`, with parameters from its sampler."""
-    study.enqueue_trial({STRATEGY: name})
-
-
-def ask_configuration(study: Study, strategies: Sequence[Strategy]) -> tuple[Trial, Configuration]:
-    """Return the next trial and what it says to fit."""
-    # Optuna warns that heartbeats need `optimize`; here `record_heartbeat` sends them.
-    with ignored_warnings(UserWarning) if has_heartbeat(study) else contextlib.nullcontext():
-        trial = study.ask()
-    names = sorted(strategy.name for strategy in strategies)
-    chosen = trial.suggest_categorical(STRATEGY, names)
-    strategy = next(strategy for strategy in strategies if strategy.name == chosen)
-    parameters = strategy.space.suggest(trial, prefix=f"{chosen}.")
-    return trial, Configuration(str(chosen), parameters)
-
-
 def configuration_of(trial: FrozenTrial, strategies: Mapping[str, Strategy]) -> Configuration | None:
-    """Return what a trial has tried, None if that is none of the strategies."""
+    """Return the configuration of a trial, None if it belongs to none of the strategies."""
     strategy = strategies.get(trial.params.get(STRATEGY, ""))
     if strategy is None:
         return None
     prefix = f"{strategy.name}."
     own = {name[len(prefix) :]: value for name, value in trial.params.items() if name.startswith(prefix)}
     return Configuration(strategy.name, strategy.space.complete(own))
-
-
-def has_heartbeat(study: Study) -> bool:
-    """Whether the study's storage notices trials whose process died."""
-    interval = getattr(study._storage, "get_heartbeat_interval", None)
-    return interval is not None and interval() is not None
-
-
-def record_heartbeat(study: Study, trial: Trial) -> None:
-    """Tell the storage that `trial` is alive; Optuna does it only inside `optimize`."""
-    study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
 
 
 def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int) -> Study:
@@ -161,7 +124,7 @@ def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int
 
 
 def _check_space(study: Study, strategies: Sequence[Strategy]) -> None:
-    """Refuse a study whose trials were drawn from other choices, before Optuna fails in mid-search."""
+    """Refuse a study with trials from another space, before Optuna fails in mid-search."""
     names = tuple(sorted(strategy.name for strategy in strategies))
     spaces = {f"{s.name}.{name}": d for s in strategies for name, d in s.space.distributions.items()}
     spaces[STRATEGY] = CategoricalDistribution(names)

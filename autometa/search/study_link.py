@@ -1,7 +1,11 @@
-"""A search's link to its Optuna study: ask, report, tell, heartbeats, callbacks, and a storage that may fail."""
+"""The link of a search to its Optuna study: ask, report, tell, heartbeats, callbacks, and a storage that may fail."""
+
+# Tests: tests/search/test_engine.py
+# Tests: tests/search/test_resume.py
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,11 +15,12 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.search.pruner import ROWS
 from autometa.search.resume import MEASURED, measured, remember_ensemble
-from autometa.search.studies import ask_configuration, enqueue, enqueue_strategy, has_heartbeat, record_heartbeat
+from autometa.search.studies import STRATEGY
 from autometa.search.trial_records import TrialRecord
 
 logger = logging.getLogger(__name__)
@@ -26,7 +31,7 @@ _HEARTBEAT_S = 15.0
 
 
 class StudyLink:
-    """Speaks to a study for a search; once the storage has failed, the search ends with what it has.
+    """Reads and writes the study of a search; if the storage fails, the search ends with the models that it has.
 
     Parameters
     ----------
@@ -46,7 +51,7 @@ class StudyLink:
     stop_reason : str
         Why the search must end; empty while it may go on.
     has_model : bool
-        Whether there is anything to lose: until then an error of the caller's study is raised.
+        Whether the search has a model to keep; until then errors of the caller's study are raised.
     """
 
     def __init__(
@@ -64,34 +69,47 @@ class StudyLink:
         self.has_model = False
 
     def ask(self, choose: Callable[[], Configuration | str | None]) -> tuple[Trial, Configuration] | None:
-        """Return the next trial and what it says to fit, None if there is nothing or the storage fails.
+        """Return the next trial and its configuration, None if there is nothing to try or the storage fails.
 
         Parameters
         ----------
         choose : callable
-            Says what to queue: a configuration, the name of a strategy whose parameters the study's
-            sampler draws, or None for nothing.
+            Returns what to queue: a configuration, the name of a strategy whose parameters the
+            study's sampler draws, or None for nothing.
         """
         try:
             chosen = choose()
             if chosen is None:
                 return None
-            if isinstance(chosen, Configuration):
-                enqueue(self._study, chosen)
-            else:
-                enqueue_strategy(self._study, chosen)
-            trial, configuration = ask_configuration(self._study, self._strategies)
+            self._enqueue(chosen)
+            trial, configuration = self._next_trial()
             while configuration.strategy not in self._available:
                 # Queued by somebody else: the user, another machine, a run that was killed.
                 self._study.tell(trial, state=TrialState.FAIL)
-                trial, configuration = ask_configuration(self._study, self._strategies)
+                trial, configuration = self._next_trial()
             if self._rows:
-                # At once, as the pruner looks at it.
+                # Set now, because the pruner reads it.
                 trial.set_user_attr(ROWS, self._rows)
         except Exception as error:
             self._failed(error)
             return None
         return trial, configuration
+
+    def _enqueue(self, chosen: Configuration | str) -> None:
+        """Make a configuration, or one of a strategy that the sampler draws, the study's next trial."""
+        if isinstance(chosen, str):
+            self._study.enqueue_trial({STRATEGY: chosen})
+            return
+        parameters = {f"{chosen.strategy}.{name}": value for name, value in chosen.parameters.items()}
+        self._study.enqueue_trial({STRATEGY: chosen.strategy, **parameters})
+
+    def _next_trial(self) -> tuple[Trial, Configuration]:
+        # Optuna warns that heartbeats need `optimize`; here `beat` sends them.
+        with ignored_warnings(UserWarning) if self._has_heartbeat() else contextlib.nullcontext():
+            trial = self._study.ask()
+        by_name = {strategy.name: strategy for strategy in self._strategies}
+        chosen = str(trial.suggest_categorical(STRATEGY, sorted(by_name)))
+        return trial, Configuration(chosen, by_name[chosen].space.suggest(trial, prefix=f"{chosen}."))
 
     def should_prune(self, trial: Trial, loss: float, step: int) -> bool:
         """Report a trial's loss so far; return whether the study's pruner ends it."""
@@ -103,7 +121,7 @@ class StudyLink:
             return False
 
     def tell(self, trial: Trial, record: TrialRecord) -> FrozenTrial | None:
-        """End a trial in the study as its record says; return it, None if the storage fails."""
+        """End a trial in the study with the state of its record; return it, None if the storage fails."""
         state = TrialState.FAIL
         if record.is_complete:
             state = TrialState.COMPLETE
@@ -121,11 +139,11 @@ class StudyLink:
             return None
 
     def call_back(self, frozen: FrozenTrial) -> None:
-        """Call the callbacks, which may stop the study."""
+        """Call the callbacks, which may stop the search by ``study.stop()``."""
         if not self._callbacks:
             return
-        # Optuna's own callbacks end a study with `study.stop()`, which it allows only while
-        # these two private marks are set.
+        # Optuna allows `study.stop()` inside `optimize` only, and knows that by two private attributes. A study of
+        # another class, or another `stop` on this one, would show in callbacks that compare or pickle the study.
         local = self._study._thread_local
         before = local.in_optimize_loop
         local.in_optimize_loop = True
@@ -139,28 +157,34 @@ class StudyLink:
             self.stop_reason = "stopped by a callback"
 
     def beat(self, trials: Iterable[Trial], now_s: float) -> None:
-        """Tell the storage every now and then that these trials are alive."""
-        if not has_heartbeat(self._study) or now_s - self._last_heartbeat_s < _HEARTBEAT_S:
+        """Tell the storage every 15 seconds that these trials are alive; Optuna does it only inside `optimize`."""
+        if not self._has_heartbeat() or now_s - self._last_heartbeat_s < _HEARTBEAT_S:
             return
         self._last_heartbeat_s = now_s
         try:
             for trial in trials:
-                record_heartbeat(self._study, trial)
+                # Optuna has no public name for a study's storage and a trial's number in it.
+                self._study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
         except Exception as error:
             self._failed(error)
 
+    def _has_heartbeat(self) -> bool:
+        """Whether the storage notices trials of processes that were killed."""
+        interval = getattr(self._study._storage, "get_heartbeat_interval", None)
+        return interval is not None and interval() is not None
+
     def keep_ensemble(self, weights: Mapping[int, float]) -> None:
-        """Keep the weights of an ensemble with the study, for a run that goes on with it."""
+        """Store the weights of an ensemble with the study, for a run that resumes it."""
         try:
             remember_ensemble(self._study, self._rows, weights)
         except Exception as error:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        """End the search, keeping its models: a storage that is gone must not cost the user the fit."""
+        """End the search and keep its models: a failed storage must not cost the user the fit."""
         if isinstance(error, optuna.exceptions.UpdateFinishedTrialError):
-            # Another process took this trial for dead, because a long evaluation kept us from
-            # sending heartbeats: its result counts here all the same.
+            # Another process failed this trial, because a long evaluation kept this one from sending
+            # heartbeats; the result counts here all the same.
             return
         if not self.has_model and isinstance(error, (TypeError, ValueError)):
             raise error

@@ -1,8 +1,7 @@
-"""The search loop against a stand-in evaluator that knows every loss and takes no time."""
+"""The search loop against stand-in evaluators that know every loss and take no time."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -11,106 +10,23 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
 
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import Prediction, Proposal
+from autometa.core.proposal import Prediction
 from autometa.core.space import Configuration, SearchSpace
-from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.evaluation.evaluator import Job, Outcome, failed
-from autometa.evaluation.workers import Handle
-from autometa.policy.prior import PriorPolicy
-from autometa.search.engine import Search
-from autometa.search.plan import Plan
+from autometa.evaluation.jobs import Handle, Job, Outcome
 from autometa.search.studies import open_study
 from autometa.search.trial_records import usable
-
-TASK = TaskDescription("regression", 100, 3, 0)
-PLAN = Plan(
-    n_splits=3, is_holdout=False, anchors=(1.0,), max_members=5, use_workers=False, finish_s=0.0, refit_share=0.0
-)
-
-
-class InstantEvaluator:
-    """Answers each job at once: the loss is the distance of `x` from 0.3, failures as told."""
-
-    ready = True
-
-    def __init__(self, failing: Sequence[str] = (), interrupt_after: int | None = None) -> None:
-        self.failing = failing
-        self.interrupt_after = interrupt_after
-        self.jobs: list[Job] = []
-
-    def start(self) -> None:
-        pass
-
-    def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
-        self.jobs.append(job)
-        return Handle(job, Future())
-
-    def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
-        if self.interrupt_after is not None and len(self.jobs) > self.interrupt_after:
-            raise KeyboardInterrupt
-        handle = handles[0]
-        return [(handle, self._outcome(handle.job))]
-
-    def _outcome(self, job: Job) -> Outcome:
-        if job.configuration.strategy in self.failing:
-            return Outcome(failed(job, "failed", "told to", 0.0))
-        loss = abs(float(job.configuration.parameters["x"]) - 0.3) + 0.01 * job.fold  # type: ignore[arg-type]
-        return Outcome(Evaluation(job.configuration, job.anchor, job.fold, loss, 0.0, 0.0), np.zeros(10), 7)
+from tests.helpers.searches import PLAN, InOrder, InstantEvaluator, TimedEvaluator, make_search, make_strategies
 
 
 class NoParameters(InstantEvaluator):
     """Gives every job the same loss."""
 
-    def _outcome(self, job: Job) -> Outcome:
+    def outcome(self, job: Job) -> Outcome:
         return Outcome(Evaluation(job.configuration, job.anchor, job.fold, 0.5, 0.0, 0.0), np.zeros(10))
-
-
-class InOrder:
-    """A policy that proposes its strategies in the order of their names, backwards."""
-
-    def __init__(self, strategies: Sequence[Strategy]) -> None:
-        self.names = sorted((strategy.name for strategy in strategies), reverse=True)
-
-    def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        x = 0.01 * (1 + len({evaluation.configuration for evaluation in history}))
-        return Proposal(dict.fromkeys(self.names, 1.0), tuple(Configuration(name, {"x": x}) for name in self.names))
-
-
-def make_strategies(*names: str) -> tuple[Strategy, ...]:
-    return tuple(
-        Strategy(name, "ridge", {"x": FloatDistribution(0, 1)}, ({"x": 0.5}, {"x": 0.9}))
-        for name in names or ("a", "b")
-    )
-
-
-def make_search(evaluator: InstantEvaluator, n_trials: int = 12, seed: int = 0, **changes: Any) -> Search:
-    strategies = changes.pop("strategies", make_strategies())
-    study = changes.pop("study", None)
-    arguments: dict[str, Any] = {
-        "task": TASK,
-        "policy": PriorPolicy(strategies),
-        "strategies": strategies,
-        "evaluator": evaluator,
-        "prepare": lambda strategy, fold: None,
-        "preparation_s": lambda strategy, fold: 0.0,
-        "available": {strategy.name for strategy in strategies},
-        "quick_strategies": set(),
-        "strategies_with_deadline": set(),
-        "study": open_study(study, None, None, seed=seed, strategies=strategies, task={"n_rows": 100}),
-        "plan": PLAN,
-        "n_folds": 3,
-        "budget": Budget(n_trials=n_trials),
-        "deadline": Deadline(math.inf),
-        "n_jobs": 2,
-        "n_threads_inline": 1,
-        "seed": seed,
-    }
-    return Search(**(arguments | changes))
 
 
 def test_every_trial_is_told_and_counted() -> None:
@@ -149,8 +65,8 @@ def test_a_complete_trial_has_the_mean_of_its_folds() -> None:
 
 def test_a_trial_that_the_deadline_cut_short_is_complete_and_marked() -> None:
     class Hurried(InstantEvaluator):
-        def _outcome(self, job: Job) -> Outcome:
-            outcome = super()._outcome(job)
+        def outcome(self, job: Job) -> Outcome:
+            outcome = super().outcome(job)
             is_cut_short = job.configuration.strategy == "a" and job.fold == 1
             return replace(outcome, evaluation=replace(outcome.evaluation, is_cut_short=is_cut_short))
 
@@ -225,15 +141,14 @@ class StartingEvaluator(InstantEvaluator):
 
 
 def _names_while_workers_start(
-    n_before: int, kind: type[StartingEvaluator] = StartingEvaluator, **changes: Any
+    n_before: int, kind: type[StartingEvaluator] = StartingEvaluator, quick: str = "ab", **changes: Any
 ) -> tuple[list[str], list[bool]]:
     strategies = make_strategies("a", "b", "c", "d")
     evaluator = kind(n_before)
+    evaluator.quick, evaluator.keeping_deadline = frozenset(quick), frozenset("c")
     arguments: dict[str, Any] = {
         "policy": InOrder(strategies),
         "strategies": strategies,
-        "quick_strategies": {"a", "b"},
-        "strategies_with_deadline": {"c"},
         "plan": replace(PLAN, use_workers=True),
         "budget": Budget(time_s=1e6, n_trials=6),
         "n_folds": 1,
@@ -250,8 +165,8 @@ def test_while_workers_start_what_needs_none_comes_first_and_new_strategies_befo
 
 def test_while_workers_start_only_short_trials_of_a_strategy_are_repeated() -> None:
     class Slow(StartingEvaluator):
-        def _outcome(self, job: Job) -> Outcome:
-            outcome = super()._outcome(job)
+        def outcome(self, job: Job) -> Outcome:
+            outcome = super().outcome(job)
             fit_s = 1.0 if job.configuration.strategy == "b" else 0.01
             return replace(outcome, evaluation=replace(outcome.evaluation, fit_s=fit_s))
 
@@ -259,7 +174,7 @@ def test_while_workers_start_only_short_trials_of_a_strategy_are_repeated() -> N
 
 
 def test_while_workers_start_what_needs_one_waits_for_it_if_there_is_nothing_else() -> None:
-    names, inline = _names_while_workers_start(100, quick_strategies=set())
+    names, inline = _names_while_workers_start(100, quick="")
     assert (names, inline) == (["c", "d", "d", "d", "d", "d"], [True] + [False] * 5)
 
 
@@ -280,18 +195,17 @@ class LateEvaluator(InstantEvaluator):
         self.now_s += 1.0
         done = [handle for handle in handles if handle.future is None][:1]
         self.inline += [(self.now_s, handle.job.configuration.strategy) for handle in done]
-        return [(handle, self._outcome(handle.job)) for handle in done]
+        return [(handle, self.outcome(handle.job)) for handle in done]
 
 
 def test_calling_process_goes_on_when_workers_are_late() -> None:
     evaluator = LateEvaluator()
+    evaluator.quick, evaluator.keeping_deadline = frozenset({"quick"}), frozenset({"first", "with_deadline"})
     strategies = make_strategies("first", "needs_worker", "quick", "with_deadline")
     search = make_search(
         evaluator,
         policy=InOrder(strategies),
         strategies=strategies,
-        quick_strategies={"quick"},
-        strategies_with_deadline={"first", "with_deadline"},
         plan=replace(PLAN, use_workers=True),
         n_folds=1,
         budget=Budget(time_s=20.0),
@@ -301,20 +215,6 @@ def test_calling_process_goes_on_when_workers_are_late() -> None:
     late = [name for time_s, name in evaluator.inline if time_s > 6]
     assert "with_deadline" in late and "needs_worker" not in late
     assert len(late) >= 12
-
-
-class TimedEvaluator(InstantEvaluator):
-    """Every evaluation takes 10 s of its own clock, and those of one strategy longer."""
-
-    def __init__(self, slow: str, slow_s: float) -> None:
-        super().__init__()
-        self.now_s, self.slow, self.slow_s = 0.0, slow, slow_s
-
-    def _outcome(self, job: Job) -> Outcome:
-        outcome = super()._outcome(job)
-        fit_s = self.slow_s if job.configuration.strategy == self.slow else 10.0
-        self.now_s += fit_s
-        return replace(outcome, evaluation=replace(outcome.evaluation, fit_s=fit_s))
 
 
 @pytest.mark.parametrize(
@@ -348,8 +248,8 @@ def test_a_search_ends_in_time_to_fit_its_best_trial_on_all_rows(
 
 def test_a_best_trial_that_was_cut_short_does_not_end_the_search_for_a_fit_on_all_rows() -> None:
     class Cut(TimedEvaluator):
-        def _outcome(self, job: Job) -> Outcome:
-            outcome = super()._outcome(job)
+        def outcome(self, job: Job) -> Outcome:
+            outcome = super().outcome(job)
             return replace(outcome, evaluation=replace(outcome.evaluation, is_cut_short=True))
 
     evaluator = Cut("b", 200.0)
@@ -454,12 +354,12 @@ def test_a_callback_can_stop_the_study() -> None:
 
 
 def test_models_outside_the_ensemble_are_dropped() -> None:
-    dropped: list[int] = []
-    search = make_search(InstantEvaluator(), n_trials=30, drop_models=dropped.append)
+    evaluator = InstantEvaluator()
+    search = make_search(evaluator, n_trials=30)
     search.run()
     kept = [record for record in search.records if record.predictions]
-    assert len(kept) <= PLAN.max_members
-    assert set(dropped).isdisjoint(record.number for record in kept)
+    assert 0 < len(kept) <= PLAN.max_members
+    assert evaluator.dropped and set(evaluator.dropped).isdisjoint(record.number for record in kept)
 
 
 def test_a_storage_that_fails_in_mid_search_ends_it_with_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -478,11 +378,12 @@ def test_a_storage_that_fails_in_mid_search_ends_it_with_its_models(monkeypatch:
 
 
 def test_a_full_disk_in_mid_search_ends_it_with_its_models() -> None:
-    def prepare(strategy: str, fold: int) -> None:
-        if len(search.records) > 4:
-            raise OSError(28, "No space left on device")
+    class FullDisk(InstantEvaluator):
+        def prepare(self, strategy: str, fold: int) -> None:
+            if len(search.records) > 4:
+                raise OSError(28, "No space left on device")
 
-    search = make_search(InstantEvaluator(), n_trials=50, prepare=prepare)
+    search = make_search(FullDisk(), n_trials=50)
     search.run()
     assert search.stop_reason == "the table could not be prepared"
     assert usable(search.records, 3)

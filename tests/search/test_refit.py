@@ -10,11 +10,11 @@ import pytest
 from autometa.core.budget import Deadline
 from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
-from autometa.evaluation.evaluator import Job, Outcome
+from autometa.evaluation.jobs import Job, Outcome
 from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.refit import refit
 from autometa.search.trial_records import TrialRecord
-from tests.search.test_engine import PLAN, InstantEvaluator
+from tests.helpers.searches import PLAN, InstantEvaluator
 
 
 class Refits(InstantEvaluator):
@@ -24,8 +24,8 @@ class Refits(InstantEvaluator):
         super().__init__()
         self.cut_short = cut_short
 
-    def _outcome(self, job: Job) -> Outcome:
-        outcome = super()._outcome(job)
+    def outcome(self, job: Job) -> Outcome:
+        outcome = super().outcome(job)
         evaluation = replace(outcome.evaluation, is_cut_short=job.trial in self.cut_short)
         return replace(outcome, evaluation=evaluation, predictions=None)
 
@@ -37,14 +37,10 @@ def test_a_model_that_the_deadline_cut_short_does_not_replace_those_of_the_folds
         TrialRecord(n, c, [Evaluation(c, 1.0, 0, 0.5, 1.0, 0.0)], {0: np.zeros(3)}, status="ok")
         for n, c in enumerate(configurations)
     ]
-    refitted: set[int] = set()
     evaluator = Refits(cut_short)
-    refit(
+    refitted = refit(
         records,
-        refitted,
         evaluator=evaluator,
-        prepare=lambda strategy, fold: None,
-        preparation_s=lambda strategy, fold: 0.0,
         plan=PLAN,
         deadline=Deadline.after(1e6),
         n_jobs=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -16,7 +17,7 @@ from autometa.search.engine import Search
 from autometa.search.pruner import StrategyPruner
 from autometa.search.resume import Earlier, recall_study
 from autometa.search.studies import STRATEGY, open_study
-from tests.search.test_engine import InOrder, InstantEvaluator, TimedEvaluator, make_search, make_strategies
+from tests.helpers.searches import InOrder, InstantEvaluator, TimedEvaluator, make_search, make_strategies
 
 STRATEGIES = make_strategies("a", "b")
 
@@ -27,7 +28,8 @@ def new_study() -> optuna.Study:
 
 def run(study: optuna.Study, rows: str = "these", n_trials: int = 8, **changes: Any) -> Search:
     earlier = recall_study(study, STRATEGIES, rows, changes.pop("n_first", 5))
-    arguments: dict[str, Any] = {"study": study, "rows": rows, "first": earlier.first, "known": earlier.known}
+    parts = {name: changes.pop(name) for name in ("first", "known") if name in changes}
+    arguments: dict[str, Any] = {"study": study, "rows": rows, "earlier": replace(earlier, **parts)}
     search = make_search(changes.pop("evaluator", InstantEvaluator()), n_trials=n_trials, **(arguments | changes))
     search.run()
     return search
@@ -85,8 +87,8 @@ def test_members_are_not_pruned_when_they_are_fitted_again() -> None:
     class Worse(InstantEvaluator):
         """Folds drawn anew may be harder."""
 
-        def _outcome(self, job: Any) -> Any:
-            outcome = super()._outcome(job)
+        def outcome(self, job: Any) -> Any:
+            outcome = super().outcome(job)
             object.__setattr__(outcome.evaluation, "loss", outcome.evaluation.loss + 1.0)
             return outcome
 
@@ -112,8 +114,8 @@ def test_losses_of_other_rows_prune_nothing() -> None:
     run(study, "old rows", n_trials=10)
 
     class Harder(InstantEvaluator):
-        def _outcome(self, job: Any) -> Any:
-            outcome = super()._outcome(job)
+        def outcome(self, job: Any) -> Any:
+            outcome = super().outcome(job)
             object.__setattr__(outcome.evaluation, "loss", 10.0 + outcome.evaluation.loss)
             return outcome
 
@@ -162,8 +164,8 @@ def test_where_time_is_limited_the_members_come_by_their_weight_per_second() -> 
     study = new_study()
 
     class Timed(InstantEvaluator):
-        def _outcome(self, job: Any) -> Any:
-            outcome = super()._outcome(job)
+        def outcome(self, job: Any) -> Any:
+            outcome = super().outcome(job)
             fit_s = 9.0 if job.configuration.strategy == "a" else 0.1
             object.__setattr__(outcome.evaluation, "fit_s", fit_s)
             return outcome
@@ -205,8 +207,8 @@ def test_marks_of_cut_fits_and_seconds_come_back() -> None:
     study = new_study()
 
     class Cut(InstantEvaluator):
-        def _outcome(self, job: Any) -> Any:
-            outcome = super()._outcome(job)
+        def outcome(self, job: Any) -> Any:
+            outcome = super().outcome(job)
             for name, value in (("is_cut_short", True), ("fit_s", 2.5)):
                 object.__setattr__(outcome.evaluation, name, value)
             return outcome

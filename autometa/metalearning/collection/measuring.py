@@ -24,7 +24,8 @@ from autometa._support.seeds import child_seed
 from autometa.core.evaluation import Evaluation
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.evaluation.evaluator import Job, Outcome, evaluate
+from autometa.evaluation.evaluator import evaluate
+from autometa.evaluation.jobs import Job, Outcome
 from autometa.evaluation.metrics import resolve_metric
 from autometa.evaluation.workers import outcome_of, process_pool
 from autometa.evaluation.workspace import Workspace
@@ -278,9 +279,7 @@ class _Prepared:
         # A point of a curve has no seconds of its own.
         point = Evaluation(job.configuration, job.anchor, job.fold, math.nan, math.nan, math.nan)
         rows = [
-            evaluation_row(
-                name, point, seed, self._losses(job, predictions), progress=n / n_iterations, n_iterations=n
-            )
+            evaluation_row(name, point, seed, self._losses(job, predictions), progress=n / n_iterations, n_iterations=n)
             for n, predictions in outcome.stages
         ]
         losses = {} if outcome.predictions is None else self._losses(job, outcome.predictions)

@@ -26,8 +26,7 @@ from autometa.core.proposal import Policy, Proposal
 from autometa.core.space import Configuration, SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.core.task import Problem, TaskDescription
-from autometa.evaluation.evaluator import Job, Outcome, failed
-from autometa.evaluation.workers import Handle
+from autometa.evaluation.jobs import Evaluator, Handle, Job, Outcome, failed_outcome
 from autometa.metadataset.schema import LOSSES
 from autometa.metalearning.replay.regret import normalised_regret
 from autometa.policy.past_tasks import TRAIN_SHARE, PastTasks
@@ -145,18 +144,13 @@ def replay(
         policy=pool,
         strategies=pool.strategies(_relative_seconds(past, task) if costs is None else costs),
         evaluator=evaluator,
-        prepare=lambda strategy, fold: None,
-        preparation_s=lambda strategy, fold: 0.0,
         available=set(pool.aliases.values()),
-        quick_strategies=set(),
-        strategies_with_deadline=set(),
         study=_study(seed),
         plan=_PLAN,
         n_folds=1,
         budget=budget,
         deadline=Deadline.after(budget.time_s, evaluator.clock),
         n_jobs=n_jobs,
-        n_threads_inline=1,
         seed=seed,
     )
     search.run()
@@ -219,7 +213,7 @@ class _Result:
     end_s: float
 
 
-class ReplayEvaluator:
+class ReplayEvaluator(Evaluator):
     """Answers jobs with what was recorded, on a clock that moves only while somebody waits.
 
     An evaluation takes its recorded seconds; those that were not recorded are the median of the
@@ -272,9 +266,6 @@ class ReplayEvaluator:
         """Return the simulated seconds since the start."""
         return self._now_s
 
-    def start(self) -> None:
-        """Do nothing: a look-up needs no processes."""
-
     def submit(self, job: Job, *, inline: bool, kill_after_s: float | None) -> Handle:
         """Begin an evaluation now."""
         future: Future[Outcome] = Future()
@@ -302,9 +293,9 @@ class ReplayEvaluator:
         seconds, loss = float(self._seconds[place]), float(self._losses[place])
         limit_s = min(job.limit_s, kill_after_s)
         if seconds > limit_s:
-            return Outcome(failed(job, "timeout", f"recorded as {seconds:.1f} s, allowed {limit_s:.1f} s", limit_s))
+            return failed_outcome(job, "timeout", f"recorded as {seconds:.1f} s, allowed {limit_s:.1f} s", limit_s)
         if math.isnan(loss):
-            return Outcome(failed(job, "failed", "recorded as failed", seconds))
+            return failed_outcome(job, "failed", "recorded as failed", seconds)
         evaluation = Evaluation(
             job.configuration,
             job.anchor,
