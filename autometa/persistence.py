@@ -100,7 +100,7 @@ _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "
 _WARNED_ABOUT = ("autometa", "scikit-learn")
 # Attributes that are written apart, or not at all.
 _APART = ("study_", "history_", "_schema", "_metric")
-_METRIC_FIELDS = ("name", "needs", "higher_is_better", "best")
+_METRIC_FIELDS = ("name", "higher_is_better", "best")
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 

@@ -1,4 +1,4 @@
-"""Losses in plain NumPy, fast enough to be called thousands of times in one ensemble selection.
+"""Losses in plain NumPy, fast enough for thousands of calls in one ensemble selection.
 
 =================  ==============================================================================
 ``y``              (n_rows,) int64 codes 0 … n_classes − 1, or float64 values
@@ -8,10 +8,12 @@
 ``confusion``      (n_classes, n_classes) weight of the rows by true (row) and predicted (column) class
 =================  ==============================================================================
 
-Functions called ``…_score`` return a score of which 1 is the best, the others a loss of which
-0 is the best. Where scikit-learn has the metric the numbers agree; where it raises or warns
-because `y` has too few classes, the value here is that of knowing nothing (ROC AUC 0.5).
+Functions called ``…_score`` return a score, whose best value is 1; the others return a loss,
+whose best value is 0. The numbers agree with those of scikit-learn. Where scikit-learn raises or
+warns because `y` has too few classes, the value is that of a random guess (ROC AUC 0.5).
 """
+
+# Tests: tests/evaluation/test_metrics.py
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 
 EPS = float(np.finfo(np.float64).eps)
-# Squares of errors between these, and sums of them over all rows, are far from the limits of float64.
+# Squares of errors between these bounds, and sums of the squares over all rows, neither overflow nor vanish.
 _SMALLEST, _LARGEST = 1e-140, 1e140
 
 
@@ -31,13 +33,13 @@ def log_loss(y: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None
     """Return the mean negative log of the probability of the true class, clipped at 2.2e-16."""
     true = probabilities[np.arange(len(y)), y]
     total = probabilities.sum(axis=1)
-    # A row of zeros says nothing: every class is as likely as any other.
+    # In a row of zeros every class is equally likely.
     share = np.divide(true, total, out=np.full(len(y), 1 / probabilities.shape[1]), where=total > 0)
     return _mean(-np.log(np.clip(share, EPS, 1.0)), weight)
 
 
 def brier(y: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None) -> float:
-    """Return the mean squared error of the probabilities, of the second class only if there are two."""
+    """Return the mean squared error of the probabilities; of two classes only the second counts."""
     if probabilities.shape[1] == 2:
         return _mean((probabilities[:, 1] - y) ** 2, weight)
     true = probabilities[np.arange(len(y)), y]
@@ -45,12 +47,12 @@ def brier(y: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None) -
 
 
 def roc_auc_score(y: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None) -> float:
-    """Return the area under the ROC curve; one class against the rest, averaged, if there are more than two."""
+    """Return the area under the ROC curve; with more than two classes the mean of one against the rest."""
     return _one_versus_rest(_binary_roc_auc, 0.5, y, probabilities, weight)
 
 
 def average_precision_score(y: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None) -> float:
-    """Return the average precision; one class against the rest, averaged, if there are more than two."""
+    """Return the average precision; with more than two classes the mean of one against the rest."""
     return _one_versus_rest(_binary_average_precision, 0.0, y, probabilities, weight)
 
 
@@ -74,7 +76,7 @@ def _one_versus_rest(
 
 def _binary_roc_auc(positive: np.ndarray, scores: np.ndarray, weight: np.ndarray | None) -> float:
     below, above = _weights_by_score(positive, scores, weight)
-    # Of a positive row's negatives, those below count fully and those with the same score by half.
+    # For each positive row, negative rows below count fully and those with the same score by half.
     negatives_below = np.cumsum(below) - below / 2
     return float(above @ negatives_below / (below.sum() * above.sum()))
 
@@ -230,7 +232,7 @@ def median_absolute_error(y: np.ndarray, values: np.ndarray, weight: np.ndarray 
     order = np.argsort(errors[weight > 0])
     ordered, mass = errors[weight > 0][order], np.cumsum(weight[weight > 0][order])
     half = mass[-1] / 2
-    # Between two rows that halve the weights exactly lies their mean.
+    # If two neighbouring rows divide the weights into exact halves, the median is their mean.
     at, after = np.searchsorted(mass, half), np.searchsorted(mass, half, side="right")
     return float((ordered[at] + ordered[min(after, len(ordered) - 1)]) / 2)
 
@@ -253,14 +255,14 @@ def rmsle(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float
 
 
 def r2_score(y: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
-    """Return the explained share of the variance; of a constant `y` 1 if it is met exactly and else 0."""
-    # Relative to the largest value, as R² has no units, squares neither overflow nor vanish.
+    """Return the explained share of the variance; for a constant `y` 1 if it is predicted exactly, else 0."""
+    # R² has no units; relative to the largest value squares neither overflow nor vanish.
     largest = max(float(np.abs(y).max()), float(np.abs(values).max()))
     if largest and not _SMALLEST < largest < _LARGEST:
         y, values = y / largest, values / largest
     left = mse(y, values, weight)
-    # The mean of equal values can differ from them in the last digit; that of their differences to one
-    # of them, which are all zero, cannot.
+    # The mean of equal values can differ from them in the last digit; the mean of their differences
+    # from one of them, which are all zero, cannot.
     differences = y - (y[0] if weight is None else y[np.argmax(weight > 0)])
     spread = mse(differences, np.full(len(y), _mean(differences, weight)), weight)
     if spread == 0:

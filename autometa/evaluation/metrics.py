@@ -1,4 +1,4 @@
-"""Metric name → loss (lower is better), and back to the metric's own units."""
+"""Metrics by name, scorer or function as losses (lower is better), and back to the metric's own units."""
 
 from __future__ import annotations
 
@@ -15,32 +15,26 @@ from autometa.core.task import Problem
 from autometa.evaluation import losses
 from autometa.evaluation.scorers import CustomLoss, callable_name, custom_kind, inner_function, is_loss
 
-Needs = Literal["probabilities", "labels", "values"]
 LossFunction = Callable[[np.ndarray, np.ndarray, "np.ndarray | None"], float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How predictions are judged.
+    """The loss that a fit minimises, and the metric behind it.
 
     Parameters
     ----------
     name : str
         Name of the metric, e.g. ``"roc_auc"``.
-    needs : {"probabilities", "labels", "values"}
-        What the metric looks at: class probabilities, only the most probable class, or
-        the values of a regression.
     function : callable
         ``function(y, predictions, sample_weight) -> loss``.
     higher_is_better : bool
         Whether the metric's own values are better when they are higher.
     best : float
-        ``best − loss`` is a score that is better when it is higher: 1 for metrics whose
-        best value is 1, else 0 (the score of an error is the negated error).
+        1 for metrics whose best value is 1, else 0; ``best − loss`` is higher when it is better.
     """
 
     name: str
-    needs: Needs
     function: LossFunction
     higher_is_better: bool = False
     best: float = 0.0
@@ -55,20 +49,19 @@ class Metric:
         predictions : ndarray of shape (n_rows, n_classes) or (n_rows,)
             Probabilities, also where the metric needs labels only; values for regression.
         sample_weight : ndarray of shape (n_rows,) or None
-            Non-negative weights; if all are 0 they are ignored, as there is nothing else
-            to go by.
+            Non-negative weights; they are ignored if all are 0.
 
         Returns
         -------
         float
-            0 is the best value, except for metrics of the user's own. ROC AUC where `y`
-            has a single class is 0.5, so its loss is 0.5 too.
+            0 is the best value, except for custom metrics. The loss of ROC AUC is 0.5 where
+            `y` has a single class.
 
         Raises
         ------
         ValueError
-            If predictions are not finite or of another length than `y`, or if a metric
-            of the user's own fails or returns no finite number.
+            If predictions are not finite or of another length than `y`, or if a custom
+            metric fails or returns no finite number.
         """
         if len(predictions) != len(y):
             raise ValueError(f"Predictions must have one row per row of y ({len(y)}), got {len(predictions)}.")
@@ -87,14 +80,14 @@ class Metric:
 def resolve_metric(
     metric: str | Callable[..., Any], problem: Problem, classes: np.ndarray | None = None, pos_label: Any = None
 ) -> Metric:
-    """Return the metric that a name, a scorer or a metric function means.
+    """Return the metric of a name, a scorer or a metric function.
 
     Parameters
     ----------
     metric : str or callable
         ``"auto"`` (ROC AUC for two classes, log loss for more, root mean squared error
-        for regression); a name of autometa's or of scikit-learn's scorers; a scorer
-        ``(estimator, X, y)``, which sees labels but an `X` without columns; or a function
+        for regression); a name of autometa or of a scorer of scikit-learn; a scorer
+        ``(estimator, X, y)``, which gets labels but an `X` without columns; or a function
         ``(y_true, y_pred)`` of labels or values, whose name ends in ``_score`` if higher
         is better and in ``_loss`` or ``_error`` if lower is better.
     problem : {"binary", "multiclass", "regression"}
@@ -102,15 +95,15 @@ def resolve_metric(
     classes : ndarray of shape (n_classes,) or None
         The labels behind the class codes, for scorers.
     pos_label : label or None
-        Which of two classes is the positive one, for metrics of one class such as ``"f1"``;
-        None is the second.
+        The positive one of two classes, for metrics of one class such as ``"f1"``; None is the
+        second.
 
     Raises
     ------
     ValueError
         If the name is unknown or the metric does not fit the problem; if a callable fails
-        on a small example; if `pos_label` is no class, or is given without two classes or
-        beside a callable.
+        on a small example; if `pos_label` is no class, or is given without two classes or with a
+        callable.
     TypeError
         If `metric` is neither a name nor a suitable callable.
 
@@ -133,7 +126,6 @@ def resolve_metric(
     kind = custom_kind(metric)
     resolved = Metric(
         callable_name(metric),
-        "values" if problem == "regression" else "labels" if kind != "scorer" else "probabilities",
         CustomLoss(metric, kind, problem, classes),
         higher_is_better=kind != "loss" and not is_loss(metric),
     )
@@ -142,10 +134,10 @@ def resolve_metric(
 
 
 def kind_of_problem(metric: str | Callable[..., Any]) -> Literal["classification", "regression"] | None:
-    """Return the kind of problem that a metric can judge, None where it does not tell.
+    """Return the kind of problem that a metric is for, None if that is unknown.
 
-    Named metrics tell, as do scikit-learn's metric functions, scorers made of them, and scorers
-    that ask for probabilities.
+    It is known for named metrics, metric functions of scikit-learn, scorers made of them, and
+    scorers that ask for probabilities.
 
     Examples
     --------
@@ -162,19 +154,19 @@ def kind_of_problem(metric: str | Callable[..., Any]) -> Literal["classification
         return "regression"
     if module in ("sklearn.metrics._classification", "sklearn.metrics._ranking"):
         return "classification"
-    # A scorer that asks for classes' probabilities; scorers of `predict` fit both.
+    # Scorers that ask for probabilities are for classes; scorers of `predict` fit both.
     return "classification" if getattr(metric, "_response_method", "predict") != "predict" else None
 
 
 def positive_class(metric: Metric, classes: np.ndarray | None, pos_label: Any = None) -> Any:
-    """Return the label of the class that a metric of one of two classes is about, None for other metrics."""
+    """Return the label of the positive class of a metric of one class, None for other metrics."""
     if metric.name not in _OF_ONE_CLASS or classes is None or len(classes) != 2:
         return None
     return classes.tolist()[1 if pos_label is None else _positive_code(classes, pos_label)]
 
 
 def metric_names(problem: Problem) -> list[str]:
-    """Return the names of the metrics that fit a problem; scikit-learn's names for them work too."""
+    """Return the names of the metrics that fit a problem; scikit-learn's names of them are known, too."""
     return sorted(name for name, problems in _PROBLEMS.items() if problem in problems)
 
 
@@ -201,16 +193,12 @@ def _of_first_class(score: Callable[[np.ndarray], float], confusion: np.ndarray)
     return score(confusion[::-1, ::-1])
 
 
-def _error(name: str, needs: Needs, function: LossFunction) -> Metric:
-    return Metric(name, needs, function)
-
-
-def _score(name: str, needs: Needs, function: LossFunction) -> Metric:
-    return Metric(name, needs, partial(_one_minus, function), higher_is_better=True, best=1.0)
+def _score(name: str, function: LossFunction) -> Metric:
+    return Metric(name, partial(_one_minus, function), higher_is_better=True, best=1.0)
 
 
 def _label_score(name: str, function: Callable[[np.ndarray], float]) -> Metric:
-    return Metric(name, "labels", partial(_one_minus_confusion, function), higher_is_better=True, best=1.0)
+    return Metric(name, partial(_one_minus_confusion, function), higher_is_better=True, best=1.0)
 
 
 _BINARY: tuple[Problem, ...] = ("binary",)
@@ -218,10 +206,10 @@ _CLASSIFICATION: tuple[Problem, ...] = ("binary", "multiclass")
 _REGRESSION: tuple[Problem, ...] = ("regression",)
 
 _METRICS: tuple[tuple[Metric, tuple[Problem, ...]], ...] = (
-    (_score("roc_auc", "probabilities", losses.roc_auc_score), _CLASSIFICATION),
-    (_score("average_precision", "probabilities", losses.average_precision_score), _CLASSIFICATION),
-    (_error("log_loss", "probabilities", losses.log_loss), _CLASSIFICATION),
-    (_error("brier", "probabilities", losses.brier), _CLASSIFICATION),
+    (_score("roc_auc", losses.roc_auc_score), _CLASSIFICATION),
+    (_score("average_precision", losses.average_precision_score), _CLASSIFICATION),
+    (Metric("log_loss", losses.log_loss), _CLASSIFICATION),
+    (Metric("brier", losses.brier), _CLASSIFICATION),
     (_label_score("accuracy", losses.accuracy_score), _CLASSIFICATION),
     (_label_score("balanced_accuracy", losses.balanced_accuracy_score), _CLASSIFICATION),
     (_label_score("f1", losses.f1_score), _BINARY),
@@ -233,17 +221,17 @@ _METRICS: tuple[tuple[Metric, tuple[Problem, ...]], ...] = (
     (_label_score("recall_macro", losses.recall_macro_score), _CLASSIFICATION),
     (_label_score("matthews", losses.matthews_score), _CLASSIFICATION),
     (_label_score("cohen_kappa", losses.cohen_kappa_score), _CLASSIFICATION),
-    (_error("rmse", "values", losses.rmse), _REGRESSION),
-    (_error("mse", "values", losses.mse), _REGRESSION),
-    (_error("mae", "values", losses.mae), _REGRESSION),
-    (_error("median_absolute_error", "values", losses.median_absolute_error), _REGRESSION),
-    (_error("mape", "values", losses.mape), _REGRESSION),
-    (_error("rmsle", "values", losses.rmsle), _REGRESSION),
-    (_error("msle", "values", losses.msle), _REGRESSION),
-    (_score("r2", "values", losses.r2_score), _REGRESSION),
+    (Metric("rmse", losses.rmse), _REGRESSION),
+    (Metric("mse", losses.mse), _REGRESSION),
+    (Metric("mae", losses.mae), _REGRESSION),
+    (Metric("median_absolute_error", losses.median_absolute_error), _REGRESSION),
+    (Metric("mape", losses.mape), _REGRESSION),
+    (Metric("rmsle", losses.rmsle), _REGRESSION),
+    (Metric("msle", losses.msle), _REGRESSION),
+    (_score("r2", losses.r2_score), _REGRESSION),
 )
 
-# Scorers of scikit-learn's that are called as they are: rarely asked for, not worth a fast version.
+# Scorers of scikit-learn that are called as they are, because they are rarely asked for.
 _DELEGATED: dict[str, tuple[Problem, ...]] = {
     "jaccard_macro": _CLASSIFICATION,
     "jaccard_weighted": _CLASSIFICATION,
@@ -255,7 +243,7 @@ _DELEGATED: dict[str, tuple[Problem, ...]] = {
     "neg_mean_gamma_deviance": _REGRESSION,
 }
 
-# Which of two classes is the positive one makes no difference to the other metrics.
+# Metrics of the positive class; the others are the same whichever of two classes is positive.
 _OF_ONE_CLASS: dict[str, Callable[..., float]] = {
     "f1": losses.f1_score,
     "precision": losses.precision_score,
@@ -267,7 +255,7 @@ _BY_NAME = {metric.name: metric for metric, _ in _METRICS}
 _PROBLEMS = {metric.name: problems for metric, problems in _METRICS} | _DELEGATED
 _DEFAULTS: dict[Problem, str] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
-# Other names, without scikit-learn's "neg_" in front and "_score" behind.
+# Other names of metrics, without the prefix "neg_" and the suffix "_score" of scikit-learn.
 _ALIASES = {
     "acc": "accuracy",
     "auc": "roc_auc",
@@ -307,7 +295,7 @@ def _named(metric: str, problem: Problem, classes: np.ndarray | None) -> Metric:
 
 
 def _canonical(metric: str) -> str:
-    """Return autometa's name of a metric; a name that is unknown comes back in small letters."""
+    """Return autometa's name of a metric; an unknown name in lower case."""
     name = metric.strip().lower()
     if name in _PROBLEMS:
         return name
@@ -333,14 +321,14 @@ def _with_positive(metric: Metric, problem: Problem, classes: np.ndarray | None,
     if code == 1 or metric.name not in _OF_ONE_CLASS:
         return metric
     score = _OF_ONE_CLASS[metric.name]
-    if metric.needs == "labels":
-        # The matrix is turned round, not the predictions: ties still go to the class that `predict` returns.
-        return _label_score(metric.name, partial(_of_first_class, score))
-    return _score(metric.name, metric.needs, partial(_with_first_class_positive, score))
+    if metric.name == "average_precision":
+        return _score(metric.name, partial(_with_first_class_positive, score))
+    # The confusion matrix is reversed, not the predictions: ties still go to the class that `predict` returns.
+    return _label_score(metric.name, partial(_of_first_class, score))
 
 
 def _try_out(metric: Metric, problem: Problem, classes: np.ndarray | None) -> None:
-    """Call a metric of the user's on a small example: a search in which it fails would be in vain."""
+    """Call a custom metric on a small example, so that a faulty one is found before the search."""
     n_classes = 0 if problem == "regression" else len(classes) if classes is not None else 2 + (problem == "multiclass")
     n_rows = 10 * max(2, n_classes)
     if problem == "regression":

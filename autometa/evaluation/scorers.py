@@ -1,4 +1,6 @@
-"""Scorers and metric functions of the user's, called with predictions that are already there."""
+"""Custom scorers and metric functions, called with predictions that were made before."""
+
+# Tests: tests/evaluation/test_metrics.py
 
 from __future__ import annotations
 
@@ -22,11 +24,10 @@ class CustomLoss:
     Parameters
     ----------
     call : callable
-        ``call(estimator, X, y)``, or ``call(y_true, y_pred)``, with true and predicted
-        labels of the user's own, or values.
+        ``call(estimator, X, y)``, or ``call(y_true, y_pred)`` with the user's labels, or values.
     kind : {"scorer", "score", "loss"}
-        What `call` is: a scorer (higher is better), or a metric function that returns a
-        score (higher is better) or a loss.
+        Whether `call` is a scorer (higher is better), or a metric function that returns a score
+        (higher is better) or a loss.
     problem : {"binary", "multiclass", "regression"}
         Kind of the target.
     classes : ndarray of shape (n_classes,) or None
@@ -44,14 +45,14 @@ class CustomLoss:
         Raises
         ------
         ValueError
-            If the callable fails or returns something else than a finite number.
+            If the callable fails or does not return a finite number.
         """
         name = callable_name(self.call)
         y_true, estimator = y, self._stand_in(predictions)
         if self.problem != "regression":
             y_true = estimator.classes_[y]
         weights = {"sample_weight": weight} if weight is not None and _takes_weights(self.call) else {}
-        # Rows without columns: a scorer may count them, and fails if it reads what is not there.
+        # Rows without columns: a scorer may count them, and fails if it reads a column.
         X = np.empty((len(y), 0))
         try:
             if self.kind == "scorer":
@@ -77,18 +78,18 @@ class CustomLoss:
 
 
 def is_loss(call: Callable[..., Any]) -> bool:
-    """Whether a lower value of a scorer's own metric is better, e.g. ``make_scorer(f, greater_is_better=False)``."""
+    """Whether lower values of a scorer's metric are better, e.g. ``make_scorer(f, greater_is_better=False)``."""
     return getattr(call, "_sign", 1) < 0
 
 
 def custom_kind(call: Callable[..., Any]) -> Kind:
-    """Return what a callable is, from its arguments and its name.
+    """Return the kind of a callable, by its arguments and its name.
 
     Raises
     ------
     TypeError
-        If it takes neither ``(estimator, X, y)`` nor ``(y_true, y_pred)``, or if the name
-        does not tell whether it is a score or a loss.
+        If it takes neither ``(estimator, X, y)`` nor ``(y_true, y_pred)``, or if its name does
+        not end as that of a score or a loss does.
     """
     if hasattr(call, "_score_func"):
         return "scorer"
@@ -119,16 +120,15 @@ def custom_kind(call: Callable[..., Any]) -> Kind:
 
 
 def callable_name(call: Callable[..., Any]) -> str:
-    """Return the name of a metric function, or of the one inside a scorer."""
+    """Return the name of a metric function, or of the function inside a scorer."""
     inner = inner_function(call)
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def inner_function(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function behind a scorer and behind fixed arguments, or what was given."""
+    """Return the function inside a scorer and inside a ``functools.partial``, else the callable itself."""
     inner = getattr(call, "_score_func", call)
-    inner = getattr(inner, "func", inner)  # functools.partial
-    return inner
+    return getattr(inner, "func", inner)
 
 
 def _takes_weights(call: Callable[..., Any]) -> bool:
@@ -139,7 +139,7 @@ def _takes_weights(call: Callable[..., Any]) -> bool:
 
 
 class _StandInClassifier(ClassifierMixin, BaseEstimator):
-    """Answers a scorer with predictions that were made before."""
+    """Returns predictions that were made before to a scorer."""
 
     def __init__(self, probabilities: np.ndarray, classes: np.ndarray) -> None:
         self.probabilities = probabilities
@@ -159,7 +159,7 @@ class _StandInClassifier(ClassifierMixin, BaseEstimator):
 
 
 class _StandInRegressor(RegressorMixin, BaseEstimator):
-    """Answers a scorer with predictions that were made before."""
+    """Returns predictions that were made before to a scorer."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
