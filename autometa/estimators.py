@@ -1,12 +1,10 @@
-"""AutoMeta, AutoMetaClassifier and AutoMetaRegressor: the parts put together behind scikit-learn's interface."""
+"""The estimators AutoMeta, AutoMetaClassifier and AutoMetaRegressor, with the interface of scikit-learn."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,15 +14,12 @@ import pandas as pd
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from autometa._support.derived import docstring_without, init_without
-from autometa._support.log_output import logged_by, quiet_optuna
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
-from autometa._support.progress import LogHandler
 from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
@@ -32,9 +27,10 @@ from autometa.fit_inputs import read_inputs, warn_if_reordered
 from autometa.fitting import fit_task
 from autometa.parameters import read_settings
 from autometa.policy.registry import DEFAULT_POLICY
-from autometa.report import closing_line, leaderboard, strategy_report
+from autometa.report import closing_line, leaderboard, logged_fit, strategy_report
+from autometa.scoring import score_predictions
 from autometa.tables.inputs import as_frame
-from autometa.tables.target import ProblemChoice, read_codes, read_values
+from autometa.tables.target import ProblemChoice
 
 logger = logging.getLogger(__name__)
 
@@ -52,42 +48,40 @@ class AutoMeta(BaseEstimator):
     Parameters
     ----------
     problem : {"auto", "classification", "binary", "multiclass", "regression"}, default="auto"
-        Kind of the target. ``"auto"`` goes by a metric that fits one kind of problem. Else it
-        reads categories, booleans, and two whole numbers as classes; numbers with fractions as
-        regression; other whole numbers as classes if there are at most 20 distinct ones, each
-        occurring three times on average, else as regression, and says so in a warning when up
-        to 100 distinct ones leave room for doubt; text as classes, unless it holds many
-        distinct numbers, which are a regression, with a warning.
+        Kind of the target. ``"auto"`` follows a metric that fits one kind of problem. Otherwise
+        categories, booleans, text and two whole numbers are classes, and numbers with fractions are
+        a regression. Other whole numbers are classes if there are at most 20 distinct ones that
+        occur three times on average, else a regression; a warning says so when up to 100 distinct
+        ones leave room for doubt. Text with many distinct numbers is a regression, with a warning.
     time_budget : float or None, default=None
         Seconds that `fit` may take, > 0. None is 60 seconds, or no limit when
         `n_trials` is given. `fit` returns within 1.05 × budget + 2 s.
     n_trials : int or None, default=None
         Number of trials that may be started. With `n_trials` alone and a `random_state`,
-        the result is the same on every run of one machine; a time budget cannot promise that.
+        the result is the same on every run on one machine; a time budget cannot promise that.
     metric : str or callable, default="auto"
-        What to optimise: a name such as ``"log_loss"``, ``"balanced_accuracy"``, ``"mae"``,
-        scikit-learn's scorer names, or a scorer made by ``sklearn.metrics.make_scorer``.
+        What to optimise: a name such as ``"log_loss"``, ``"balanced_accuracy"`` or ``"mae"``,
+        a name of a scikit-learn scorer, or a scorer made by ``sklearn.metrics.make_scorer``.
         ``"auto"`` is ROC AUC for two classes, log loss for more, RMSE for regression.
     pos_label : label or None, default=None
-        Which of two classes is the positive one for a metric of one class (``"f1"``, ``"precision"``,
-        ``"recall"``, ``"average_precision"``); None is the one that sorts last. The report says which.
+        Positive one of two classes, for a metric of one class (``"f1"``, ``"precision"``,
+        ``"recall"``, ``"average_precision"``); None is the one that sorts last. The report names it.
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
     policy : {"mixture", "gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="mixture"
-        What decides which configurations are tried: policies learnt from past tasks, of which the
-        ``"mixture"`` takes the one that was best at each stage of a search (in less than 8 s the
-        hand-made one); the hand-made ``"prior"``; the folder of weights of your own that
-        `autometa train` wrote; or an object with a method ``propose``.
+        What decides which configurations are tried: a policy learnt from past tasks, of which
+        ``"mixture"`` takes the one that was best at each stage of a search (below 8 s the
+        hand-made one); the hand-made ``"prior"``; the folder of weights that `autometa train`
+        wrote; or an object with a method ``propose``.
     experience : str, Path or None, default=None
-        Folder of your own experience: every fit adds what it measured (meta-features,
+        Folder of your own experience. Every fit adds what it measured (meta-features,
         configurations, losses, seconds, types of errors; no rows, labels or names), and
-        learnt policies go by it as well.
+        learnt policies use it.
     cv : int, splitter, iterable or None, default=None
         Number of folds, a scikit-learn splitter, which gets X, y and groups as they were
-        given, or (train, validation) row numbers or masks. None chooses folds or a
-        holdout by rows and budget; folds are stratified, and keep groups together when `fit` is
-        given some.
+        given, or (train, validation) row numbers or masks. None chooses folds or a holdout by
+        rows and budget; folds are stratified, and keep groups together if `fit` gets any.
     ensemble_size : int, default=40
         Rounds of ensemble selection, >= 1; 1 keeps the best trial alone.
     n_jobs : int or None, default=-1
@@ -95,14 +89,14 @@ class AutoMeta(BaseEstimator):
         than the cores that this process may use (affinity, quota of a container).
     memory_limit : float or None, default=None
         GiB that all worker processes together may allocate, > 0; a trial that wants more
-        fails alone. None is 2 GiB + 10 × the prepared table, within what is free. It is on
-        address space, with room of 2 GiB per process for what allocators reserve unused.
+        fails alone. None is 2 GiB + 10 × the prepared table, within the free memory. The limit is
+        on address space, plus 2 GiB per process that allocators reserve and never use.
     study : optuna.Study or None, default=None
         Study to search in, with your own sampler, pruner and storage; it must minimise.
     storage : str, optuna.storages.BaseStorage or None, default=None
-        Where to keep a new study, e.g. ``"sqlite:///study.db"``. With `study_name`, a
-        study that is there already is resumed: its best configurations come first, what is
-        known is not tried again, and the rows may be others.
+        Where to keep a new study, e.g. ``"sqlite:///study.db"``. With `study_name`, a study
+        that is there is resumed: its best configurations come first, known ones are not tried
+        again, and the rows may differ.
     study_name : str or None, default=None
         Name of the study in `storage`.
     callbacks : sequence of callable, default=()
@@ -113,8 +107,8 @@ class AutoMeta(BaseEstimator):
         Whether to show a bar with the incumbent's score and the time left; None shows it
         in a terminal or a notebook only.
     verbose : int, default=0
-        1 logs the plan, new trials and the result to standard error, 2 everything; 0 leaves
-        it to ``logging``.
+        1 logs the plan, new trials and the result to standard error, 2 everything; 0 logs
+        through ``logging`` alone.
 
     Attributes
     ----------
@@ -131,13 +125,12 @@ class AutoMeta(BaseEstimator):
     predictor_ : FittedPredictor
         The ensemble.
     history_ : SearchHistory
-        Every trial with its losses and seconds, and notes on what was decided for you.
+        Every trial with its losses and seconds, and notes on automatic decisions.
 
     Notes
     -----
-    scikit-learn's tools ask for the kind of problem before `fit`. `AutoMetaClassifier` and
-    `AutoMetaRegressor` know it; of ``AutoMeta()`` cross-validation does not stratify the folds, and
-    stacking refuses it.
+    scikit-learn's tools ask for the kind of problem before `fit`, which `AutoMetaClassifier` and
+    `AutoMetaRegressor` know. With ``AutoMeta()`` cross-validation does not stratify, and stacking fails.
 
     Examples
     --------
@@ -200,8 +193,8 @@ class AutoMeta(BaseEstimator):
         Parameters
         ----------
         X : DataFrame, array, sparse matrix, rows or records, shape (n_rows, n_columns)
-            The raw table: numbers, booleans, categories, text, dates and durations with
-            missing values, as they came. It is not changed.
+            The raw table: numbers, booleans, categories, text, dates and durations, with
+            missing values. It is not changed.
         y : Series, array or list of shape (n_rows,)
             The target: numbers, booleans or text, nothing missing.
         sample_weight : array of shape (n_rows,), optional
@@ -216,11 +209,11 @@ class AutoMeta(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data is not usable; the text says what to do.
+            If a parameter or the data is not usable; the message says what to do.
         SearchFailedError
             If no trial gave a model.
         """
-        with kept_process_state(), _verbosity(self.verbose):
+        with kept_process_state(), logged_fit(self.verbose):
             return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
@@ -237,21 +230,19 @@ class AutoMeta(BaseEstimator):
             pos_label=getattr(self, "pos_label", None),
             cv=settings.cv,
         )
-        task, schema, metric = inputs.task, inputs.schema, inputs.metric
         if inputs.folds is not None:
             settings = replace(settings, cv=inputs.folds)
-
         for note in inputs.notes:
             logger.info(note)
-        fitted = fit_task(task, schema, metric, strategies, settings)
+        fitted = fit_task(inputs.task, inputs.schema, inputs.metric, strategies, settings)
         fitted.history.total_s = time.monotonic() - start_s
-        logger.info(closing_line(fitted.history, metric))
-        # Only now: a fit that fails leaves the fit before it as it was.
-        self.n_features_in_, self.problem_ = inputs.table.n_features, task.problem
+        logger.info(closing_line(fitted.history, inputs.metric))
+        # Set last, so that a fit that fails leaves the state of the fit before it unchanged.
+        self.n_features_in_, self.problem_ = inputs.table.n_features, inputs.task.problem
         self._number_format = inputs.target.number_format
         self._keep("feature_names_in_", _feature_names(inputs.table.labels))
         self._keep("classes_", inputs.target.classes)
-        self._schema, self._metric = schema, metric
+        self._schema, self._metric = inputs.schema, inputs.metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
         self.history_.notes = inputs.notes
         return self
@@ -260,7 +251,7 @@ class AutoMeta(BaseEstimator):
         return self.problem
 
     def _keep(self, name: str, value: Any) -> None:
-        """Set a fitted attribute, or forget that of the last fit."""
+        """Set a fitted attribute, or delete that of the last fit."""
         if value is not None:
             setattr(self, name, value)
         elif hasattr(self, name):
@@ -275,7 +266,7 @@ class AutoMeta(BaseEstimator):
         ----------
         X : like in `fit`, shape (n_rows, n_columns)
             Columns of a frame or of records are matched by name: their order does not matter
-            and extra ones are ignored. Those of an array are matched by position.
+            and extra ones are ignored. Columns of an array are matched by position.
 
         Returns
         -------
@@ -318,8 +309,8 @@ class AutoMeta(BaseEstimator):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return how good the predictions are, higher is better.
 
-        With ``metric="auto"`` it is accuracy for classification and R² for regression, as
-        in every scikit-learn estimator; otherwise the metric that was optimised, in its
+        With ``metric="auto"`` the score is accuracy for classification and R² for regression,
+        as in every scikit-learn estimator; otherwise it is the metric that was optimised, in its
         usual units (negated when lower is better).
 
         Parameters
@@ -333,25 +324,14 @@ class AutoMeta(BaseEstimator):
         """
         warn_if_reordered(X, y, "y")
         predictions = self._predict(X)
-        is_regression = self.problem_ == "regression"
-        if is_regression:
-            truth = read_values(y, len(predictions), getattr(self, "_number_format", None))
-        else:
-            truth = read_codes(y, len(predictions), self.classes_)
-        if isinstance(self.metric, str) and self.metric == "auto":
-            if not is_regression:
-                return float(accuracy_score(truth, predictions.argmax(axis=1), sample_weight=sample_weight))
-            # R² has no units, and squares of the largest floats overflow.
-            unit = float(np.abs(truth).max()) or 1.0
-            return float(r2_score(truth / unit, predictions / unit, sample_weight=sample_weight))
-        if not is_regression and (truth < 0).any():
-            unknown = np.unique(np.asarray(y, dtype=object)[truth < 0].astype(str))[:5].tolist()
-            raise ValueError(
-                f"y holds labels that were not in fit: {unknown}. Leave these rows out, or fit on rows of every class, "
-                "as cross-validation does when it is stratified."
-            )
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        return float(-self._metric.loss(truth, predictions, weight) + self._metric.best)
+        return score_predictions(
+            predictions,
+            y,
+            sample_weight,
+            classes=None if self.problem_ == "regression" else self.classes_,
+            number_format=getattr(self, "_number_format", None),
+            metric=None if isinstance(self.metric, str) and self.metric == "auto" else self._metric,
+        )
 
     # ------------------------------------------------------------------ explain
 
@@ -361,8 +341,8 @@ class AutoMeta(BaseEstimator):
         Parameters
         ----------
         full : bool, default=False
-            Whether to add the configuration, what was expected of it, its error, and the
-            losses by fold and anchor.
+            Whether to add the configuration, its predicted loss and seconds, its error, and
+            the losses by fold and anchor.
 
         Returns
         -------
@@ -378,13 +358,13 @@ class AutoMeta(BaseEstimator):
         Parameters
         ----------
         full : bool, default=False
-            Whether to add what was recommended and expected, seconds and the best
-            configuration, and the strategies that are not for this kind of problem.
+            Whether to add the recommended configuration with its predictions, the seconds, the
+            best configuration, and the strategies that are not for this kind of problem.
 
         Returns
         -------
         DataFrame
-            The likeliest first; see ``autometa.report.strategy_report`` for the columns.
+            Most probable first; see ``autometa.report.strategy_report`` for the columns.
         """
         check_is_fitted(self, "predictor_")
         return strategy_report(self.history_, full=full)
@@ -395,7 +375,7 @@ class AutoMeta(BaseEstimator):
         Parameters
         ----------
         path : str or Path
-            The file; it is replaced only once the new one is complete.
+            The file; an existing one is replaced once the new one is complete.
 
         Returns
         -------
@@ -426,7 +406,7 @@ class AutoMeta(BaseEstimator):
         return hasattr(self, "predictor_")
 
 
-class AutoMetaClassifier(ClassifierMixin, AutoMeta):  # noqa: D101  # its text is made from AutoMeta's
+class AutoMetaClassifier(ClassifierMixin, AutoMeta):  # noqa: D101  # docstring derived from AutoMeta's
     __doc__ = docstring_without(
         AutoMeta,
         "problem",
@@ -446,17 +426,17 @@ class AutoMetaClassifier(ClassifierMixin, AutoMeta):  # noqa: D101  # its text i
         return "classification"
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return accuracy, or the metric that was asked for; see `AutoMeta.score`."""
+        """Return accuracy, or the chosen metric; see `AutoMeta.score`."""
         return AutoMeta.score(self, X, y, sample_weight)
 
 
-class AutoMetaRegressor(RegressorMixin, AutoMeta):  # noqa: D101  # its text is made from AutoMeta's
+class AutoMetaRegressor(RegressorMixin, AutoMeta):  # noqa: D101  # docstring derived from AutoMeta's
     __doc__ = docstring_without(
         AutoMeta,
         "problem",
         "pos_label",
         "classes_",
-        summary="AutoMeta for targets that are amounts.",
+        summary="AutoMeta for targets that are numbers to predict.",
         example="""
         >>> from sklearn.datasets import load_diabetes
         >>> from autometa import AutoMetaRegressor
@@ -472,25 +452,12 @@ class AutoMetaRegressor(RegressorMixin, AutoMeta):  # noqa: D101  # its text is 
         return "regression"
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R², or the metric that was asked for; see `AutoMeta.score`."""
+        """Return R², or the chosen metric; see `AutoMeta.score`."""
         return AutoMeta.score(self, X, y, sample_weight)
 
 
 def _feature_names(labels: list[Any] | None) -> np.ndarray | None:
-    """Return ``feature_names_in_`` as scikit-learn does: when every name is text; here also only when unique."""
+    """Return ``feature_names_in_``, None unless every name is text, as in scikit-learn, and unique."""
     if labels and all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels):
         return np.array([label[:] for label in labels], dtype=object)
     return None
-
-
-@contextlib.contextmanager
-def _verbosity(verbose: int) -> Iterator[None]:
-    """Log to standard error for the duration of a fit, and keep Optuna quiet unless asked."""
-    with contextlib.ExitStack() as stack:
-        if verbose < 2:
-            stack.enter_context(quiet_optuna())
-        if verbose and sys.stderr is not None:
-            handler = LogHandler()
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
-            stack.enter_context(logged_by(handler, logging.DEBUG if verbose >= 2 else logging.INFO))
-        yield

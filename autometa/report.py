@@ -1,13 +1,19 @@
-"""A search as pandas tables, and as the first and last line of a log."""
+"""Reports on a search: tables of trials and strategies, and the log of a fit."""
 
 from __future__ import annotations
 
+import logging
 import math
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 
 import pandas as pd
 
+from autometa._support.log_output import logged_by, quiet_optuna
+from autometa._support.progress import LogHandler
 from autometa.core.budget import Deadline
 from autometa.evaluation.metrics import Metric
 from autometa.search.engine import Search
@@ -19,10 +25,10 @@ _TRIAL_COLUMNS = ["trial", "strategy", "configuration", "loss", "predicted_loss"
 _TRIAL_COLUMNS += ["predicted_s", "ended_s", "error"]
 
 LEADERBOARD_COLUMNS = ["trial", "strategy", "loss", "weight", "time_s", "status"]
-"""Columns of a leaderboard unless all are asked for: they fit into a terminal of 80 columns."""
+"""Columns of a leaderboard by default; they fit into a terminal of 80 columns."""
 
 REPORT_COLUMNS = ["strategy", "probability", "n_trials", "best_loss", "weight", "note"]
-"""Columns of a report unless all are asked for."""
+"""Columns of a report by default."""
 
 _KINDS = {"number": "number", "timedelta": "duration", "datetime": "date", "category": "category", "text": "text"}
 _OTHER_PROBLEM = "left out: not for "  # as `Fitness.reason_against` begins it
@@ -65,15 +71,14 @@ def leaderboard(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
 
 
 def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
-    """Return one row per strategy that suits the kind of problem, the likeliest first and those left out last.
+    """Return one row per strategy for the kind of problem, by probability, with those left out last.
 
-    Columns: ``strategy``, the ``probability`` that the policy gives it after the search
-    (missing when it was left out), ``n_trials``, ``best_loss``, ``weight`` in the ensemble and
-    ``note``: why it was left out, that the policy has no records of it, its last error when
-    nothing of it worked.
+    Columns: ``strategy``, its ``probability`` by the policy after the search (missing if it was
+    left out), ``n_trials``, ``best_loss``, ``weight`` in the ensemble and ``note``: why it was left
+    out, that the policy has no records of it, or its last error if none of its trials is complete.
 
     With ``full=True`` also the strategies for other kinds of problems, and the columns
-    ``recommended`` (the configuration that the policy named before the search), its
+    ``recommended`` (the configuration that the policy recommended before the search), its
     ``predicted_loss``, the ``predicted_s`` of one fit and the probability that it
     ``beats_default`` (missing where the policy does not predict), ``n_ok`` (trials measured on
     every fold), ``time_s`` spent on it and ``best_configuration``.
@@ -111,7 +116,7 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
 
 
 def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
-    """Return one line about a fit that begins: the table, the problem, how it is validated, and its limits."""
+    """Return the first line of a fit's log: the table, the problem, the validation, and the limits."""
     task, plan, budget = search.task, search.plan, search.budget
     kinds = [_counted(n, _KINDS[kind]) for kind, n in Counter(schema.kinds.values()).items()]
     if schema.dropped:
@@ -131,7 +136,7 @@ def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
 
 
 def closing_line(history: SearchHistory, metric: Metric) -> str:
-    """Return one line about a fit that ended: the ensemble, its score, and the seconds."""
+    """Return the last line of a fit's log: the ensemble, its score, and the seconds."""
     if not history.trials:
         return f"fitted without a search: {history.stop_reason}"
     n_members = sum(trial["weight"] > 0 for trial in history.trials)
@@ -140,6 +145,25 @@ def closing_line(history: SearchHistory, metric: Metric) -> str:
         f"fitted: ensemble of {n_members} of {_counted(len(history.trials), 'trial')}, {history.metric} {score:.5g} "
         f"(out of fold, on the rows that chose it), {history.total_s:.1f} s"
     )
+
+
+@contextmanager
+def logged_fit(verbose: int) -> Iterator[None]:
+    """Log to standard error during a fit, and keep Optuna quiet below level 2.
+
+    Parameters
+    ----------
+    verbose : int
+        0 logs nothing here, 1 what a user would tell a colleague, 2 everything.
+    """
+    with ExitStack() as stack:
+        if verbose < 2:
+            stack.enter_context(quiet_optuna())
+        if verbose and sys.stderr is not None:
+            handler = LogHandler()
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+            stack.enter_context(logged_by(handler, logging.DEBUG if verbose >= 2 else logging.INFO))
+        yield
 
 
 def _counted(n: int, noun: str) -> str:
