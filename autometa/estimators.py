@@ -185,8 +185,6 @@ class AutoMeta(BaseEstimator):
         self.progress = progress
         self.verbose = verbose
 
-    # ------------------------------------------------------------------ fit
-
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Fit the estimator: search for `time_budget` seconds or `n_trials`, then build the ensemble.
 
@@ -256,8 +254,6 @@ class AutoMeta(BaseEstimator):
             setattr(self, name, value)
         elif hasattr(self, name):
             delattr(self, name)
-
-    # ------------------------------------------------------------------ predict
 
     def predict(self, X: Any) -> np.ndarray:
         """Return labels of the type of `classes_`, or values.
@@ -333,38 +329,26 @@ class AutoMeta(BaseEstimator):
             metric=None if isinstance(self.metric, str) and self.metric == "auto" else self._metric,
         )
 
-    # ------------------------------------------------------------------ explain
-
     def leaderboard(self, *, full: bool = False) -> pd.DataFrame:
-        """Return every trial: strategy, loss, weight in the ensemble, seconds, status.
+        """Return a table of the trials, best first; see ``autometa.report.leaderboard`` for the columns.
 
         Parameters
         ----------
         full : bool, default=False
             Whether to add the configuration, its predicted loss and seconds, its error, and
             the losses by fold and anchor.
-
-        Returns
-        -------
-        DataFrame
-            Best first; see ``autometa.report.leaderboard`` for the columns.
         """
         check_is_fitted(self, "predictor_")
         return leaderboard(self.history_, full=full)
 
     def report(self, *, full: bool = False) -> pd.DataFrame:
-        """Return each strategy's probability, trials, best loss, share of the ensemble and a note.
+        """Return a table of the strategies, most probable first; see ``autometa.report.strategy_report``.
 
         Parameters
         ----------
         full : bool, default=False
             Whether to add the recommended configuration with its predictions, the seconds, the
             best configuration, and the strategies that are not for this kind of problem.
-
-        Returns
-        -------
-        DataFrame
-            Most probable first; see ``autometa.report.strategy_report`` for the columns.
         """
         check_is_fitted(self, "predictor_")
         return strategy_report(self.history_, full=full)
@@ -385,8 +369,6 @@ class AutoMeta(BaseEstimator):
         from autometa.persistence import save
 
         return save(self, path)
-
-    # ------------------------------------------------------------------ scikit-learn
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,9 +1,9 @@
-"""The policy's advice for a table, nothing fitted."""
+"""A policy's advice for a table, without any fit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,12 @@ import pandas as pd
 from autometa._support.process_state import kept_process_state
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
-from autometa.core.proposal import Policy, Prediction
+from autometa.core.proposal import Policy, Prediction, Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
-from autometa.core.task import Task
-from autometa.evaluation.metrics import Metric
 from autometa.fit_inputs import read_inputs
 from autometa.fitting import advice_before, available_strategies, describe_task
 from autometa.policy.registry import ADVISING_POLICY, checked_policy, make_policy
-from autometa.tables.schema import Schema
 from autometa.tables.target import ProblemChoice
 
 COLUMNS = (
@@ -49,7 +46,7 @@ def recommend(
     policy: str | Path | Policy = ADVISING_POLICY,
     time_budget: float | None = 60.0,
 ) -> pd.DataFrame:
-    """Return which strategies a policy would try on a table, and what it expects of them; nothing is fitted.
+    """Return the strategies that a policy would try on a table, with its predictions; nothing is fitted.
 
     Parameters
     ----------
@@ -58,33 +55,33 @@ def recommend(
     y : Series, array or list of shape (n_rows,)
         The target.
     n : int, default=10
-        Most rows to return, at least 1.
+        Largest number of rows to return, at least 1.
     problem, metric, strategies, policy : as in `AutoMeta`
-        What to advise on.
+        The problem, and what may be tried.
     time_budget : float or None, default=60.0
         Seconds that a fit would have; None for no limit. With little time cheap strategies
-        come first; without a limit a fit of half a minute counts half.
+        come first; without a limit the score of a fit of half a minute is halved.
 
     Returns
     -------
     DataFrame
-        A row per strategy, the likeliest first:
+        A row per strategy, most probable first:
 
         - ``strategy``, and its ``probability``: the softmax over the strategies' scores;
-        - ``configuration``: the one to try first, as a dict;
-        - ``loss``, ``loss_low``, ``loss_high``: predicted median of its loss and the bounds of an
-          interval of 80%, lower is better (1 − ROC AUC, log loss, RMSE …); missing where the
-          policy does not predict it;
+        - ``configuration``: its first configuration, as a dict;
+        - ``loss``, ``loss_low``, ``loss_high``: predicted median loss and the bounds of an 80%
+          interval, lower is better (1 − ROC AUC, log loss, RMSE …); missing if the policy does
+          not predict it;
         - ``fit_s``: predicted seconds of one fit on one core; ``memory_mb``: its peak memory in MiB;
-        - ``beats_default``: probability that it is better than the default of the strategy that
-          does best by default on past tasks; equal losses count half, so that default itself has 0.5;
-        - ``evidence``: the past tasks that it rests on most, at most five, as a dict of names and
-          weights that sum to 1.
+        - ``beats_default``: probability that it is better than the best default configuration on
+          past tasks; equal losses count half, so that this default itself has 0.5;
+        - ``evidence``: the past tasks with the largest weight in the advice, at most five, as a
+          dict of names and weights that sum to 1.
 
     Raises
     ------
     ValueError, TypeError
-        If the data or an argument is not usable; the text says what to do.
+        If the data or an argument is not usable; the message says what to do.
 
     Examples
     --------
@@ -96,44 +93,22 @@ def recommend(
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
-    with kept_process_state():
-        return _advice(X, y, int(n), problem, metric, strategies, policy, time_budget)
-
-
-def _advice(
-    X: Any,
-    y: Any,
-    n: int,
-    problem: ProblemChoice,
-    metric: str | Callable[..., Any],
-    strategies: Sequence[str | Path | Strategy] | None,
-    policy: str | Path | Policy,
-    time_budget: float | None,
-) -> pd.DataFrame:
-    remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
-    policy = checked_policy(policy)
-    task, schema, resolved = _read(X, y, problem, metric)
-    available, _ = available_strategies(load_strategies(strategies), task)
-    chosen = make_policy(policy, available)
-    description = describe_task(task, schema, resolved, policy)
-    proposal, expected = advice_before(chosen, description, remaining_s)
+    available, proposal, expected = _advice(X, y, problem, metric, strategies, policy, time_budget)
     first: dict[str, Configuration] = {}
     for configuration in (*proposal.configurations, *expected, *(s.portfolio[0] for s in available)):
         first.setdefault(configuration.strategy, configuration)
-    # A policy of the caller's may know more strategies than suit the table.
+    # A policy of the caller may know more strategies than suit the table.
     probabilities = {s.name: proposal.probabilities[s.name] for s in available if s.name in proposal.probabilities}
-    rows = []
-    for strategy, probability in sorted(probabilities.items(), key=lambda item: -item[1])[:n]:
-        prediction = expected.get(first[strategy])
-        rows.append(
-            {
-                "strategy": strategy,
-                "probability": probability,
-                "configuration": dict(first[strategy].parameters),
-                **_columns(prediction),
-                "evidence": dict(proposal.evidence),
-            }
-        )
+    rows = [
+        {
+            "strategy": strategy,
+            "probability": probability,
+            "configuration": dict(first[strategy].parameters),
+            **_columns(expected.get(first[strategy])),
+            "evidence": dict(proposal.evidence),
+        }
+        for strategy, probability in sorted(probabilities.items(), key=lambda item: -item[1])[:n]
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -148,14 +123,14 @@ def advised_configurations(
     policy: str | Path | Policy = ADVISING_POLICY,
     time_budget: float | None = 60.0,
 ) -> list[Configuration]:
-    """Return the configurations of one strategy that a policy would try on a table, the best first.
+    """Return the configurations of one strategy that a policy would try on a table, best first.
 
     Parameters
     ----------
     X, y, problem, metric, policy, time_budget : as in `recommend`
-        The table and what to advise on.
+        The table and the problem.
     n : int
-        Most configurations to return. The strategy's own portfolio follows what the policy names.
+        Largest number of configurations. The strategy's own portfolio follows the policy's proposals.
     strategy : str
         Name of a strategy, such as ``"lightgbm"``.
 
@@ -164,21 +139,29 @@ def advised_configurations(
     ValueError, TypeError
         If there is no such strategy, or the data or an argument is not usable.
     """
-    remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
-    policy = checked_policy(policy)
-    with kept_process_state():
-        task, schema, resolved = _read(X, y, problem, metric)
-        available, _ = available_strategies(load_strategies([strategy]), task)
-        description = describe_task(task, schema, resolved, policy)
-        proposal = make_policy(policy, available).propose(description, (), remaining_s)
+    available, proposal, _ = _advice(X, y, problem, metric, [strategy], policy, time_budget)
     found = (*proposal.configurations, *available[0].portfolio)
     return list(dict.fromkeys(c for c in found if c.strategy == strategy))[:n]
 
 
-def _read(X: Any, y: Any, problem: ProblemChoice, metric: Any) -> tuple[Task, Schema, Metric]:
-    """Return the task of a table and its target, as a fit reads them, with its metric."""
-    inputs = read_inputs(X, y, problem=problem, metric=metric)
-    return inputs.task, inputs.schema, inputs.metric
+def _advice(
+    X: Any,
+    y: Any,
+    problem: ProblemChoice,
+    metric: str | Callable[..., Any],
+    strategies: Sequence[str | Path | Strategy] | None,
+    policy: str | Path | Policy,
+    time_budget: float | None,
+) -> tuple[list[Strategy], Proposal, Mapping[Configuration, Prediction]]:
+    """Return the strategies that suit a table, the policy's proposal, and its predictions."""
+    remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
+    policy = checked_policy(policy)
+    with kept_process_state():
+        inputs = read_inputs(X, y, problem=problem, metric=metric)
+        available, _ = available_strategies(load_strategies(strategies), inputs.task)
+        chosen = make_policy(policy, available)
+        description = describe_task(inputs.task, inputs.schema, inputs.metric, policy)
+        return available, *advice_before(chosen, description, remaining_s)
 
 
 def _columns(prediction: Prediction | None) -> dict[str, float]:

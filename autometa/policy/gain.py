@@ -34,7 +34,7 @@ from autometa.policy.past_tasks import PastTasks
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records, loss_model
 from autometa.policy.similarity import Similarity
-from autometa.search.trial_records import ObservedSeconds
+from autometa.search.time_limits import ObservedSeconds
 
 # Breaks ties once no scenario promises a gain: the best on average comes first.
 _TIE = 1e-6

@@ -11,7 +11,7 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Proposal
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.search.trial_records import ObservedSeconds
+from autometa.search.time_limits import ObservedSeconds
 
 # A strategy's next portfolio entry competes with the first ones of others at this discount.
 _DISCOUNT_PER_ENTRY = 1.0

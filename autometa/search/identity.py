@@ -1,4 +1,4 @@
-"""Which table a study belongs to: the columns that every run must have, and the rows that its losses are of."""
+"""The identity of a study's table, as digests of its columns and of its rows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pandas as pd
 
 from autometa.core.task import Task
 
-# Rows whose features are looked at; all of their targets are.
+# Largest number of rows whose features enter the digest; the targets of all rows do.
 _MOST_ROWS = 2000
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a study is told of a task; digests, no values.
+    """Digests of a task, which are stored in a study instead of values.
 
     Parameters
     ----------
     task : dict
         Plain values that must be the same in every run of a study: problem, metric, columns.
     rows : str
-        Digest of the rows with their targets, weights and groups: losses of different rows are not compared.
+        Digest of the rows with their targets, weights and groups; losses on other rows are not compared.
     """
 
     task: dict[str, Any]
@@ -53,6 +53,6 @@ def _digest(parts: Iterable[bytes | str]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         encoded = part.encode() if isinstance(part, str) else part
-        # With its length, so that no two lists of parts run together to the same bytes.
+        # The length keeps different lists of parts from giving the same bytes.
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Rows and seconds → folds or holdout, anchors, and how many models to keep."""
+"""The plan of a search, from rows and seconds: folds or holdout, anchors, size of the ensemble."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from autometa.core.budget import Anchor, Budget
 from autometa.core.task import TaskDescription
 
-# Seconds that one core takes for 1,000 boosting rounds per training row and column: about
-# 0.5 s for 1,000 × 20 and 5 s for 10,000 × 20, which is all the accuracy the plan needs.
+# Seconds of 1,000 boosting rounds on one core, per training row and column: about 0.5 s for
+# 1,000 × 20 and 5 s for 10,000 × 20. The plan needs no more accuracy.
 _SECONDS_PER_CELL = 2.5e-5
 _SECONDS_PER_FIT = 0.3
-# A search that cannot fit about this many configurations learns little from comparing them.
+# Number of configurations that a search should be able to fit, so that comparing them pays.
 _MIN_CONFIGURATIONS = 8
-# Up to so many rows three folds are better than a holdout, also when fewer configurations can be tried: on 11 of 12
-# tables of 1,269 to 3,000 rows, 10 or 20 s, two splits each, by a mean log ratio of the losses of −.054 (s.e. .024; no
-# command prints it).
+# Largest number of rows for which three folds beat a holdout even if fewer configurations can be tried.
 _MOST_ROWS_OF_FOLDS = 3000
-# Processes take seconds to start; below this budget the calling process does all the work.
+# Smallest time budget, in seconds, for which worker processes, which take seconds to start, pay.
 MIN_BUDGET_FOR_WORKERS_S = 8.0
 
 
@@ -29,19 +27,19 @@ class Plan:
     Parameters
     ----------
     n_splits : int
-        Parts that the rows are divided into.
+        Number of parts that the rows are divided into.
     is_holdout : bool
-        Whether only the first part is validated on.
+        Whether only the first part is used for validation.
     anchors : tuple of float
-        Fractions of the training rows that each trial is measured at, increasing to 1.
+        Fractions of the training rows at which each trial is measured, increasing to 1.
     max_members : int
         Number of best trials that may enter the ensemble.
     use_workers : bool
-        Whether starting worker processes pays.
+        Whether there are worker processes.
     finish_s : float
-        Seconds kept back for choosing the ensemble and loading its models.
+        Seconds reserved for choosing the ensemble and loading its models.
     refit_share : float
-        Least share of the time for fitting the chosen configurations again on all rows; 0 for no such fits.
+        Fraction of the time reserved for the refits of the ensemble on all rows; 0 for no refits.
     """
 
     n_splits: int
@@ -54,7 +52,7 @@ class Plan:
 
     @property
     def growth(self) -> float:
-        """How many times as many rows as a fold's models all rows are."""
+        """All rows divided by the training rows of a fold."""
         return self.n_splits / (self.n_splits - 1)
 
 
@@ -75,20 +73,20 @@ def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int |
     cells = task.n_rows * min(task.n_columns, 500) * (max(1, task.n_classes) ** 0.5 if task.n_classes > 2 else 1)
     fit_s = _SECONDS_PER_FIT + _SECONDS_PER_CELL * cells
     affordable = budget.time_s * n_jobs / (_MIN_CONFIGURATIONS * fit_s) if budget.has_time_limit else 5.0
-    # The fewer the rows, the more the folds' models gain from each of them.
+    # With few rows the models of the folds gain most from each further row.
     fewest, most = (5, 8) if task.n_rows < 1000 else (3, 5)
     if n_folds is not None:
         n_splits, is_holdout = n_folds, False
     elif affordable >= (1 if task.n_rows <= _MOST_ROWS_OF_FOLDS else 2) or task.n_rows < 1000:
         n_splits, is_holdout = max(fewest, min(most, math.floor(affordable))), False
     else:
-        # 2,500 validation rows compare models well enough; the rest is better spent on training.
+        # 2,500 validation rows are enough to compare models; the others are better used for training.
         n_splits, is_holdout = max(5, min(10, round(task.n_rows / 2500))), True
     return Plan(
         n_splits=n_splits,
         is_holdout=is_holdout,
-        # A look at an eighth of the rows costs about a quarter of the whole: it pays when there
-        # is time for enough trials to tell the bad ones by it.
+        # A fit on an eighth of the rows costs about a quarter of a full one: it pays if there is
+        # time for many trials, of which it finds the bad ones.
         anchors=(0.125, 1.0) if task.n_rows > 10_000 and affordable > 3 else (1.0,),
         max_members=_max_members(task.n_rows),
         use_workers=not budget.has_time_limit or budget.time_s >= MIN_BUDGET_FOR_WORKERS_S,
@@ -98,7 +96,7 @@ def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int |
 
 
 def _max_members(n_rows: int) -> int:
-    """Return how many models the ensemble may choose from: few rows cannot tell many models apart."""
+    """Return how many models the ensemble may choose from; few rows cannot distinguish many models."""
     for rows, members in ((200, 6), (500, 10), (2500, 16), (10_000, 25)):
         if n_rows < rows:
             return members

@@ -1,4 +1,7 @@
-"""Stop a trial that falls behind the others of its own strategy."""
+"""The pruner of a search: it stops trials that fall behind others of their own strategy."""
+
+# Tests: tests/search/test_engine.py
+# Tests: tests/search/test_resume.py
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 ROWS = "rows"
-"""Attribute of a trial that tells the rows it is measured on."""
+"""User attribute of a trial: digest of the rows that it is measured on."""
 
-# With fewer trials to compare with, a strategy is still being explored.
+# Smallest number of trials of a strategy to compare a trial with.
 _MIN_PEERS = 2
 
 
 class StrategyPruner(BasePruner):
     """Prunes a trial that is worse than the median trial of its strategy at the same step.
 
-    Comparing within a strategy keeps the diversity that the ensemble lives on: one
-    strategy with many good trials does not cut off the others.
+    The comparison within a strategy keeps the ensemble diverse: one strategy with many good
+    trials does not stop those of the others.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ class StrategyPruner(BasePruner):
             if other.number != trial.number
             and step in other.intermediate_values
             and other.params.get(self._parameter) == strategy
-            # Losses of other rows of the table are no measure.
+            # Losses on other rows cannot be compared.
             and other.user_attrs.get(ROWS) == trial.user_attrs.get(ROWS)
         ]
         return len(peers) >= _MIN_PEERS and trial.intermediate_values[step] > float(np.median(peers))

@@ -1,4 +1,4 @@
-"""What a study knows from earlier runs: losses and seconds on the same rows, and what to fit again first."""
+"""Results of earlier runs of a study: losses and seconds on the same rows, and what to fit first."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from autometa.search.studies import configuration_of
 from autometa.search.trial_records import TrialRecord
 
 MEASURED, ENSEMBLE = "measured", "autometa:ensemble"
-"""Attributes of a trial: its evaluations; of a study: the weights of the last ensemble."""
+"""User attributes: the evaluations of a trial, and the weights of a study's last ensemble."""
 
-# What a trial takes besides its fits.
+# Seconds of a trial besides its fits.
 _OVERHEAD_S = 0.5
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier runs of a study have left.
+    """Results of earlier runs of a study.
 
     Parameters
     ----------
     known : tuple of Evaluation
-        Measured on the same rows; a configuration that failed there has a failed evaluation.
+        Evaluations on the same rows; a configuration that failed has a failed evaluation.
     first : tuple of Configuration
-        Members of the last ensemble by their weights; of a study without one, the best by their
-        losses. Their models are gone.
+        Members of the last ensemble by weight; without an ensemble, the best configurations by
+        loss. Their models are not stored.
     """
 
     known: tuple[Evaluation, ...] = ()
@@ -45,21 +45,21 @@ class Earlier:
 def recall_study(
     study: Study, strategies: Sequence[Strategy], rows: str, n_first: int, *, in_time: bool = False
 ) -> Earlier:
-    """Return what earlier runs of a study have left for a run on some rows.
+    """Return the results of a study's earlier runs for a new run.
 
     Parameters
     ----------
     study : optuna.Study
-        Of the same task, perhaps on other rows.
+        Study of the same task, perhaps on other rows.
     strategies : sequence of Strategy
-        What may be tried now.
+        Strategies that may be tried now.
     rows : str
-        Digest of the rows.
+        Digest of the rows of the new run.
     n_first : int
-        Most configurations to fit again.
+        Largest number of configurations to fit first.
     in_time : bool
-        Whether time is limited: then members of the ensemble come in the order of their weight per
-        second, so that as much weight as possible is there again when time is up.
+        Whether time is limited. Then members of the ensemble are ordered by weight per second,
+        so that as much weight as possible is fitted when the time is up.
     """
     by_name = {strategy.name: strategy for strategy in strategies}
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
@@ -78,7 +78,7 @@ def recall_study(
 
 
 def measured(record: TrialRecord) -> list[list[float]]:
-    """Return what a trial has measured: anchor, fold, loss, seconds of fit and of prediction, whether cut short."""
+    """Return the evaluations of a trial as lists: anchor, fold, loss, fit_s, predict_s, is_cut_short."""
     return [
         [e.anchor, e.fold, e.loss, e.fit_s, e.predict_s, float(e.is_cut_short)]
         for e in record.evaluations
@@ -87,7 +87,7 @@ def measured(record: TrialRecord) -> list[list[float]]:
 
 
 def remember_ensemble(study: Study, rows: str, weights: Mapping[int, float]) -> None:
-    """Keep the weights of the trials in an ensemble with the study."""
+    """Store the weights of an ensemble's trials with the study."""
     members = {str(number): weight for number, weight in weights.items()}
     study.set_user_attr(ENSEMBLE, {"rows": rows, "members": members})
 
@@ -113,7 +113,7 @@ def _first(
     if weights:
         ranked = sorted(weights, key=lambda number: (-weights[number], number))
         return list(dict.fromkeys(found[number][1] for number in ranked))[:n]
-    # A run that was killed, or of an older version, has left losses alone. Those of the same rows can be compared.
+    # A run that was killed, or of an older version, has stored no weights. Losses on the same rows can be compared.
     complete = [(trial, c) for trial, c in found.values() if trial.state == TrialState.COMPLETE]
     comparable = [(trial, c) for trial, c in complete if trial.user_attrs.get(ROWS) == rows] or complete
     by_loss = sorted(comparable, key=lambda pair: (pair[0].value or 0.0, pair[0].number))
@@ -121,12 +121,12 @@ def _first(
 
 
 def _seconds(trial: FrozenTrial, configuration: Configuration) -> float:
-    """Return the seconds that a trial took."""
+    """Return the seconds of a trial."""
     return _OVERHEAD_S + sum(evaluation.time_s for evaluation in _evaluations(trial, configuration))
 
 
 def _spread(ranked: Sequence[Configuration], most: int) -> list[Configuration]:
-    """Return configurations in their order, of no strategy more than `most`: an ensemble lives on variety."""
+    """Return configurations in their order, at most `most` per strategy, because an ensemble needs variety."""
     counts = Counter[str]()
     kept = []
     for configuration in ranked:

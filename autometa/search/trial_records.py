@@ -1,52 +1,51 @@
-"""What a search remembers of each trial."""
+"""Records of the trials of a search, with the seconds and the predictions that they gave."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from autometa.core.budget import Anchor
 from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
 
-# More than what a fold took by the number of rows: fits of a strategy differ in time.
+# Safety factor on the expected seconds of a refit: fits of one strategy differ in time.
 _REFIT_MARGIN = 1.15
 
 TrialStatus = Literal["running", "ok", "cut_short", "pruned", "stopped", "timeout", "memory", "failed"]
-"""``ok``: measured on every fold; ``cut_short``: the same, but the deadline ended a fit before its learner was done;
-``stopped``: the budget ended first."""
+"""``ok``: measured on every fold; ``cut_short``: the same, but the deadline ended a fit early;
+``stopped``: the budget ended before the last fold."""
 
 COMPLETE: frozenset[TrialStatus] = frozenset({"ok", "cut_short"})
-"""How trials that were measured on every fold end."""
+"""Statuses of trials that were measured on every fold."""
 
 
 @dataclass
 class TrialRecord:
-    """One trial: what was measured and what it predicted.
+    """One trial with its evaluations and predictions.
 
     Parameters
     ----------
     number : int
         Number of the trial in the study.
     configuration : Configuration
-        What was fitted.
+        The configuration that is fitted.
     evaluations : list of Evaluation
-        In the order they ended.
+        Evaluations, in the order in which they ended.
     predictions : dict of int to ndarray
         Validation predictions at anchor 1 by fold.
     n_iterations : dict of int to int
         Iterations kept at anchor 1 by fold, for learners that stop early.
     status : str
-        How it ended.
+        ``"running"``, or how it ended.
     loss : float
         Mean loss over the folds measured at anchor 1; NaN without.
     ended_s : float
-        Seconds from the start of the search to its end.
+        Seconds from the start of the search to the end of the trial.
     error : str
-        Why it failed, without what may quote the data.
+        Why it failed, without text that may quote the data.
     """
 
     number: int
@@ -61,7 +60,7 @@ class TrialRecord:
 
     @property
     def full_error(self) -> str:
-        """Why it failed, with the exception's own text: for the caller of the fit, never stored."""
+        """Why it failed, with the exception's own text, which the caller of the fit sees and nobody stores."""
         texts = [evaluation.error_text for evaluation in self.evaluations if evaluation.error_text]
         return ": ".join([self.error, *texts[-1:]])
 
@@ -81,9 +80,9 @@ class TrialRecord:
         return sum(evaluation.time_s for evaluation in self.evaluations)
 
     def refit_s(self, growth: float, preparation_s: float) -> float:
-        """Return the seconds that fitting it on `growth` times as many rows may take, with some to spare.
+        """Return the seconds of a refit on `growth` times as many rows, with a margin.
 
-        `preparation_s` is what preparing the rows of a fold takes; 0 if all rows are prepared already.
+        `preparation_s` is the time to prepare a fold; 0 if all rows are prepared already.
         """
         longest_s = max(evaluation.time_s for evaluation in self.evaluations if evaluation.anchor == 1)
         return (longest_s + preparation_s) * growth * _REFIT_MARGIN
@@ -95,61 +94,6 @@ class TrialRecord:
             return float(np.mean([e.loss for e in at_full]))
         measured = [e for e in self.evaluations if e.status == "ok"]
         return measured[-1].loss if measured else float("nan")
-
-
-# Seconds grow with this power of the rows: a little less than in proportion, because early stopping and the work per
-# iteration that does not depend on rows take their part.
-_GROWTH = 0.85
-
-
-class ObservedSeconds:
-    """Predicts the seconds of an evaluation from those measured on this task.
-
-    Parameters
-    ----------
-    costs : mapping of str to float
-        Typical seconds of each strategy relative to the others, for those not measured yet.
-    history : iterable of Evaluation
-        What was measured.
-    """
-
-    def __init__(self, costs: Mapping[str, float], history: Iterable[Evaluation] = ()) -> None:
-        self._costs = costs
-        self._seconds: dict[str, dict[Anchor, list[float]]] = {}
-        self._cut_short: set[str] = set()
-        for evaluation in history:
-            self.add(evaluation)
-
-    def add(self, evaluation: Evaluation) -> None:
-        """Remember how long an evaluation took."""
-        if evaluation.status == "ok":
-            of_strategy = self._seconds.setdefault(evaluation.configuration.strategy, {})
-            of_strategy.setdefault(evaluation.anchor, []).append(evaluation.time_s)
-            (self._cut_short.add if evaluation.is_cut_short else self._cut_short.discard)(
-                evaluation.configuration.strategy
-            )
-
-    def predict(self, strategy: str, anchor: Anchor) -> float | None:
-        """Return the expected seconds, None as long as nothing was measured."""
-        if strategy in self._seconds:
-            return self._of(strategy, anchor)
-        relative = {name: self._of(name, anchor) / self._costs[name] for name in self._seconds}
-        # Strategies that took no time to speak of say little about those that do, and neither do those that the
-        # deadline cut short: another one may need all the time that these were not given.
-        for names in (
-            [name for name in relative if self._costs[name] >= 0.5 and name not in self._cut_short],
-            [name for name in relative if self._costs[name] >= 0.5],
-            list(relative),
-        ):
-            if names:
-                return self._costs[strategy] * float(np.median([relative[name] for name in names]))
-        return None
-
-    def _of(self, strategy: str, anchor: Anchor) -> float:
-        seen = self._seconds[strategy]
-        nearest = min(seen, key=lambda measured: abs(measured - anchor))
-        seconds = float(np.quantile(seen[nearest][-12:], 0.7))
-        return seconds * float(anchor / nearest) ** _GROWTH
 
 
 def usable(records: Sequence[TrialRecord], n_folds: int) -> list[TrialRecord]:

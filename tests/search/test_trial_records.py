@@ -1,15 +1,12 @@
-"""Predicted seconds, and the trials that an ensemble may choose from."""
+"""The trials that an ensemble may choose from."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 
 from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
-from autometa.search.trial_records import ObservedSeconds, TrialRecord, candidates, usable
+from autometa.search.trial_records import TrialRecord, candidates, usable
 
 
 def evaluation(strategy: str, loss: float, anchor: float = 1.0, fold: int = 0, seconds: float = 1.0) -> Evaluation:
@@ -20,36 +17,6 @@ def record(number: int, strategy: str, loss: float, n_folds: int = 1) -> TrialRe
     evaluations = [evaluation(strategy, loss, fold=fold) for fold in range(n_folds)]
     predictions = {fold: np.zeros(3) for fold in range(n_folds)}
     return TrialRecord(number, evaluations[0].configuration, evaluations, predictions, status="ok", loss=loss)
-
-
-def test_seconds_are_those_of_the_strategy_once_it_was_measured() -> None:
-    observed = ObservedSeconds({"a": 1.0, "b": 4.0})
-    assert observed.predict("a", 1.0) is None
-    observed.add(evaluation("a", 0.1, seconds=2.0))
-    assert observed.predict("a", 1.0) == pytest.approx(2)
-    assert observed.predict("b", 1.0) == pytest.approx(8)
-    observed.add(evaluation("b", 0.1, seconds=3.0))
-    assert observed.predict("b", 1.0) == pytest.approx(3)
-
-
-def test_more_rows_take_longer_but_not_in_proportion() -> None:
-    observed = ObservedSeconds({"a": 1.0}, [evaluation("a", 0.1, anchor=0.125, seconds=1.0)])
-    full = observed.predict("a", 1.0)
-    assert full is not None and 1 < full < 8
-
-
-def test_a_fit_that_was_cut_short_says_how_long_its_strategy_takes_and_nothing_of_others() -> None:
-    cut = replace(evaluation("a", 0.1, seconds=1.0), is_cut_short=True)
-    observed = ObservedSeconds({"a": 1.0, "b": 1.0, "c": 2.0}, [cut, evaluation("b", 0.1, seconds=5.0)])
-    assert observed.predict("a", 1.0) == pytest.approx(1)
-    assert observed.predict("c", 1.0) == pytest.approx(10)
-    # Where all were cut short, there is nothing else to go by.
-    assert ObservedSeconds({"a": 1.0, "c": 2.0}, [cut]).predict("c", 1.0) == pytest.approx(2)
-
-
-def test_failures_say_nothing_about_seconds() -> None:
-    failure = Evaluation(Configuration("a"), 1.0, 0, float("nan"), 99.0, 0.0, "failed", "why")
-    assert ObservedSeconds({"a": 1.0}, [failure]).predict("a", 1.0) is None
 
 
 def test_trials_on_every_fold_are_preferred_and_otherwise_those_with_the_most() -> None:
