@@ -1,4 +1,4 @@
-"""From the trials of a search to a fitted ensemble: choose, fit again on all rows, load."""
+"""The ensemble of a search: its members are chosen among the trials, refitted on all rows, and loaded."""
 
 from __future__ import annotations
 
@@ -23,32 +23,31 @@ from autometa.search.engine import Search
 from autometa.search.refit import refit
 from autometa.search.trial_records import TrialRecord, candidates, usable
 
-# Greedy selection computes the loss some thousand times; more rows than this would not
-# change what it chooses, only how long it takes.
+# Largest number of rows for the selection, which computes the loss some thousand times.
 _MAX_SELECTION_ROWS = 10_000
-# Ensembles are chosen on this many bootstrap samples of few rows, down to one of many.
+# Largest number of bootstrap samples that ensembles are chosen on, and of rows in all samples together.
 _MAX_BAGS = 20
 _BAGGED_ROWS = 20_000
-# Members below this weight cost time at predict and change nothing.
+# Smallest weight of a member; members below it cost time in `predict` and change nothing.
 _MIN_WEIGHT = 0.01
-# How warnings begin, by which they can be silenced.
+# Beginnings of warnings, by which they can be silenced.
 _USELESS, _INCOMPLETE = "The model is no better", "No trial was measured"
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What a search ends in.
+    """The ensemble of a search.
 
     Parameters
     ----------
     predictor : FittedPredictor
-        Its models.
+        The fitted models.
     weights : mapping of int to float
-        By the number of the trial; they sum to 1.
+        Weights by the number of the trial; they sum to 1.
     loss : float
-        On the validation rows that chose the weights.
+        Loss on the validation rows that chose the weights.
     constant_loss : float
-        The lowest loss, on these rows, of a prediction that is the same for every row.
+        Lowest loss, on these rows, of a prediction that is the same for every row.
     """
 
     predictor: FittedPredictor
@@ -66,18 +65,18 @@ def make_ensemble(
     size: int,
     deadline: Deadline,
 ) -> Ensemble:
-    """Return the ensemble of a search's best trials, fitted again on all rows as far as time allows.
+    """Return the ensemble of a search's best trials, refitted on all rows as far as time allows.
 
     Parameters
     ----------
     search : Search
-        That has ended.
+        The search, which has ended.
     workspace : Workspace
-        Holds its models.
+        Holds the models of the trials.
     task : Task
-        What was searched on.
+        The task of the search.
     metric : Metric
-        Judges the ensemble.
+        Gives the loss of an ensemble.
     size : int
         Rounds of ensemble selection.
     deadline : Deadline
@@ -100,13 +99,13 @@ def make_ensemble(
     if not common:
         records, common = records[:1], sorted(records[0].predictions)
     rows = np.concatenate([folds[fold].validation for fold in common])
-    positions = _positions(len(rows), search.seed)
-    predictions = [np.concatenate([record.predictions[fold] for fold in common])[positions] for record in records]
-    loss = _loss_on(task, rows[positions], metric)
+    selected = _selected(len(rows), search.seed)
+    predictions = [np.concatenate([record.predictions[fold] for fold in common])[selected] for record in records]
+    loss = _loss_on(task, rows[selected], metric)
     weights = _choose(predictions, loss, size, search, deadline)
-    every = np.arange(len(positions))
+    every = np.arange(len(selected))
     ensemble_loss = loss(every, np.tensordot(weights, np.stack(predictions), axes=1))
-    constant_loss = _constant_loss(task, rows[positions], metric, loss)
+    constant_loss = _constant_loss(task, rows[selected], loss)
     chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
     total = sum(weight for _, weight in chosen)
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
@@ -126,23 +125,16 @@ def make_ensemble(
 
 
 def warning_about(ensemble: Ensemble, search: Search, metric: Metric) -> str:
-    """Return why a model is of no use and what to do, an empty text if it is of some.
+    """Return the warning about an ensemble that is no better than a constant, or rests on no complete trial.
 
-    Parameters
-    ----------
-    ensemble : Ensemble
-        What the search ended in.
-    search : Search
-        That has ended.
-    metric : Metric
-        Judges the ensemble.
+    The text is empty if there is nothing to warn about.
     """
     n_complete = sum(record.is_complete for record in search.records)
     faults = []
-    # No loss of our own is below 0, and nothing is better than that.
+    # No loss of autometa's metrics is below 0, so an ensemble with loss 0 is as good as possible.
     is_perfect = ensemble.loss <= 0 <= ensemble.constant_loss
     least_gain = 1e-9 * abs(ensemble.constant_loss)
-    # A custom metric may be defined for no constant at all.
+    # A custom metric may not be defined for constants.
     if ensemble.loss >= ensemble.constant_loss - least_gain and not is_perfect and math.isfinite(least_gain):
         faults.append(
             f"{_USELESS} than one that predicts the same for every row: its {metric.name} on the "
@@ -165,8 +157,8 @@ def warning_about(ensemble: Ensemble, search: Search, metric: Metric) -> str:
     )
 
 
-def _positions(n_rows: int, seed: int) -> np.ndarray:
-    """Return the validation rows that the ensemble is chosen on."""
+def _selected(n_rows: int, seed: int) -> np.ndarray:
+    """Return the indices of the validation rows that the ensemble is chosen on."""
     if n_rows <= _MAX_SELECTION_ROWS:
         return np.arange(n_rows)
     rng = np.random.default_rng(child_seed(seed, "selection"))
@@ -174,7 +166,7 @@ def _positions(n_rows: int, seed: int) -> np.ndarray:
 
 
 def _loss_on(task: Task, rows: np.ndarray, metric: Metric) -> Callable[[np.ndarray, np.ndarray], float]:
-    """Return the loss of predictions for some of these rows."""
+    """Return a function ``loss(sample, predictions)`` for samples of these rows."""
     y = task.y[rows]
     weight = None if task.sample_weight is None else task.sample_weight[rows]
 
@@ -182,18 +174,16 @@ def _loss_on(task: Task, rows: np.ndarray, metric: Metric) -> Callable[[np.ndarr
         try:
             return metric.loss(y[sample], predictions, None if weight is None else weight[sample])
         except ValueError:
-            # A custom metric may not be defined where a sample lacks a class.
+            # A custom metric may not be defined for a sample without some class.
             return math.inf
 
     return loss
 
 
-def _constant_loss(
-    task: Task, rows: np.ndarray, metric: Metric, loss: Callable[[np.ndarray, np.ndarray], float]
-) -> float:
+def _constant_loss(task: Task, rows: np.ndarray, loss: Callable[[np.ndarray, np.ndarray], float]) -> float:
     weight = None if task.sample_weight is None else task.sample_weight[rows]
     every = np.arange(len(rows))
-    # Metrics of scikit-learn warn of classes that are never predicted.
+    # Metrics of scikit-learn warn about classes that are never predicted.
     with ignored_warnings():
         return best_constant_loss(task.y[rows], task.n_classes, weight, lambda predictions: loss(every, predictions))
 
@@ -222,19 +212,19 @@ def _load(
     chosen: Sequence[tuple[TrialRecord, float]], refitted: set[int], workspace: Workspace, n_classes: int
 ) -> FittedPredictor:
     preparations: list[Any] = []
-    position: dict[tuple[int, str], int] = {}
+    index: dict[tuple[int, str], int] = {}
     members = []
     for record, weight in chosen:
         folds = [ALL_ROWS] if record.number in refitted else sorted(record.predictions)
         view = workspace.shared.learners[record.configuration.strategy].view
         member = Member(record.number, weight, [], [], [])
         for fold in folds:
-            if (fold, view) not in position:
-                position[fold, view] = len(preparations)
+            if (fold, view) not in index:
+                index[fold, view] = len(preparations)
                 preparations.append(workspace.prepare(fold, view))
             model, present = workspace.load_model(record.number, fold)
             member.models.append(model)
-            member.preparations.append(position[fold, view])
+            member.preparations.append(index[fold, view])
             member.present.append(present)
         members.append(member)
     return FittedPredictor(members, preparations, n_classes)

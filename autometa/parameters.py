@@ -1,4 +1,6 @@
-"""The parameters of an estimator, checked before any work starts."""
+"""The parameters of an estimator as settings of a fit, checked before any work starts."""
+
+# Tests: tests/test_estimators.py
 
 from __future__ import annotations
 
@@ -18,19 +20,19 @@ DEFAULT_TIME_BUDGET_S = 60.0
 
 
 def read_settings(model: Any, start_s: float) -> Settings:
-    """Return the settings of a fit that began at `start_s` of the monotonic clock.
+    """Return the settings of a fit.
 
     Parameters
     ----------
     model : AutoMeta
-        Its parameters, as they were set.
+        Estimator with its parameters as they were set.
     start_s : float
-        When the budget began to count.
+        Moment on the monotonic clock at which the budget starts.
 
     Raises
     ------
     ValueError, TypeError, NotADirectoryError
-        If a parameter is not usable; the text names it, its value, and what was expected.
+        If a parameter is not usable; the message names it, its value, and what was expected.
     """
     time_budget = model.time_budget
     if time_budget is None:
@@ -68,7 +70,7 @@ def read_settings(model: Any, start_s: float) -> Settings:
 
 
 def _checked_cv(cv: Any) -> Any:
-    """Return the number of folds as an int, anything else that can give folds as it is."""
+    """Return the number of folds as an int, a splitter or an iterable of folds unchanged."""
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         if cv < 2:
             raise ValueError(f"cv must be at least 2 folds, a splitter or None, got {cv}.")

@@ -1,8 +1,10 @@
-"""Limits of a worker process.
+"""The limits of a worker process: memory, threads, signals, and its end with the calling process.
 
-The module imports nothing heavy at its top: a worker runs `limit_process` before numpy
+The module imports nothing heavy at its top: a worker runs `limit_process` before NumPy
 and the boosting libraries read the environment.
 """
+
+# Tests: tests/evaluation/test_workers.py
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from pathlib import Path
 
 from autometa._support.owned_folder import remove_if_abandoned
 
-# One thread per worker: with several, OpenMP's waiting threads spin and slow every
-# neighbour down. PASSIVE makes those that exist anyway sleep while they wait.
+# One thread per worker: of several threads those that wait spin and slow down every other process.
+# PASSIVE makes threads that exist anyway sleep while they wait.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -31,7 +33,7 @@ _ENVIRONMENT = {
 }
 
 
-# Allocators reserve address space that they never touch, which counts against the limit:
+# Bytes of address space that allocators reserve and never touch, which count against the limit:
 # CatBoost up to 1 GiB, and its thread pool deadlocks when a reservation is refused.
 _RESERVED_BYTES = 2 * 2**30
 
@@ -39,22 +41,22 @@ _RESERVED_BYTES = 2 * 2**30
 def limit_process(memory_bytes: int, preload: tuple[str, ...], parent_pid: int, scratch: Path | None = None) -> None:
     """Prepare this process for evaluations.
 
-    It ends soon after its parent, whatever it is doing, and takes the parent's folder with
-    it: a parent that is killed cannot end it, and a fit that hangs would go on for ever (not
-    on Windows, which has no such relation).
+    It ends within a second of its parent, whatever it is doing, and deletes the parent's folder:
+    a parent that was killed cannot end it, and a fit that hangs would run for ever (not on Windows,
+    where a process is not told of its parent's end).
 
     Parameters
     ----------
     memory_bytes : int
-        Bytes of private memory that it may allocate on top of what it holds after
-        `preload` and of 2 GiB that allocators reserve; more fails with MemoryError. Not
-        enforced where the system lacks ``RLIMIT_DATA`` (Windows, macOS).
+        Bytes of private memory that it may allocate, plus what it holds after `preload` and
+        2 GiB that allocators reserve; more fails with MemoryError. Not enforced where the
+        system lacks ``RLIMIT_DATA`` (Windows, macOS).
     preload : tuple of str
-        Modules to import now, so that their seconds are not charged to the first fit.
+        Modules to import now, so that their seconds do not count for the first fit.
     parent_pid : int
-        Process that this one works for.
+        Number of the calling process.
     scratch : Path, optional
-        Folder for temporary files: what a killed process leaves in it is deleted with it.
+        Folder for temporary files, which is deleted with the files of processes that were killed.
     """
     if os.name == "posix":
         threading.Thread(target=_end_with, args=(parent_pid, scratch), daemon=True).start()
@@ -67,7 +69,7 @@ def limit_process(memory_bytes: int, preload: tuple[str, ...], parent_pid: int, 
     # default ends the process at once, so that a deadline costs no seconds of waiting.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for module in preload:
-        # What cannot be imported fails the evaluations that need it, each with its reason.
+        # A module that cannot be imported fails the evaluations that need it, each with its reason.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
     try:
@@ -87,17 +89,17 @@ def _end_with(parent_pid: int, scratch: Path | None) -> None:
     while os.getppid() == parent_pid:
         time.sleep(1)
     if scratch is not None:
-        # Its own folder; one that is shared by runs has no owner that could have ended.
+        # A folder that several runs share has no owner and stays.
         with contextlib.suppress(OSError):
             remove_if_abandoned(scratch)
     os._exit(1)
 
 
 def reset_peak_memory() -> float:
-    """Forget this process's peak of resident memory; return what it holds now, in MiB.
+    """Reset the peak of this process's resident memory; return what it holds now, in MiB.
 
-    Freed memory goes back to the system first: a fit that is given the memory of the one
-    before would seem to need none. NaN where the system cannot tell (Windows, macOS).
+    Freed memory goes back to the system first, because a fit that reuses the memory of the one
+    before would seem to need none. NaN where the system does not tell (Windows, macOS).
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -109,7 +111,7 @@ def reset_peak_memory() -> float:
 
 
 def peak_memory_mb() -> float:
-    """Return the peak of resident memory since `reset_peak_memory`, in MiB; NaN where the system cannot tell."""
+    """Return the peak of resident memory since `reset_peak_memory`, in MiB; NaN where the system does not tell."""
     try:
         return _own_bytes("VmHWM") / 2**20
     except (OSError, ValueError):

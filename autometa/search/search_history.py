@@ -1,4 +1,6 @@
-"""What is known about a search after it has ended; plain values only, so that it can be saved."""
+"""The history of a search after it has ended, in plain values, so that it can be saved."""
+
+# Tests: tests/test_report.py
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from autometa.search.trial_records import TrialRecord
 
 @dataclass
 class SearchHistory:
-    """The story of one search.
+    """The history of one search.
 
     Parameters
     ----------
@@ -25,14 +27,13 @@ class SearchHistory:
     trials : list of dict
         One per trial: number, strategy, parameters, status, loss, weight, time_s, ended_s,
         error, `stored_error` (the error without the exception's own text, which may quote the
-        data), what the policy expected of it when it was chosen, by what was seen until then
-        (`predicted_loss`, `predicted_s`; NaN where nothing), and `evaluations`, a list of dicts with anchor,
-        fold, loss, fit_s, predict_s, status.
+        data), the policy's last predictions before the trial (`predicted_loss`, `predicted_s`; NaN
+        without), and `evaluations`, a list of dicts with anchor, fold, loss, fit_s, predict_s, status.
     strategies : list of dict
-        One per strategy: name, probability (None when it was left out), `note`, the reason
-        why it was left out, and of the configuration that the policy recommended before the
-        search: `recommended` (its parameters), and what was expected of it before it was tried, or
-        in the end: `predicted_loss`, `predicted_s`, `beats_default`.
+        One per strategy: name, probability (None if it was left out), `note` (the reason why it was
+        left out), the parameters of the configuration that the policy recommended before the
+        search (`recommended`), and the last predictions for that configuration before it was
+        tried: `predicted_loss`, `predicted_s`, `beats_default`.
     stop_reason : str
         Why the search ended.
     first_model_s : float
@@ -40,10 +41,10 @@ class SearchHistory:
     total_s : float
         Seconds of the whole fit.
     ensemble_loss : float
-        Loss of the ensemble on the out-of-fold predictions that chose its weights, thus
+        Loss of the ensemble on the out-of-fold predictions that chose its weights, which is
         somewhat optimistic.
     notes : list of str
-        Decisions made for the user: the problem by the metric, the positive class, text read as numbers.
+        Automatic decisions: the problem by the metric, the positive class, text read as numbers.
     """
 
     metric: str
@@ -56,7 +57,7 @@ class SearchHistory:
     notes: list[str] = field(default_factory=list)
 
     def without_data(self) -> SearchHistory:
-        """Return what may be stored: no error has the text of an exception any more."""
+        """Return a copy that may be stored: its errors are without the text of exceptions."""
         return replace(self, trials=[{**trial, "error": trial.get("stored_error", "")} for trial in self.trials])
 
 
@@ -65,7 +66,7 @@ def trial_rows(
     weights: Mapping[int, float],
     expected: Mapping[Configuration, Prediction] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
-    """Return the records as plain rows, with each trial's weight in the ensemble and what was expected of it."""
+    """Return the records as plain rows, with each trial's weight in the ensemble and its predictions."""
     return [
         {
             "number": record.number,
@@ -78,7 +79,7 @@ def trial_rows(
             "ended_s": record.ended_s,
             "error": record.full_error,
             "stored_error": record.error,
-            **_of_prediction(expected.get(record.configuration)),
+            **_prediction_columns(expected.get(record.configuration)),
             "evaluations": [_evaluation_row(evaluation) for evaluation in record.evaluations],
         }
         for record in records
@@ -98,7 +99,7 @@ def strategy_rows(
     recommended: Sequence[Configuration],
     expected: Mapping[Configuration, Prediction],
 ) -> list[dict[str, Any]]:
-    """Return the strategies as plain rows, with what was recommended of each before the search."""
+    """Return the strategies as plain rows, each with the configuration recommended before the search."""
     first: dict[str, Configuration] = {}
     for configuration in recommended:
         first.setdefault(configuration.strategy, configuration)
@@ -112,14 +113,14 @@ def strategy_rows(
                 "probability": probabilities.get(name),
                 "note": notes.get(name, ""),
                 "recommended": None if chosen is None else dict(chosen.parameters),
-                **_of_prediction(prediction),
+                **_prediction_columns(prediction),
                 "beats_default": math.nan if prediction is None else prediction.beats_default,
             }
         )
     return rows
 
 
-def _of_prediction(prediction: Prediction | None) -> dict[str, float]:
+def _prediction_columns(prediction: Prediction | None) -> dict[str, float]:
     if prediction is None:
         return {"predicted_loss": math.nan, "predicted_s": math.nan}
     return {"predicted_loss": prediction.loss, "predicted_s": prediction.seconds}
