@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import Task, TaskDescription
 from autometa.ensemble.predictor import FittedPredictor, Member
-from autometa.ensembling import Ensemble, make_ensemble, warning_about
+from autometa.ensembling import make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, make_folds
 from autometa.evaluation.workers import Workers
@@ -49,7 +51,7 @@ from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.identity import identify
 from autometa.search.plan import Plan, make_plan
-from autometa.search.resume import Earlier, recall_study
+from autometa.search.resume import recall_study
 from autometa.search.search_history import SearchHistory, strategy_rows, trial_rows
 from autometa.search.studies import open_study
 from autometa.search.trial_records import TrialRecord
@@ -92,42 +94,6 @@ class Fitted:
     study: Study
 
 
-@dataclass(frozen=True)
-class _PlannedFit:
-    """Everything that is decided before the first evaluation.
-
-    Parameters
-    ----------
-    available : list of Strategy
-        Strategies that suit the task.
-    notes : dict of str to str
-        Why a strategy is left out, or that the policy has no records of it.
-    learners : dict of str to Learner
-        Learner of each available strategy.
-    quick : frozenset of str
-        Strategies whose fits take well under a second.
-    rows : str
-        Digest of the rows.
-    """
-
-    task: Task
-    schema: Schema
-    metric: Metric
-    strategies: Sequence[Strategy]
-    settings: Settings
-    available: list[Strategy]
-    notes: dict[str, str]
-    learners: dict[str, Learner]
-    quick: frozenset[str]
-    plan: Plan
-    folds: tuple[Fold, ...]
-    description: TaskDescription
-    policy: Policy
-    study: Study
-    rows: str
-    earlier: Earlier
-
-
 def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
     """Return the ensemble that a search finds for `task`, whose frame is cleaned by `schema`.
 
@@ -141,22 +107,30 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     start_s = time.monotonic()
     if task.problem == "regression" and np.ptp(task.y) == 0:
         return _fit_constant(float(task.y[0]), metric, strategies, settings)
-    fit = _planned(task, schema, metric, strategies, settings)
-    policy, description = fit.policy, fit.description
-    advice, expected = advice_before(policy, description, settings.deadline.remaining_s())
-    search, ensemble = _searched(fit)
+    with contextlib.ExitStack() as stack:
+        search, workspace, notes = _planned(task, schema, metric, strategies, settings, stack)
+        advice, expected = advice_before(search.policy, search.task, settings.deadline.remaining_s())
+        bar = stack.enter_context(contextlib.closing(_progress_bar(settings)))
+        search.on_trial = partial(_show, bar, metric)
+        logger.info(opening_line(search, schema, settings.deadline))
+        search.run()
+        ensemble = make_ensemble(
+            search, workspace, task, metric, size=settings.ensemble_size, deadline=settings.deadline
+        )
+        bar.complete()
+    search.keep_ensemble(ensemble.weights)
     if text := warning_about(ensemble, search, metric):
         warn_user(text)
     if settings.experience is not None:
-        _remember(settings.experience, task, schema, description, search.history, settings.seed)
+        _remember(settings.experience, task, schema, search.task, search.history, settings.seed)
     last_expected = {**expected, **search.expected}
     history = SearchHistory(
         metric=metric.name,
         trials=trial_rows(search.records, ensemble.weights, last_expected),
         strategies=strategy_rows(
             [strategy.name for strategy in strategies],
-            policy.propose(description, search.history, math.inf).probabilities,
-            fit.notes,
+            search.policy.propose(search.task, search.history, math.inf).probabilities,
+            notes,
             (*advice.configurations, *expected),
             last_expected,
         ),
@@ -165,12 +139,21 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         first_model_s=search.first_model_s,
         total_s=time.monotonic() - start_s,
     )
-    return Fitted(ensemble.predictor, history, fit.study)
+    return Fitted(ensemble.predictor, history, search.study)
 
 
 def _planned(
-    task: Task, schema: Schema, metric: Metric, strategies: Sequence[Strategy], settings: Settings
-) -> _PlannedFit:
+    task: Task,
+    schema: Schema,
+    metric: Metric,
+    strategies: Sequence[Strategy],
+    settings: Settings,
+    stack: contextlib.ExitStack,
+) -> tuple[Search, Workspace, dict[str, str]]:
+    """Return a search that can run, its workspace, and notes on strategies that it leaves out or does not know.
+
+    `stack` closes the workspace and ends the workers.
+    """
     available, notes = available_strategies(strategies, task)
     wanted = policy_in_time(settings.policy, settings.budget.time_s)
     plan, folds = _plan_and_folds(task, settings)
@@ -183,49 +166,64 @@ def _planned(
         train_share=float(np.mean([len(fold.train) for fold in folds])) / task.n_rows,
     )
     identity = identify(task, metric.name)
-    study = open_study(
-        settings.study,
-        settings.storage,
-        settings.study_name,
-        seed=child_seed(settings.seed, "sampler"),
-        strategies=strategies,
-        task=identity.task,
-    )
+    study = _opened_study(strategies, settings, child_seed(settings.seed, "sampler"), identity.task)
     learners = {strategy.name: _learner(strategy) for strategy in available}
     is_small = task.X.size <= _MAX_QUICK_CELLS
     quick = frozenset(name for name, learner in learners.items() if learner.is_quick and is_small)
     if not plan.use_workers:
         alone = quick | {name for name, learner in learners.items() if learner.keeps_deadline}
-        too_slow = {strategy.name for strategy in available} - alone if alone else set()
+        too_slow = learners.keys() - alone if alone else set()
         notes |= dict.fromkeys(too_slow, "left out: too slow for this time_budget")
         available = [strategy for strategy in available if strategy.name not in too_slow]
     earlier = recall_study(study, available, identity.rows, plan.max_members, in_time=settings.budget.has_time_limit)
-    if earlier.first:
-        logger.info(
-            "the study is resumed: %d evaluations of these rows are known, %d configurations come first",
-            len(earlier.known),
-            len(earlier.first),
-        )
     policy = make_policy(wanted, available, settings.experience)
     unknown = strategies_without_records(policy, available, description)
-    return _PlannedFit(
-        task,
-        schema,
-        metric,
-        strategies,
-        settings,
-        available,
-        notes | dict.fromkeys(unknown, "no records: tried by exploration"),
-        learners,
-        quick,
-        plan,
-        folds,
-        description,
-        policy,
-        study,
-        identity.rows,
-        earlier,
+    workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
+    stack.callback(workspace.close)
+    workers = Workers(workspace, settings.n_jobs, _memory_per_worker(most_cells(schema, task.n_rows), settings), quick)
+    stack.callback(workers.stop)
+    search = Search(
+        task=description,
+        policy=policy,
+        strategies=strategies,
+        evaluator=workers,
+        available={strategy.name for strategy in available},
+        study=study,
+        plan=plan,
+        n_folds=len(folds),
+        budget=settings.budget,
+        deadline=settings.deadline.sooner(_reserve_s(plan, settings)),
+        n_jobs=settings.n_jobs,
+        seed=settings.seed,
+        earlier=earlier,
+        rows=identity.rows,
+        callbacks=settings.callbacks,
     )
+    return search, workspace, notes | dict.fromkeys(unknown, "no records: tried by exploration")
+
+
+def _opened_study(strategies: Sequence[Strategy], settings: Settings, seed: int, task: dict[str, Any]) -> Study:
+    study, storage, name = settings.study, settings.storage, settings.study_name
+    return open_study(study, storage, name, seed=seed, strategies=strategies, task=task)
+
+
+def _reserve_s(plan: Plan, settings: Settings) -> float:
+    """Return the seconds after the search for the ensemble and the refits."""
+    if not settings.budget.has_time_limit:
+        return 0.0
+    return plan.finish_s + plan.refit_share * settings.deadline.remaining_s()
+
+
+def _progress_bar(settings: Settings) -> ProgressBar:
+    budget = settings.budget
+    elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
+    return ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
+
+
+def _show(bar: ProgressBar, metric: Metric, records: Sequence[TrialRecord]) -> None:
+    losses = [record.loss for record in records if record.is_complete]
+    ended = sum(record.status != "running" for record in records)
+    bar.update(ended, f"{metric.score(min(losses)):.5g}" if losses else "–")
 
 
 def _plan_and_folds(task: Task, settings: Settings) -> tuple[Plan, tuple[Fold, ...]]:
@@ -247,70 +245,11 @@ def advice_before(
     return proposal, {}
 
 
-def _searched(fit: _PlannedFit) -> tuple[Search, Ensemble]:
-    """Search, and return the search with its ensemble."""
-    settings, budget = fit.settings, fit.settings.budget
-    elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
-    bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
-    # From here on nothing may fail before the `try` that deletes the folder.
-    seed = child_seed(settings.seed, "preparation")
-    workspace = Workspace(fit.task, fit.schema, fit.folds, fit.metric, fit.learners, seed)
-    memory_bytes = _memory_per_worker(most_cells(fit.schema, fit.task.n_rows), settings)
-    workers = Workers(workspace, settings.n_jobs, memory_bytes, fit.quick)
-
-    def show(records: Sequence[TrialRecord]) -> None:
-        losses = [record.loss for record in records if record.is_complete]
-        ended = sum(record.status != "running" for record in records)
-        bar.update(ended, f"{fit.metric.score(min(losses)):.5g}" if losses else "–")
-
-    reserve_s = 0.0
-    if budget.has_time_limit:
-        reserve_s = fit.plan.finish_s + fit.plan.refit_share * settings.deadline.remaining_s()
-    search = Search(
-        task=fit.description,
-        policy=fit.policy,
-        strategies=fit.strategies,
-        evaluator=workers,
-        available={strategy.name for strategy in fit.available},
-        study=fit.study,
-        plan=fit.plan,
-        n_folds=len(fit.folds),
-        budget=budget,
-        deadline=settings.deadline.sooner(reserve_s),
-        n_jobs=settings.n_jobs,
-        seed=settings.seed,
-        earlier=fit.earlier,
-        rows=fit.rows,
-        callbacks=settings.callbacks,
-        on_trial=show,
-    )
-    try:
-        logger.info(opening_line(search, fit.schema, settings.deadline))
-        search.run()
-        ensemble = make_ensemble(
-            search, workspace, fit.task, fit.metric, size=settings.ensemble_size, deadline=settings.deadline
-        )
-        bar.complete()
-    finally:
-        workers.stop()
-        workspace.close()
-        bar.close()
-    search.keep_ensemble(ensemble.weights)
-    return search, ensemble
-
-
 def _fit_constant(value: float, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
     """Return the model of a regression whose target is `value` in every row."""
     warn_user(f"y is {value:g} in every row, so the model predicts {value:g} for every row. Check the target column.")
     member = Member(0, 1.0, [ConstantModel(value)], [0], [None])
-    study = open_study(
-        settings.study,
-        settings.storage,
-        settings.study_name,
-        seed=settings.seed,
-        strategies=strategies,
-        task={"problem": "constant"},
-    )
+    study = _opened_study(strategies, settings, settings.seed, {"problem": "constant"})
     left_out = [{"name": s.name, "probability": None, "note": "left out: y is constant"} for s in strategies]
     history = SearchHistory(
         metric.name, strategies=left_out, ensemble_loss=0.0, stop_reason="y is constant", first_model_s=0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from autometa.core.strategy import Strategy
 from autometa.search.pruner import ROWS
 from autometa.search.studies import configuration_of
 from autometa.search.trial_records import TrialRecord
+
+logger = logging.getLogger(__name__)
 
 MEASURED, ENSEMBLE = "measured", "autometa:ensemble"
 """User attributes: the evaluations of a trial, and the weights of a study's last ensemble."""
@@ -74,7 +77,14 @@ def recall_study(
         if trial.user_attrs.get(ROWS) == rows
         for evaluation in _evaluations(trial, configuration)
     ]
-    return Earlier(tuple(known), tuple(_first(study, found, rows, n_first, in_time)))
+    first = tuple(_first(study, found, rows, n_first, in_time))
+    if first:
+        logger.info(
+            "the study is resumed: %d evaluations of these rows are known, %d configurations come first",
+            len(known),
+            len(first),
+        )
+    return Earlier(tuple(known), first)
 
 
 def measured(record: TrialRecord) -> list[list[float]]:
