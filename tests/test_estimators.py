@@ -79,7 +79,13 @@ def test_labels_come_back_in_their_own_dtype_and_order(fitted: AutoMeta) -> None
     assert probabilities.shape == (50, 2)
     assert np.allclose(probabilities.sum(axis=1), 1)
     assert (fitted.predict(X) == fitted.classes_[probabilities.argmax(axis=1)]).all()
-    assert fitted.score(X, make_labels(X)) > 0.6
+
+
+def test_new_rows_are_predicted_better_than_by_a_guess(fitted: AutoMeta) -> None:
+    X = make_frame(1000, seed=1)
+    labels = make_labels(X)
+    share_of_the_majority = max((labels == name).mean() for name in ("yes", "no"))
+    assert fitted.score(X, labels) > share_of_the_majority + 0.1
 
 
 def test_the_leaderboard_has_a_row_per_trial_and_weights_that_sum_to_one(fitted: AutoMeta) -> None:
@@ -99,7 +105,8 @@ def test_the_report_has_a_row_per_strategy_and_probabilities_that_sum_to_one(fit
     assert table["probability"].sum() == pytest.approx(1)
     assert table["n_trials"].sum() == 4
     assert table["weight"].sum() == pytest.approx(1)
-    assert 0 <= fitted.history_.ensemble_loss <= table["best_loss"].max()
+    # The ensemble's loss is of all folds together, which the mean over the folds is not exactly.
+    assert 0 <= fitted.history_.ensemble_loss <= table["best_loss"].min() + 0.01
 
 
 def test_columns_are_matched_by_name(fitted: AutoMeta) -> None:

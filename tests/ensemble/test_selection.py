@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autometa.core.budget import Deadline
-from autometa.ensemble.selection import select_ensemble
+from autometa.ensemble.selection import select_bagged_ensemble, select_ensemble
 
 NEVER = Deadline(math.inf)
 
@@ -57,3 +59,63 @@ def test_a_deadline_that_has_passed_still_gives_the_best_model() -> None:
     y = np.zeros(4)
     weights = select_ensemble([y + 1, y + 0.5], squared_loss(y), size=50, deadline=Deadline(0.0))
     assert weights.tolist() == [0, 1]
+
+
+def bagged(predictions: list[np.ndarray], y: np.ndarray, seed: int = 0, **changes: Any) -> np.ndarray:
+    arguments: dict[str, Any] = {"size": 1, "n_bags": 40, "deadline": NEVER, "rng": np.random.default_rng(seed)}
+    return select_bagged_ensemble(predictions, rowwise_squared_loss(y), **{**arguments, **changes})
+
+
+def rowwise_squared_loss(y: np.ndarray) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda rows, p: float(np.mean((p - y[rows]) ** 2))
+
+
+def test_one_bag_is_the_greedy_choice_on_all_rows(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=30)
+    predictions = [y + rng.normal(size=30) for _ in range(5)]
+    alone = select_ensemble(predictions, squared_loss(y), size=10, deadline=NEVER)
+    assert bagged(predictions, y, n_bags=1, size=10).tolist() == alone.tolist()
+
+
+def test_bags_share_the_weight_between_models_that_the_rows_cannot_tell_apart(seed: int) -> None:
+    y = np.zeros(20)
+    wrong_in_one_half, wrong_in_the_other = y.copy(), y.copy()
+    wrong_in_one_half[:10], wrong_in_the_other[10:] = 1.0, 1.0
+    useless = y + 2.0
+    predictions = [wrong_in_one_half, wrong_in_the_other, useless]
+    assert bagged(predictions, y, n_bags=1).tolist() == [1, 0, 0]
+    weights = bagged(predictions, y, seed=seed)
+    assert weights.sum() == pytest.approx(1)
+    assert 0.2 < weights[0] < 0.8 and 0.2 < weights[1] < 0.8 and weights[2] == 0
+
+
+def test_the_same_generator_gives_the_same_weights(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=15)
+    predictions = [y + rng.normal(size=15) for _ in range(4)]
+    assert bagged(predictions, y, seed).tolist() == bagged(predictions, y, seed).tolist()
+
+
+def test_samples_on_which_the_loss_is_not_defined_do_not_count() -> None:
+    y = np.zeros(20)
+    predictions = [y + 1.0, y + 0.5]
+    n_asked = 0
+
+    def needs_every_row(rows: np.ndarray, p: np.ndarray) -> float:
+        nonlocal n_asked
+        n_asked += 1
+        return float(np.mean(p**2)) if len(set(rows)) == len(y) else math.inf
+
+    weights = select_bagged_ensemble(
+        predictions, needs_every_row, size=1, n_bags=10, rng=np.random.default_rng(0), deadline=NEVER
+    )
+    # Two models on all rows, and one look at each of the other nine samples.
+    assert weights.tolist() == [0, 1] and n_asked == 2 + 9
+
+
+def test_no_bag_begins_after_the_deadline() -> None:
+    y = np.zeros(20)
+    first, second = y.copy(), y.copy()
+    first[:10], second[10:] = 1.0, 1.0
+    assert bagged([first, second], y, deadline=Deadline(0.0)).tolist() == [1, 0]
