@@ -70,13 +70,9 @@ def make_ensemble(
     Parameters
     ----------
     search : Search
-        The search, which has ended.
-    workspace : Workspace
-        Holds the models of the trials.
-    task : Task
-        The task of the search.
-    metric : Metric
-        Gives the loss of an ensemble.
+        A search that has ended; `workspace` holds the models of its trials.
+    task, metric : Task, Metric
+        The task of the search, and the loss of an ensemble.
     size : int
         Rounds of ensemble selection.
     deadline : Deadline

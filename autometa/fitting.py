@@ -262,14 +262,7 @@ def describe_task(
 ) -> TaskDescription:
     """Return the description of a task for a policy, without meta-features for the hand-made one.
 
-    Parameters
-    ----------
-    task, schema, metric : Task, Schema, Metric
-        The task, whose frame is cleaned by the schema, and its metric.
-    policy : str, Path or Policy
-        The policy that reads the description.
-    **moment : float
-        `fits_in_turn` and `train_share` of ``TaskDescription``, where they are known.
+    `moment` are `fits_in_turn` and `train_share` of ``TaskDescription``, where they are known.
     """
     spread = 1.0
     if task.problem == "regression":

@@ -141,17 +141,7 @@ class Workers(Evaluator):
 
 
 def outcome_of(future: Future[Outcome], job: Job, submitted_s: float) -> Outcome:
-    """Return the outcome of a job in a worker process, which may have died; waits for it.
-
-    Parameters
-    ----------
-    future : Future
-        Future of the job.
-    job : Job
-        The job, to describe its failure.
-    submitted_s : float
-        Moment of its submission, on the monotonic clock.
-    """
+    """Return the outcome of a job submitted at `submitted_s`; waits for its process, which may have died."""
     status: Status = "failed"
     text = ""
     try:

@@ -62,25 +62,12 @@ class NextConfiguration:
 
     Parameters
     ----------
-    task : TaskDescription
-        Describes the task to the policy.
-    policy : Policy
-        Proposes configurations and strategies.
-    strategies : sequence of Strategy
-        Every strategy of the study's space.
-    plan : Plan
-        Whether there are workers.
-    budget : Budget
-        Limit on the run.
+    task, policy, strategies, plan, budget, earlier, seed : as in `Search`
+        What may be tried, and within which limits.
     limits : TimeLimits
         Tells what fits into the time left.
     evaluator : Evaluator
         Tells which strategies need no worker, and whether workers are ready.
-    earlier : Earlier
-        Results of earlier runs on the same rows, which are not tried again; its first
-        configurations come before anything else, for at most half of the search.
-    seed : int
-        Seed of the run.
 
     Attributes
     ----------
@@ -158,17 +145,7 @@ class NextConfiguration:
         return None
 
     def needs_no_worker(self, strategy: str, *, is_first: bool, workers_late: bool) -> bool:
-        """Return whether the calling process may evaluate a strategy while workers are not ready.
-
-        Parameters
-        ----------
-        strategy : str
-            Name of the strategy.
-        is_first : bool
-            Whether it is the first trial of the search.
-        workers_late : bool
-            Whether worker processes take too long to start.
-        """
+        """Return whether the calling process may evaluate a strategy while workers are not ready."""
         if strategy in self._evaluator.quick:
             return True
         # Workers will be ready in seconds; until then one longer fit makes sure that there is a model.
@@ -176,17 +153,7 @@ class NextConfiguration:
         return strategy in self._evaluator.keeping_deadline and (is_first or not waits)
 
     def why_nothing(self, now: Situation, available: set[str], *, is_late: bool) -> str:
-        """Return why no further trial starts although neither the time nor the trials are used up.
-
-        Parameters
-        ----------
-        now : Situation
-            Where the search stands.
-        available : set of str
-            Names of the strategies that suit the task.
-        is_late : bool
-            Whether there is hardly any time left.
-        """
+        """Return why no further trial starts although neither the time nor the trials are used up."""
         left = available - _given_up(now.history)
         if not left:
             return "every strategy kept failing"

@@ -35,16 +35,8 @@ class StudyLink:
 
     Parameters
     ----------
-    study : optuna.Study
-        Holds the trials.
-    strategies : sequence of Strategy
-        Every strategy of the study's space.
-    available : set of str
-        Names of the strategies that suit the task.
-    callbacks : sequence of callable
-        Called as ``callback(study, trial)`` after each trial.
-    rows : str
-        Digest of the rows that trials are measured on, kept with them; empty to keep nothing.
+    study, strategies, available, callbacks, rows : as in `Search`
+        The study, its space, and what is kept with its trials.
 
     Attributes
     ----------

@@ -28,16 +28,8 @@ class TimeLimits:
 
     Parameters
     ----------
-    budget : Budget
-        Limit on the run; without a time limit everything fits.
-    deadline : Deadline
-        When the search must have ended.
-    plan : Plan
-        Tells whether workers share the evaluations.
-    n_folds : int
-        Number of folds of a trial.
-    n_jobs : int
-        Evaluations at a time.
+    budget, deadline, plan, n_folds, n_jobs : as in `Search`
+        Without a time limit in the budget everything fits.
     costs : mapping of str to float
         Typical seconds of each strategy relative to the others, for those not measured yet.
 
