@@ -1,4 +1,4 @@
-"""What a fit says of a model that is of no use."""
+"""Warnings about an ensemble that is no better than a constant."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def warned(loss: float, constant_loss: float, *statuses: TrialStatus, metric: st
     return warning_about(ensemble(loss, constant_loss), search(*statuses), resolve_metric(metric, "binary"))
 
 
-def test_nothing_is_said_of_a_model_that_is_better_than_a_constant() -> None:
+def test_a_model_that_is_better_than_a_constant_gives_no_warning() -> None:
     assert warned(0.2, 0.5, "ok", "pruned") == ""
     assert warned(0.2, 0.5, "cut_short") == ""
 
 
 @pytest.mark.parametrize("loss", [1.0, 0.5])
-def test_a_model_as_bad_as_a_constant_is_said_with_both_scores(loss: float) -> None:
+def test_a_model_as_bad_as_a_constant_gives_a_warning_with_both_scores(loss: float) -> None:
     text = warned(loss, 0.5, "ok", "failed")
     assert f"its f1 on the validation rows is {1 - loss:.4g}, that of the best constant 0.5" in text
     assert "Complete trials: 1 of 2" in text and "time_budget" in text
@@ -55,16 +55,16 @@ def test_losses_below_zero_are_compared_like_others() -> None:
     assert warned(-0.4, -0.5, "ok") != ""
 
 
-def test_a_search_without_a_complete_trial_is_said_whatever_its_loss() -> None:
+def test_a_search_without_a_complete_trial_gives_a_warning_at_any_loss() -> None:
     text = warned(0.1, 0.5, "stopped", "timeout")
     assert text.startswith("No trial was measured on all validation rows") and "0 of 2" in text
 
 
-def test_a_metric_that_is_defined_for_no_constant_says_nothing() -> None:
+def test_a_metric_that_is_not_defined_for_constants_gives_no_warning() -> None:
     assert warned(0.9, np.inf, "ok") == ""
 
 
-def test_what_the_text_says_silences_it() -> None:
+def test_the_filter_in_the_warning_silences_it() -> None:
     text = warned(1.0, 0.5, "ok")
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -97,7 +97,7 @@ def test_a_fit_warns_where_the_columns_say_nothing_about_the_target(seed: int, w
 
 
 @pytest.mark.parametrize("problem", ["binary", "regression"])
-def test_a_fit_that_learns_something_says_nothing(problem: str, seed: int) -> None:
+def test_a_fit_that_learns_something_gives_no_warning(problem: str, seed: int) -> None:
     X = table(seed)
     y = X["a"] + 0.1 * X["b"]
     y = y if problem == "regression" else y > 0

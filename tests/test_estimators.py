@@ -1,4 +1,4 @@
-"""The estimators on raw tables: what they accept, what they refuse, what comes back."""
+"""The estimators on raw tables: accepted and refused input, parameters, results."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from sklearn.preprocessing import StandardScaler
 
 from autometa import AutoMeta, AutoMetaClassifier, AutoMetaRegressor, Strategy
 from autometa.exceptions import SearchFailedError
+from autometa.search.resume import Earlier, recall_study
 
 QUICK: dict[str, Any] = {"n_trials": 1, "cv": 2, "random_state": 0, "n_jobs": 1}
 LINEAR_C = {**QUICK, "strategies": ["logistic_regression"]}
@@ -61,7 +62,7 @@ def make_values(frame: pd.DataFrame) -> np.ndarray:
     return (frame["whole"] * 2 + frame["flag"] * 3 + frame["number"].fillna(0) * 0.5).to_numpy(float) + 0.25
 
 
-# ---------------------------------------------------------------- what comes back
+# ---------------------------------------------------------------- results
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +358,7 @@ def test_the_ensemble_of_size_one_is_the_best_trial() -> None:
     assert table["weight"].tolist()[0] == 1
 
 
-def test_a_study_of_the_users_is_searched_in() -> None:
+def test_a_given_study_is_searched_in() -> None:
     X = make_frame()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     model = AutoMetaRegressor(**{**LINEAR_R, "n_trials": 3}, study=study).fit(X, make_values(X))
@@ -366,7 +367,7 @@ def test_a_study_of_the_users_is_searched_in() -> None:
     assert study.best_value == pytest.approx(model.leaderboard()["loss"].min())
 
 
-def test_a_stored_study_is_gone_on_with(tmp_path: Any) -> None:
+def test_a_stored_study_is_resumed(tmp_path: Any) -> None:
     X = make_frame()
     arguments = {**LINEAR_R, "n_trials": 3, "storage": f"sqlite:///{tmp_path}/s.db", "study_name": "mine"}
     first = AutoMetaRegressor(**arguments).fit(X, make_values(X))
@@ -379,6 +380,22 @@ def test_a_stored_study_is_gone_on_with(tmp_path: Any) -> None:
     assert not any(
         configuration in first.leaderboard(full=True)["configuration"].tolist() for configuration in tried[2:]
     )
+
+
+def test_where_time_is_limited_a_resumed_fit_orders_members_by_weight_per_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+
+    def listening(*arguments: Any, in_time: bool) -> Earlier:
+        asked.append(in_time)
+        return recall_study(*arguments, in_time=in_time)
+
+    monkeypatch.setattr("autometa.fitting.recall_study", listening)
+    X = make_frame()
+    for time_budget in (None, 60):
+        AutoMetaRegressor(**LINEAR_R, time_budget=time_budget).fit(X, make_values(X))
+    assert asked == [False, True]
 
 
 def test_a_stored_study_serves_new_rows_of_the_same_table_and_no_other_table(tmp_path: Any) -> None:
@@ -554,7 +571,7 @@ def test_an_experience_that_is_no_folder_is_refused_before_the_fit(tmp_path: Pat
         AutoMetaRegressor(**LINEAR_R, experience=tmp_path / "file").fit(X, make_values(X))
 
 
-def test_a_strategy_that_the_policy_has_no_records_of_is_said_to_be_explored() -> None:
+def test_a_strategy_without_records_is_reported_as_explored() -> None:
     X = make_frame()
     strategies = ["ridge", Strategy("mine", Ridge(), {"alpha": FloatDistribution(0.1, 10.0)})]
     model = AutoMetaRegressor(**{**QUICK, "strategies": strategies, "policy": "gaussian"}).fit(X, make_values(X))

@@ -95,7 +95,7 @@ def test_the_same_table_gets_the_same_advice(table: Any) -> None:
     pd.testing.assert_frame_equal(recommend(X.to_numpy().tolist(), y.tolist(), strategies=SOME), advice)
 
 
-def test_little_time_favours_what_is_cheap(table: Any) -> None:
+def test_little_time_favours_cheap_strategies(table: Any) -> None:
     def expected_s(time_budget: float | None) -> float:
         advice = with_made_up_policy(*table, time_budget=time_budget)
         return float(advice["probability"] @ np.log(advice["fit_s"]))
@@ -153,7 +153,7 @@ class Unfittable(ClassifierMixin, BaseEstimator):
         raise AssertionError("nothing is to be fitted")
 
 
-def test_nothing_is_fitted_and_strategies_of_the_users_get_a_share(table: Any) -> None:
+def test_nothing_is_fitted_and_custom_strategies_get_a_probability(table: Any) -> None:
     advice = recommend(*table, strategies=["lightgbm", "extra_trees", Strategy("my_own", Unfittable())])
     row = advice.set_index("strategy").loc["my_own"]
     assert row["probability"] == pytest.approx(1 / 3)
@@ -176,7 +176,7 @@ class Own:
         return Proposal(probabilities, (Configuration("something else"), Configuration("lightgbm", {"n": 3})))
 
 
-def test_a_policy_of_the_users_may_know_other_strategies(table: Any) -> None:
+def test_a_custom_policy_may_know_other_strategies(table: Any) -> None:
     advice = recommend(*table, strategies=["lightgbm", "extra_trees"], policy=Own())
     assert advice["strategy"].tolist() == ["extra_trees", "lightgbm"]
     assert advice["configuration"][1] == {"n": 3}

@@ -102,7 +102,7 @@ def test_strategies_left_out_come_last_and_those_for_other_problems_on_request_o
     assert set(full["strategy"].tolist()[3:]) == {"xgboost", "ridge"}
 
 
-def test_a_full_report_has_what_was_recommended_and_what_came_of_it(history: SearchHistory) -> None:
+def test_a_full_report_has_the_recommended_configuration_and_the_result(history: SearchHistory) -> None:
     full = strategy_report(history, full=True).set_index("strategy")
     assert full.loc["lightgbm", "recommended"] == {"alpha": 0.123456789}
     assert full.loc["hist_gradient_boosting", "best_configuration"] == history.trials[3]["parameters"]

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn's, and the metrics of users."""
+"""Metrics against those of scikit-learn, and custom metrics."""
 
 from __future__ import annotations
 
@@ -354,7 +354,7 @@ def test_other_names_of_a_metric_are_known(alias: str, problem: Problem, name: s
         "roc_auc_ovr",
     ],
 )
-def test_scorer_name_of_scikit_learn_means_what_it_means_there(name: str):
+def test_scorer_name_of_scikit_learn_has_the_same_meaning(name: str):
     problem: Problem = "regression" if name.startswith(("neg_m", "neg_r")) else "multiclass"
     rng = np.random.default_rng(3)
     y = rng.uniform(1, 5, 40) if problem == "regression" else rng.integers(0, 3, 40)

@@ -153,7 +153,7 @@ def finished(storage: str) -> int:
     return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
 
 
-def test_a_study_whose_process_was_killed_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_study_whose_process_was_killed_is_resumed(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/study.db"
     process = start(tmp_path / "script.py", storage, 10_000, 0)
     deadline_s = time.monotonic() + 100

@@ -82,7 +82,7 @@ def test_a_trial_that_the_deadline_cut_short_is_complete_and_marked() -> None:
     assert {record.number for record in usable(search.records, 3)} == set(told)
 
 
-def test_what_was_expected_of_a_trial_is_what_the_policy_said_when_it_was_chosen() -> None:
+def test_predictions_of_a_trial_are_the_last_ones_before_it_was_chosen() -> None:
     class Foretelling(InOrder):
         """Expects of what is untried a loss as high as the number of results so far."""
 
@@ -98,11 +98,11 @@ def test_what_was_expected_of_a_trial_is_what_the_policy_said_when_it_was_chosen
     search.run()
     tried = [record.configuration for record in search.records]
     assert [search.expected[configuration].loss for configuration in tried] == [0, 1, 2, 3]
-    # Of what was never tried the last word counts.
+    # The last prediction counts for configurations that were never tried.
     assert {p.loss for c, p in search.expected.items() if c not in tried} == {3}
 
 
-def test_a_policy_that_explains_nothing_leaves_nothing_expected() -> None:
+def test_a_policy_without_predictions_leaves_none_expected() -> None:
     search = make_search(InstantEvaluator(), n_trials=3)
     search.run()
     assert search.expected == {}
@@ -158,7 +158,7 @@ def _names_while_workers_start(
     return [job.configuration.strategy for job in evaluator.jobs], evaluator.inline
 
 
-def test_while_workers_start_what_needs_none_comes_first_and_new_strategies_before_others() -> None:
+def test_while_workers_start_strategies_without_need_of_one_come_first_and_new_ones_before_others() -> None:
     # One that keeps a deadline may be the first; then the quick ones.
     assert _names_while_workers_start(100) == (["c", "b", "a", "b", "b", "b"], [True] * 6)
 
@@ -173,7 +173,7 @@ def test_while_workers_start_only_short_trials_of_a_strategy_are_repeated() -> N
     assert _names_while_workers_start(100, Slow) == (["c", "b", "a", "a", "a", "a"], [True] * 6)
 
 
-def test_while_workers_start_what_needs_one_waits_for_it_if_there_is_nothing_else() -> None:
+def test_while_workers_start_a_strategy_that_needs_one_waits_if_there_is_no_other() -> None:
     names, inline = _names_while_workers_start(100, quick="")
     assert (names, inline) == (["c", "d", "d", "d", "d", "d"], [True] + [False] * 5)
 
@@ -330,11 +330,11 @@ def test_after_a_trial_without_a_model_the_cheapest_proposals_come_first() -> No
         deadline=Deadline(1e6, clock=lambda: 0.0),
     )
     search.run()
-    # What the policy wants fails, and so does the cheapest, until it is given up; then there is a model.
+    # The policy's favourite fails, and so does the cheapest until it is given up; then there is a model.
     assert "".join(record.configuration.strategy for record in search.records) == "daaacddc"
 
 
-def test_ctrl_c_keeps_what_was_measured() -> None:
+def test_ctrl_c_keeps_the_measured_trials() -> None:
     search = make_search(InstantEvaluator(interrupt_after=10), n_trials=100)
     search.run()
     assert search.stop_reason == "interrupted"

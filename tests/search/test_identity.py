@@ -30,7 +30,7 @@ def test_the_same_rows_have_the_same_identity() -> None:
 
 
 @pytest.mark.parametrize("n_rows", [50, 9000])
-def test_any_other_rows_are_others_of_the_same_task(n_rows: int) -> None:
+def test_other_rows_have_another_digest_and_the_same_task(n_rows: int) -> None:
     before = task(n_rows)
     X = before.X.copy()
     X.loc[0, "a"] += 1
@@ -56,7 +56,7 @@ def test_columns_count_by_their_names_in_any_order() -> None:
     assert identify(before, "mae").task != identify(before, "rmse").task
 
 
-def test_no_value_of_the_table_is_in_it() -> None:
+def test_an_identity_holds_no_value_of_the_table() -> None:
     identity = identify(task(), "rmse")
     text = f"{identity.task}{identity.rows}"
     assert "word" not in text and "2020" not in text and len(identity.rows) == 16

@@ -60,6 +60,6 @@ def test_budgets_too_short_for_workers_do_without() -> None:
     assert make_plan(task, Budget(n_trials=5), 2).use_workers
 
 
-def test_what_does_not_depend_on_time_is_the_same_on_every_machine() -> None:
+def test_a_plan_without_a_time_limit_is_the_same_on_every_machine() -> None:
     task = TaskDescription("binary", 3000, 20, 2)
     assert make_plan(task, Budget(n_trials=5), 1) == make_plan(task, Budget(n_trials=5), 8)

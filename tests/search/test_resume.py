@@ -1,4 +1,4 @@
-"""Runs that go on with a study: what they know, what they fit again, what they leave alone."""
+"""Resumed studies: which results are known, and which configurations come first."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_new_study_knows_nothing() -> None:
     assert recall_study(new_study(), STRATEGIES, "these", 5) == Earlier()
 
 
-def test_what_was_measured_is_known_again_fold_by_fold() -> None:
+def test_evaluations_on_the_same_rows_are_known_fold_by_fold() -> None:
     study = new_study()
     search = run(study)
     known = recall_study(study, STRATEGIES, "these", 5).known
@@ -55,7 +55,7 @@ def test_what_was_measured_is_known_again_fold_by_fold() -> None:
     }
 
 
-def test_a_resumed_run_fits_the_ensemble_again_and_then_only_what_is_new() -> None:
+def test_a_resumed_run_fits_the_ensemble_again_and_then_new_configurations_only() -> None:
     study = new_study()
     before = run(study)
     members = keep_best(before, 3)
@@ -66,7 +66,7 @@ def test_a_resumed_run_fits_the_ensemble_again_and_then_only_what_is_new() -> No
     assert len(set(tried)) == len(tried)
 
 
-def test_the_policy_of_a_resumed_run_sees_what_is_known() -> None:
+def test_the_policy_of_a_resumed_run_sees_the_known_evaluations() -> None:
     study = new_study()
     before = run(study)
     seen: list[set[Configuration]] = []
@@ -103,7 +103,7 @@ def test_other_rows_start_from_the_best_configurations_and_nothing_else_is_known
     assert earlier.known == () and list(earlier.first[:3]) == members
     after = run(study, "new rows", n_trials=12)
     assert [record.configuration for record in after.records][:3] == members
-    # Of the two runs only the last one is known to a third on its rows.
+    # A third run on the new rows knows the evaluations of the second run only.
     assert {e.configuration for e in recall_study(study, STRATEGIES, "new rows", 5).known} == {
         record.configuration for record in after.records
     }
@@ -123,7 +123,7 @@ def test_losses_of_other_rows_prune_nothing() -> None:
     assert [record.status for record in after.records] == ["ok", "ok"]
 
 
-def test_a_run_that_was_killed_before_its_ensemble_is_gone_on_with_by_its_losses() -> None:
+def test_a_run_without_an_ensemble_is_resumed_with_its_best_losses() -> None:
     study = new_study()
     before = run(study)
     first = recall_study(study, STRATEGIES, "these", 4).first
@@ -132,7 +132,7 @@ def test_a_run_that_was_killed_before_its_ensemble_is_gone_on_with_by_its_losses
     assert {c.strategy for c in first} == {"a", "b"}
 
 
-def test_what_failed_is_known_as_failed() -> None:
+def test_failed_configurations_are_known_as_failed() -> None:
     study = new_study()
     before = run(study, evaluator=InstantEvaluator(failing=["a"]), n_trials=4)
     failed = {r.configuration for r in before.records if r.status == "failed"}
@@ -140,7 +140,7 @@ def test_what_failed_is_known_as_failed() -> None:
     assert failed and {e.configuration for e in known if e.status == "failed"} == failed
 
 
-def test_the_best_take_at_most_half_of_the_time_again() -> None:
+def test_the_first_configurations_take_at_most_half_of_the_time() -> None:
     study = new_study()
     members = keep_best(run(study, n_trials=20), 8)
     evaluator = TimedEvaluator("b", 10.0)

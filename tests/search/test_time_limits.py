@@ -41,12 +41,12 @@ def test_more_rows_take_longer_but_not_in_proportion() -> None:
     assert full is not None and 1 < full < 8
 
 
-def test_a_fit_that_was_cut_short_says_how_long_its_strategy_takes_and_nothing_of_others() -> None:
+def test_a_fit_that_was_cut_short_counts_for_its_own_strategy_only() -> None:
     cut = replace(evaluation("a", seconds=1.0), is_cut_short=True)
     observed = observed_seconds({"a": 1.0, "b": 1.0, "c": 2.0}, cut, evaluation("b", seconds=5.0))
     assert observed.predict("a", 1.0) == pytest.approx(1)
     assert observed.predict("c", 1.0) == pytest.approx(10)
-    # Where all were cut short, there is nothing else to go by.
+    # If all fits were cut short, their seconds count.
     assert observed_seconds({"a": 1.0, "c": 2.0}, cut).predict("c", 1.0) == pytest.approx(2)
 
 
