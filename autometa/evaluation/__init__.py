@@ -1,1 +1,1 @@
-"""Measure one configuration on one fold."""
+"""Evaluations: fit and measure one configuration on one fold, in limited processes."""

@@ -1,1 +1,1 @@
-"""The engine room: runs a study on a task."""
+"""The search: runs an Optuna study on a task within a budget."""
