@@ -496,7 +496,7 @@ def _feature_names(labels: list[Any] | None) -> np.ndarray | None:
 def _fit_constant(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
     value = float(task.y[0])
     warn_user(f"y is {value:g} in every row, so the model predicts {value:g} for every row. Check the target column.")
-    member = Member(0, 1.0, [ConstantModel(value)], [0], [None])
+    member = Member(0, 1.0, [ConstantModel(value)], [0])
     study = open_study(
         settings.study,
         settings.storage,

@@ -21,12 +21,12 @@ from autometa.core.budget import Anchor, Deadline
 from autometa.core.evaluation import Evaluation, Status
 from autometa.core.space import Configuration
 from autometa.core.task import Problem
-from autometa.ensemble.predictor import expand
+from autometa.ensemble.class_subset import ClassSubsetModel
 from autometa.evaluation.isolation import peak_memory_mb, reset_peak_memory
 from autometa.evaluation.resampling import subsample
 from autometa.evaluation.workspace import ALL_ROWS, Shared, model_path, read_prepared, read_shared
 from autometa.exceptions import AutometaError
-from autometa.learners.base import FitData, Model, StagedModel, was_cut_short
+from autometa.learners.base import FitData, Learner, Model, StagedModel, was_cut_short
 from autometa.learners.constant import ConstantModel
 
 logger = logging.getLogger(__name__)
@@ -154,21 +154,16 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
     if weight is not None and not weight.any():
         raise UnusableModelError("every training row of this fold has weight 0")
 
-    fit_data, present = _fit_data(shared, job, prepared, X_train, y_train, weight, deadline)
+    fit_data, seen_classes = _fit_data(shared, job, prepared, X_train, y_train, weight, deadline)
     held_mb = reset_peak_memory() if job.for_records else float("nan")
     start = _Clocks()
-    model: Model
-    if present is not None and len(present) == 1:
-        model = ConstantModel(np.ones(1))
-    else:
-        model = learner.fit(fit_data, job.configuration.parameters)
+    model = _fit(learner, fit_data, job, seen_classes, shared.n_classes)
     fitted = _Clocks()
     predictions, loss = None, float("nan")
     if job.fold != ALL_ROWS:
         validation = shared.folds[job.fold].validation
-        raw = model.predict(prepared.X_validation, job.n_threads)
-        _check_predictions(raw, len(validation), fit_data.n_classes)
-        predictions = expand(raw, present, shared.n_classes)
+        predictions = model.predict(prepared.X_validation, job.n_threads)
+        _check_predictions(predictions, len(validation), shared.n_classes)
         weight_val = None if shared.sample_weight is None else shared.sample_weight[validation]
         loss = shared.metric.loss(shared.y[validation], predictions, weight_val)
         if not np.isfinite(loss):
@@ -190,16 +185,25 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
     held_out = None
     if job.for_records:
         if job.anchor == 1:
-            held_out = expand(model.predict(prepared.X_held_out, job.n_threads), present, shared.n_classes)
+            held_out = model.predict(prepared.X_held_out, job.n_threads)
         if isinstance(model, StagedModel):
-            staged = model.staged_predict(prepared.X_validation, job.n_threads)
-            stages = tuple((n, expand(raw, present, shared.n_classes)) for n, raw in staged)
+            stages = tuple(model.staged_predict(prepared.X_validation, job.n_threads))
     else:
         path = model_path(folder, job.trial, job.fold)
         path.parent.mkdir(exist_ok=True)
         # A model of a class from the user's script: plain pickle cannot send it.
-        path.write_bytes(cloudpickle.dumps((model, present), protocol=5))
+        path.write_bytes(cloudpickle.dumps(model, protocol=5))
     return Outcome(evaluation, predictions, model.n_iterations, stages, held_out)
+
+
+def _fit(learner: Learner, data: FitData, job: Job, seen_classes: np.ndarray | None, n_classes: int) -> Model:
+    """Return a model that predicts all classes, whichever of them the training rows have."""
+    if seen_classes is None:
+        model: Model = learner.fit(data, job.configuration.parameters)
+        return model
+    if len(seen_classes) == 1:
+        return ConstantModel(np.eye(n_classes)[seen_classes[0]])
+    return ClassSubsetModel(learner.fit(data, job.configuration.parameters), seen_classes, n_classes)
 
 
 class _Clocks:
@@ -217,14 +221,10 @@ def _fit_data(
     y_train: np.ndarray,
     weight: np.ndarray | None,
     deadline: Deadline,
-) -> tuple[FitData, list[int] | None]:
-    """Return what the learner is given, and the classes it sees (None: all of them).
-
-    A splitter of the user's can leave a class out of a fold's training rows, where
-    learners expect codes without gaps: such folds are fitted on the classes they have.
-    """
+) -> tuple[FitData, np.ndarray | None]:
+    """Return what the learner is given, and the codes of the classes it sees; None for all classes."""
     problem: Problem = shared.problem
-    n_classes, present = shared.n_classes, None
+    n_classes, seen_classes = shared.n_classes, None
     X_val = y_val = weight_val = None
     if job.fold != ALL_ROWS:
         validation = shared.folds[job.fold].validation
@@ -233,7 +233,8 @@ def _fit_data(
     if n_classes:
         known = np.unique(y_train)
         if len(known) < n_classes:
-            present, n_classes = [int(code) for code in known], len(known)
+            # A fold without some of the classes is fitted on those it has: learners expect codes without gaps.
+            seen_classes, n_classes = known, len(known)
             problem = "binary" if n_classes == 2 else "multiclass"
             y_train = np.searchsorted(known, y_train)
             if X_val is not None and y_val is not None:
@@ -260,7 +261,7 @@ def _fit_data(
         n_iterations=job.n_iterations,
         keep_stages=job.for_records,
     )
-    return data, present
+    return data, seen_classes
 
 
 def _check_predictions(predictions: np.ndarray, n_rows: int, n_classes: int) -> None:
