@@ -11,8 +11,10 @@ import skops.io
 from autometa.core.budget import Deadline
 from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner
-from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST, automatic_learning_rate
+from autometa.learners.catboost_fit import CATBOOST, automatic_learning_rate
+from autometa.learners.lightgbm_fit import LIGHTGBM
 from autometa.learners.screening import MAX_COLUMNS
+from autometa.learners.xgboost_fit import XGBOOST
 
 pytestmark = pytest.mark.filterwarnings("error")
 

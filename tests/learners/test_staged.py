@@ -9,11 +9,13 @@ import skops.io
 from autometa.core.space import Value
 from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner, StagedModel, stages_before
-from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST
+from autometa.learners.catboost_fit import CATBOOST
+from autometa.learners.lightgbm_fit import LIGHTGBM
 from autometa.learners.linear import LOGISTIC_REGRESSION
 from autometa.learners.mlp_maml.learner import MLP_MAML
 from autometa.learners.neural import NEURAL_NETWORK
 from autometa.learners.trees import EXTRA_TREES, HIST_GRADIENT_BOOSTING, RANDOM_FOREST
+from autometa.learners.xgboost_fit import XGBOOST
 
 pytestmark = pytest.mark.filterwarnings("error")
 
