@@ -20,7 +20,8 @@ from autometa.core.task import Problem
 from autometa.learners.epochs import row_losses
 from autometa.learners.mlp_maml.network import forward, outputs
 from autometa.learners.mlp_maml.projection import fit_projection
-from autometa.maml.inner import checked_adapt, differentiated
+from autometa.maml.inner import differentiated
+from autometa.maml.meta_learner import MetaLearner
 from autometa.maml.protocol import Examples, FewShotTask, Inputs, Params
 from autometa.metalearning.training.differentiable_head import fitted_head
 
@@ -106,8 +107,8 @@ def _task(X: np.ndarray, y: np.ndarray, problem: Problem, n_support: int) -> Few
 
 
 @dataclass(frozen=True)
-class SharedNetworkLearner:
-    """The meta-learner of the shared network; a `MetaLearner`.
+class SharedNetworkLearner(MetaLearner):
+    """The meta-learner of the shared network.
 
     Its inner loop is the fit of the head, so that `n_steps` has no effect. Gradient steps on a support are left to the
     training of `mlp_maml`.
@@ -119,14 +120,6 @@ class SharedNetworkLearner:
     """
 
     variant: Variant = "fitted_head"
-
-    def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
-        """Return the shared parameters; there are no others."""
-        return dict(params)
-
-    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return parameters for one task; see `MetaLearner.adapt`."""
-        return checked_adapt(self, params, support, n_steps)
 
     def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
         """Return the parameters with a fitted head, unchecked."""
