@@ -26,7 +26,7 @@ class ClassSubsetModel:
 
     def __init__(self, model: Any, codes: Sequence[int], n_classes: int) -> None:
         self.model = model
-        self.codes = [int(code) for code in codes]
+        self.codes = list(codes)
         self.n_classes = n_classes
 
     @property

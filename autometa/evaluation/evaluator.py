@@ -196,7 +196,7 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
     return Outcome(evaluation, predictions, model.n_iterations, stages, held_out)
 
 
-def _fit(learner: Learner, data: FitData, job: Job, seen_classes: np.ndarray | None, n_classes: int) -> Model:
+def _fit(learner: Learner, data: FitData, job: Job, seen_classes: list[int] | None, n_classes: int) -> Model:
     """Return a model that predicts all classes, whichever of them the training rows have."""
     if seen_classes is None:
         model: Model = learner.fit(data, job.configuration.parameters)
@@ -221,7 +221,7 @@ def _fit_data(
     y_train: np.ndarray,
     weight: np.ndarray | None,
     deadline: Deadline,
-) -> tuple[FitData, np.ndarray | None]:
+) -> tuple[FitData, list[int] | None]:
     """Return what the learner is given, and the codes of the classes it sees; None for all classes."""
     problem: Problem = shared.problem
     n_classes, seen_classes = shared.n_classes, None
@@ -234,7 +234,7 @@ def _fit_data(
         known = np.unique(y_train)
         if len(known) < n_classes:
             # A fold without some of the classes is fitted on those it has: learners expect codes without gaps.
-            seen_classes, n_classes = known, len(known)
+            seen_classes, n_classes = known.tolist(), len(known)
             problem = "binary" if n_classes == 2 else "multiclass"
             y_train = np.searchsorted(known, y_train)
             if X_val is not None and y_val is not None:

@@ -53,7 +53,7 @@ def test_probabilities_of_a_wrong_shape_are_refused():
 
 
 def test_pickle_and_skops_keep_it():
-    model = ClassSubsetModel(ConstantModel(np.array([0.25, 0.75])), np.array([0, 2]), 3)
+    model = ClassSubsetModel(ConstantModel(np.array([0.25, 0.75])), [0, 2], 3)
     dump = skops.io.dumps(model)
     for read in (pickle.loads(pickle.dumps(model)), skops.io.loads(dump, skops.io.get_untrusted_types(data=dump))):
         np.testing.assert_array_equal(read.predict(np.zeros((1, 4))), [[0.25, 0.0, 0.75]])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import LinearSVC
 
@@ -36,9 +37,7 @@ class Labels(ClassifierMixin, BaseEstimator):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize(
-    "estimator", [LogisticRegression(), LinearSVC(), Labels()], ids=lambda each: type(each).__name__
-)
+@pytest.mark.parametrize("estimator", [GaussianNB(), LinearSVC(), Labels()], ids=lambda each: type(each).__name__)
 def test_probabilities_come_from_what_the_estimator_has(estimator, n_classes):
     data = rows(n_classes)
     predictions = own_learner("own", estimator).fit(data, {}).predict(data.X)
