@@ -97,17 +97,12 @@ class StagedModel(Model, Protocol):
         ...
 
 
-@runtime_checkable
-class PacedModel(Model, Protocol):
-    """A fitted learner that records whether its deadline ended the fit."""
-
-    is_cut_short: bool
-    """Whether the deadline ended or hurried the fit, so that more time would have given another model."""
-
-
 def was_cut_short(model: Model) -> bool:
-    """Return whether a deadline ended the fit of a model."""
-    return isinstance(model, PacedModel) and model.is_cut_short
+    """Return whether the deadline ended or hurried a fit, so that more time would have given another model.
+
+    Models that may stop for a deadline have the attribute ``is_cut_short``.
+    """
+    return getattr(model, "is_cut_short", False)
 
 
 def stages_before(n_iterations: int) -> list[int]:
@@ -146,7 +141,7 @@ class Learner:
     extra : str
         Extra of autometa that installs it; empty when it comes with autometa.
     keeps_deadline : bool
-        Whether `fit` itself stops at ``data.deadline``; its models are `PacedModel`.
+        Whether `fit` itself stops at ``data.deadline``; its models have the attribute ``is_cut_short``.
     is_quick : bool
         Whether a fit on 100,000 cells takes well under a second, at least with the cheapest configurations.
         A quick learner whose other fits may take longer keeps deadlines.

@@ -17,6 +17,7 @@ is fitted to held-out rows, because many dependent columns make the plain poster
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,6 +32,7 @@ variance."""
 _FEWEST_ROWS_TO_CALIBRATE = 100
 
 
+@dataclass(eq=False, repr=False)
 class GaussianClassesModel:
     """One normal distribution for each class.
 
@@ -46,15 +48,12 @@ class GaussianClassesModel:
         Logarithms of the covariances' determinants.
     """
 
-    def __init__(
-        self, log_prior: np.ndarray, means: np.ndarray, whiteners: np.ndarray, log_determinants: np.ndarray
-    ) -> None:
-        self.log_prior = log_prior
-        self.means = means
-        self.whiteners = whiteners
-        self.log_determinants = log_determinants
-        self.temperature = 1.0
-        self.n_iterations: int | None = None
+    log_prior: np.ndarray
+    means: np.ndarray
+    whiteners: np.ndarray
+    log_determinants: np.ndarray
+    temperature: float = 1.0
+    n_iterations: int | None = None
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Return log joint densities (up to a constant) of shape (n_rows, n_classes)."""

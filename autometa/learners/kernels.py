@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ _MOST_LOGISTIC_VALUES = 6e7
 _CHUNK_ROWS = 4096
 
 
+@dataclass(eq=False, repr=False)
 class KernelModel:
     """A kernel expansion over landmark rows.
 
@@ -63,24 +65,14 @@ class KernelModel:
         Whether the deadline ended the search for the kernel's length scales.
     """
 
-    def __init__(
-        self,
-        kernel: str,
-        column_scale: np.ndarray,
-        landmarks: np.ndarray,
-        coefficients: np.ndarray,
-        intercept: np.ndarray,
-        scale: TargetScale | None,
-        is_cut_short: bool = False,
-    ) -> None:
-        self.kernel = kernel
-        self.column_scale = column_scale
-        self.landmarks = landmarks
-        self.coefficients = coefficients
-        self.intercept = intercept
-        self.is_cut_short = is_cut_short
-        self.scale = scale
-        self.n_iterations: int | None = None
+    kernel: str
+    column_scale: np.ndarray
+    landmarks: np.ndarray
+    coefficients: np.ndarray
+    intercept: np.ndarray
+    scale: TargetScale | None
+    is_cut_short: bool = False
+    n_iterations: int | None = None
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ MOST_REFERENCE_VALUES = 4_000_000
 _CHUNK_ROWS = 4096
 
 
+@dataclass(eq=False, repr=False)
 class NeighboursModel:
     """Votes of the nearest reference rows.
 
@@ -38,24 +40,14 @@ class NeighboursModel:
         1 for Manhattan, 2 for Euclidean distance.
     """
 
-    def __init__(
-        self,
-        reference: np.ndarray,
-        votes: np.ndarray,
-        row_weight: np.ndarray,
-        prior: np.ndarray | None,
-        n_neighbors: int,
-        by_distance: bool,
-        p: int,
-    ) -> None:
-        self.reference = reference
-        self.votes = votes
-        self.row_weight = row_weight
-        self.prior = prior
-        self.n_neighbors = n_neighbors
-        self.by_distance = by_distance
-        self.p = p
-        self.n_iterations: int | None = None
+    reference: np.ndarray
+    votes: np.ndarray
+    row_weight: np.ndarray
+    prior: np.ndarray | None
+    n_neighbors: int
+    by_distance: bool
+    p: int
+    n_iterations: int | None = None
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""

@@ -73,6 +73,7 @@ class NeuralNetworkSettings:
     n_epochs: int = 256
 
 
+@dataclass(eq=False, repr=False)
 class NeuralNetworkModel(NetworkModel):
     """A trained network as NumPy arrays.
 
@@ -93,25 +94,14 @@ class NeuralNetworkModel(NetworkModel):
         Epochs after which the network had these arrays.
     """
 
-    def __init__(
-        self,
-        weights: list[np.ndarray],
-        biases: list[np.ndarray],
-        activation: str,
-        embedded: np.ndarray,
-        plain: np.ndarray,
-        embedding: list[np.ndarray],
-        scale: TargetScale | None,
-        n_iterations: int,
-    ) -> None:
-        self.weights = weights
-        self.biases = biases
-        self.activation = activation
-        self.embedded = embedded
-        self.plain = plain
-        self.embedding = embedding
-        self.scale = scale
-        self.n_iterations: int = n_iterations
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    activation: str
+    embedded: np.ndarray
+    plain: np.ndarray
+    embedding: list[np.ndarray]
+    scale: TargetScale | None
+    n_iterations: int
 
     def _n_outputs(self) -> int:
         return len(self.biases[-1])

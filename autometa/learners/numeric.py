@@ -1,4 +1,4 @@
-"""What learners of the numeric view share: bounds, samples, target scales, probabilities, and the linear model."""
+"""Functions shared by learners of the numeric view: bounds, samples, target scales, probabilities, the linear model."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.ensemble import (
@@ -77,6 +78,7 @@ class HistogramModel:
             yield n_iterations, HistogramModel(estimator, self.scale, self.columns).predict(X, n_threads)
 
 
+@dataclass(eq=False, repr=False)
 class ForestModel:
     """A fitted forest.
 
@@ -90,12 +92,11 @@ class ForestModel:
         Whether the deadline came before the last tree.
     """
 
-    n_iterations: int | None = None
+    n_iterations: ClassVar[int | None] = None
 
-    def __init__(self, estimator: Any, scale: TargetScale | None, is_cut_short: bool = False) -> None:
-        self.estimator = estimator
-        self.scale = scale
-        self.is_cut_short = is_cut_short
+    estimator: Any
+    scale: TargetScale | None
+    is_cut_short: bool = False
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""

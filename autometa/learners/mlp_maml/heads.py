@@ -132,22 +132,10 @@ def _logistic_path(
     along: np.ndarray, variances: np.ndarray, share: np.ndarray, codes: np.ndarray, first: np.ndarray,
     penalties: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Return slopes (n_penalties, n_directions, n_classes) and biases (n_penalties, n_classes).
+    """Return slopes (n_penalties, n_directions, n_classes) and biases (n_penalties, n_classes) of classes.
 
-    Parameters
-    ----------
-    along : ndarray of shape (n_rows, n_directions), float32
-        Coordinates of the rows in the directions.
-    variances : ndarray of shape (n_directions,)
-        Variances of the directions, the largest first.
-    share : ndarray of shape (n_rows,)
-        Weights of the rows; their sum is 1.
-    codes : ndarray of shape (n_rows,)
-        Codes of classes.
-    first : ndarray of shape (n_classes,)
-        First values of the biases.
-    penalties : ndarray of shape (n_penalties,)
-        The largest first.
+    `along` holds the coordinates (n_rows, n_directions) of the rows in the directions, `share` the rows' weights with
+    the sum 1, `first` the first values of the biases. Variances and penalties are sorted, the largest first.
     """
     n_classes = len(first)
     # The scores of two classes are each other's negatives, so that one of them is enough.

@@ -73,6 +73,7 @@ class MlpMamlSettings:
     dropout: float = 0.0
 
 
+@dataclass(eq=False, repr=False)
 class SharedNetworkModel(NetworkModel):
     """A weighted mean of fitted and trained networks.
 
@@ -88,13 +89,10 @@ class SharedNetworkModel(NetworkModel):
         Epochs after which the networks had these parameters.
     """
 
-    def __init__(
-        self, networks: list[_Arrays], weights: list[float], scale: TargetScale | None, n_iterations: int
-    ) -> None:
-        self.networks = networks
-        self.weights = weights
-        self.scale = scale
-        self.n_iterations: int = n_iterations
+    networks: list[_Arrays]
+    weights: list[float]
+    scale: TargetScale | None
+    n_iterations: int
 
     def _n_outputs(self) -> int:
         return len(self.networks[0]["head/bias"])
