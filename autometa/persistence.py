@@ -37,7 +37,7 @@ from autometa._support.imports import is_installed
 from autometa._support.warning_filters import ignored_warnings, kept_warning_filters
 from autometa.core.task import PROBLEMS
 from autometa.ensemble.class_subset import ClassSubsetModel
-from autometa.ensemble.predictor import FittedPredictor
+from autometa.ensemble.predictor import FittedPredictor, upgrade_format_1
 from autometa.estimators import AutoMeta, AutoMetaClassifier, AutoMetaRegressor
 from autometa.evaluation.metrics import Metric, resolve_metric
 from autometa.evaluation.scorers import callable_name
@@ -457,6 +457,8 @@ def _rebuilt(
         setattr(model, name, value)
     if not isinstance(model.predictor_, FittedPredictor) or model.problem_ not in PROBLEMS:
         raise PersistenceError("The file holds no fitted ensemble.")
+    if manifest["format"] == 1:
+        upgrade_format_1(model.predictor_)
     if "metric" in manifest["not_kept"]:
         fields = manifest["metric"]
         model.metric = LostScorer(str(fields["name"]))

@@ -82,16 +82,6 @@ class FittedPredictor:
         self.preparations = preparations
         self.n_classes = n_classes
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        for member in self.members:
-            # Files of format 1 name the classes of each model beside it; None stands for all classes.
-            codes = vars(member).pop("present", [None] * len(member.models))
-            member.models = [
-                model if known is None else ClassSubsetModel(model, known, self.n_classes)
-                for model, known in zip(member.models, codes, strict=True)
-            ]
-
     def predict(self, X: pd.DataFrame, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities or (n_rows,) values for cleaned rows.
 
@@ -136,6 +126,16 @@ class FittedPredictor:
                     group = by_parts if getattr(model, "goes_by_parts", True) else whole
                     group.append((member.weight / len(member.models), model))
         return by_parts, whole
+
+
+def upgrade_format_1(predictor: FittedPredictor) -> None:
+    """Wrap the models of a predictor from a file of format 1, which names the classes of each model beside it."""
+    for member in predictor.members:
+        known = vars(member).pop("present")  # for each model the codes of its classes; None for all of them
+        member.models = [
+            model if codes is None else ClassSubsetModel(model, codes, predictor.n_classes)
+            for model, codes in zip(member.models, known, strict=True)
+        ]
 
 
 def _parts(n_rows: int) -> list[slice]:

@@ -74,19 +74,15 @@ class Trainable(Protocol[ModelOut]):
 
     def step(self, rows: Any, share: float) -> None:
         """Make one step on the rows at some indices, at a share of the training."""
-        ...
 
     def forward(self, X: np.ndarray) -> np.ndarray:
         """Return the scores of bounded rows, as they would be predicted now."""
-        ...
 
     def snapshot(self) -> Any:
         """Return copies of the arrays behind `forward`; an iterable of arrays."""
-        ...
 
     def to_model(self, snapshot: Any, n_epochs: int) -> ModelOut:
         """Return the model of a snapshot."""
-        ...
 
 
 Stop = Callable[[int, float, int, float], bool]

@@ -178,7 +178,13 @@ class _TorchNetwork:
             self.biases[-1].copy_(torch.from_numpy(np.log(frequencies / frequencies.sum())))
         for tensor in self.tensors():
             tensor.requires_grad_(True)
-        groups = [group for group in self.parameter_groups() if group["params"]]
+        groups: list[dict[str, Any]] = [
+            {"params": self.weights, "factor": 1.0},
+            {"params": self.biases, "factor": 0.1},
+            {"params": [self.column_factor], "factor": 6.0},
+            {"params": self.embedding, "factor": 0.1},
+        ]
+        groups = [group for group in groups if group["params"]]
         self.optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
         self.learning_rate = settings.learning_rate * (_REGRESSION_FACTOR if scale else 1.0)
         self.dropout = Dropout(generator) if settings.dropout > 0 else None
@@ -190,15 +196,6 @@ class _TorchNetwork:
     def snapshot(self) -> list[np.ndarray]:
         """Return copies of `tensors()`."""
         return [tensor.detach().numpy().copy() for tensor in self.tensors()]
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the optimiser's groups of parameters with their factors of the learning rate."""
-        return [
-            {"params": self.weights, "factor": 1.0},
-            {"params": self.biases, "factor": 0.1},
-            {"params": [self.column_factor], "factor": 6.0},
-            {"params": self.embedding, "factor": 0.1},
-        ]
 
     def _fit_start(self, X: Any, generator: Any) -> None:
         """Give every layer outputs of unit variance and kinks within the data, and set the first scores to 0."""
@@ -273,20 +270,13 @@ class _TorchNetwork:
 
     def to_model(self, snapshot: list[np.ndarray], n_epochs: int) -> NeuralNetworkModel:
         """Return the model of a snapshot of `tensors()`; its weights include all factors."""
-        arrays = snapshot
         n_embedding, n_layers = len(self.embedding), len(self.weights)
-        weights = arrays[n_embedding + 1 : n_embedding + 1 + n_layers]
-        weights = [w / np.float32(len(w) ** 0.5) for w in weights]
-        weights[0] = weights[0] * arrays[n_embedding][:, None]
+        embedding, column_factor, layers = snapshot[:n_embedding], snapshot[n_embedding], snapshot[n_embedding + 1 :]
+        weights = [w / np.float32(len(w) ** 0.5) for w in layers[:n_layers]]
+        weights[0] = weights[0] * column_factor[:, None]
+        activation = self.settings.activation
         return NeuralNetworkModel(
-            weights=weights,
-            biases=arrays[n_embedding + 1 + n_layers :],
-            activation=self.settings.activation,
-            embedded=self.embedded,
-            plain=self.plain,
-            embedding=arrays[:n_embedding],
-            scale=self.scale,
-            n_iterations=n_epochs,
+            weights, layers[n_layers:], activation, self.embedded, self.plain, embedding, self.scale, n_epochs
         )
 
 

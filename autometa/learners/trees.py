@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -187,17 +188,8 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
     return HistogramModel(estimator, scale, columns, is_cut_short)
 
 
-def fit_random_forest(data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
-    """Return a random forest, with fewer trees where the deadline ends the fit."""
-    return _fit_forest(data, parameters, RandomForestClassifier, RandomForestRegressor)
-
-
-def fit_extra_trees(data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
-    """Return a forest of extremely randomised trees, fewer where the deadline ends the fit."""
-    return _fit_forest(data, parameters, ExtraTreesClassifier, ExtraTreesRegressor)
-
-
-def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any, regressor: Any) -> ForestModel:
+def _fit_forest(classifier: Any, regressor: Any, data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
+    """Return a forest of one of two classes of scikit-learn, with fewer trees if the deadline ends the fit."""
     scale = target_scale(data)
     chosen: dict[str, Any] = {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2, **parameters}
     n_trees = int(chosen.pop("n_estimators"))
@@ -256,5 +248,7 @@ def _next_chunk(n_done: int) -> int:
 HIST_GRADIENT_BOOSTING = Learner(
     name="hist_gradient_boosting", view="tree", fit=fit_hist_gradient_boosting, keeps_deadline=True, has_iterations=True
 )
-RANDOM_FOREST = Learner(name="random_forest", view="tree", fit=fit_random_forest, keeps_deadline=True)
-EXTRA_TREES = Learner(name="extra_trees", view="tree", fit=fit_extra_trees, keeps_deadline=True)
+_FIT_RANDOM_FOREST = partial(_fit_forest, RandomForestClassifier, RandomForestRegressor)
+_FIT_EXTRA_TREES = partial(_fit_forest, ExtraTreesClassifier, ExtraTreesRegressor)
+RANDOM_FOREST = Learner(name="random_forest", view="tree", fit=_FIT_RANDOM_FOREST, keeps_deadline=True)
+EXTRA_TREES = Learner(name="extra_trees", view="tree", fit=_FIT_EXTRA_TREES, keeps_deadline=True)

@@ -11,7 +11,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from autometa.ensemble.class_subset import ClassSubsetModel
-from autometa.ensemble.predictor import FittedPredictor, Member
+from autometa.ensemble.predictor import FittedPredictor, Member, upgrade_format_1
 
 
 class Numeric:
@@ -107,9 +107,8 @@ def test_a_predictor_of_format_1_gets_its_models_of_some_classes_wrapped():
     old.n_classes = 3
     for member, known in zip(old.members, ([0, 2], None), strict=True):
         member.present = [known]  # type: ignore[attr-defined]
-    read = FittedPredictor.__new__(FittedPredictor)
-    read.__setstate__(vars(old))
-    wrapped, plain = (member.models[0] for member in read.members)
+    upgrade_format_1(old)
+    wrapped, plain = (member.models[0] for member in old.members)
     assert isinstance(wrapped, ClassSubsetModel) and wrapped.codes == [0, 2]
     assert plain is models[1]
-    assert all("present" not in vars(member) for member in read.members)
+    assert all("present" not in vars(member) for member in old.members)

@@ -159,7 +159,8 @@ class _FineTuning:
         else:
             self.fitted, self.penalty = self._fitted(data)
             params = self.fitted[0]
-        self.optimiser = AdamW(params, self._factors(params), _decays(params), largest_norm=5.0)
+        decays = {name: float(name in ("layer0/weight", "layer1/weight", "head/weight")) for name in params}
+        self.optimiser = AdamW(params, self._rate_factors(params), decays, largest_norm=5.0)
         self.n_averaged = math.ceil(len(self.X) / batch_size(len(self.X)))
 
     def _fitted(self, data: FitData) -> tuple[list[_Arrays], float]:
@@ -174,8 +175,8 @@ class _FineTuning:
         fitted = [_without_penalties(params | own) for params, (own, _) in zip(shared, found, strict=False)]
         return fitted, found[0][1]
 
-    def _factors(self, params: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Return factors of the learning rate."""
+    def _rate_factors(self, params: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Return the factor of the learning rate for each parameter."""
         factors = {name: 0.5 if name.startswith("wave/") or name.endswith("bias") else 1.0 for name in params}
         # A step of Adam moves every entry by about the same amount, so that slots of many columns would move too far.
         factors["slots/weight"] = min(1.0, 4.0 / self.X.shape[1] ** 0.5)
@@ -220,10 +221,10 @@ class _FineTuning:
         """Return the networks that predict, and their weights."""
         if not self.fitted:
             return [trained], [1.0]
-        each = 1 / len(self.fitted)
+        weights = [1 / len(self.fitted)] * len(self.fitted)
         if not has_steps:
-            return self.fitted, [each for _ in self.fitted]
-        return [*self.fitted, trained], [*((1 - _TRAINED_WEIGHT) * each for _ in self.fitted), _TRAINED_WEIGHT]
+            return self.fitted, weights
+        return [*self.fitted, trained], [*((1 - _TRAINED_WEIGHT) * weight for weight in weights), _TRAINED_WEIGHT]
 
 
 def _mean_scores(networks: Sequence[_Arrays], weights: Sequence[float], X: np.ndarray) -> np.ndarray:
@@ -233,11 +234,6 @@ def _mean_scores(networks: Sequence[_Arrays], weights: Sequence[float], X: np.nd
 
 def _without_penalties(params: Mapping[str, np.ndarray]) -> _Arrays:
     return {name: array for name, array in params.items() if not name.startswith("penalty/")}
-
-
-def _decays(params: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Return factors of the weight decay."""
-    return {name: float(name in ("layer0/weight", "layer1/weight", "head/weight")) for name in params}
 
 
 def _shared_parameters(start: str, rng: np.random.Generator) -> list[_Arrays]:

@@ -51,7 +51,7 @@ def test_one_epoch_asked_for_is_the_first_of_many(start):
 
 
 @pytest.mark.parametrize("start", ["fitted_head", "projected"])
-def test_fitted_networks_stay_as_they_are_and_keep_half_of_the_say(start):
+def test_fitted_networks_stay_as_they_are_and_keep_half_of_the_weight(start):
     first, later = (
         fit_mlp_maml(replace(rows(validate=False), n_iterations=n), {"start": start, "learning_rate": 0.02})
         for n in (1, 4)
