@@ -116,12 +116,8 @@ def stages_before(n_iterations: int) -> list[int]:
     return [2**k for k in range((n_iterations - 1).bit_length())]
 
 
-class FitFunction(Protocol):
-    """Fits one configuration."""
-
-    def __call__(self, data: FitData, parameters: Mapping[str, Value]) -> Model:
-        """Return the fitted model."""
-        ...
+FitFunction = Callable[[FitData, Mapping[str, Value]], Any]
+"""Fits one configuration, given its parameters, and returns the `Model`."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,7 @@ class Learner:
 
     name: str
     view: View
-    fit: FitFunction | Callable[..., Any]
+    fit: FitFunction
     library: str = "sklearn"
     extra: str = ""
     keeps_deadline: bool = False

@@ -265,14 +265,6 @@ def row_losses(scores: Any, y: Any, label_smoothing: float) -> Any:
     return F.cross_entropy(scores, y, reduction="none", label_smoothing=label_smoothing)
 
 
-def as_tensor(X: np.ndarray) -> Any:
-    """Return rows, bounded, as a float32 tensor."""
-    import torch
-
-    # Copied, because torch warns about read-only arrays.
-    return torch.from_numpy(np.array(bounded(X), dtype=np.float32))
-
-
 def flat_cos(t: float) -> float:
     """Return the factor of the regularisation at progress `t`."""
     return 1.0 if t < 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * t - 1)))

@@ -33,13 +33,12 @@ from autometa.learners.base import FitData, Learner
 from autometa.learners.epochs import (
     Dropout,
     NetworkModel,
-    as_tensor,
     flat_cos,
     planned_epochs,
     row_losses,
     train_by_epochs,
 )
-from autometa.learners.numeric import TargetScale, target_scale, torch_threads
+from autometa.learners.numeric import TargetScale, bounded, target_scale, torch_threads
 
 MOST_OPERATIONS = 2.0e11
 """Floating-point operations of a training without a deadline: about five seconds of one core."""
@@ -151,7 +150,8 @@ class _TorchNetwork:
         import torch
 
         self.settings, self.scale = settings, scale
-        self.X = X = as_tensor(data.X)
+        # Copied, because torch warns about read-only arrays.
+        self.X = X = torch.from_numpy(np.array(bounded(data.X), dtype=np.float32))
         self.y = torch.from_numpy(scale.standardise(data.y).astype(np.float32)) if scale else torch.tensor(data.y)
         weight = data.sample_weight
         self.weight = None if weight is None else torch.from_numpy(weight.astype(np.float32))
