@@ -213,15 +213,13 @@ def _load(
     for record, weight in chosen:
         folds = [ALL_ROWS] if record.number in refitted else sorted(record.predictions)
         view = workspace.shared.learners[record.configuration.strategy].view
-        member = Member(record.number, weight, [], [], [])
+        member = Member(record.number, weight, [], [])
         for fold in folds:
             if (fold, view) not in index:
                 index[fold, view] = len(preparations)
                 preparations.append(workspace.prepare(fold, view))
-            model, present = workspace.load_model(record.number, fold)
-            member.models.append(model)
+            member.models.append(workspace.load_model(record.number, fold))
             member.preparations.append(index[fold, view])
-            member.present.append(present)
         members.append(member)
     return FittedPredictor(members, preparations, n_classes)
 

@@ -248,7 +248,7 @@ def advice_before(
 def _fit_constant(value: float, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
     """Return the model of a regression whose target is `value` in every row."""
     warn_user(f"y is {value:g} in every row, so the model predicts {value:g} for every row. Check the target column.")
-    member = Member(0, 1.0, [ConstantModel(value)], [0], [None])
+    member = Member(0, 1.0, [ConstantModel(value)], [0])
     study = _opened_study(strategies, settings, settings.seed, {"problem": "constant"})
     left_out = [{"name": s.name, "probability": None, "note": "left out: y is constant"} for s in strategies]
     history = SearchHistory(

@@ -36,7 +36,8 @@ import autometa
 from autometa._support.imports import is_installed
 from autometa._support.warning_filters import ignored_warnings, kept_warning_filters
 from autometa.core.task import PROBLEMS
-from autometa.ensemble.predictor import FittedPredictor
+from autometa.ensemble.class_subset import ClassSubsetModel
+from autometa.ensemble.predictor import FittedPredictor, upgrade_format_1
 from autometa.estimators import AutoMeta, AutoMetaClassifier, AutoMetaRegressor
 from autometa.evaluation.metrics import Metric, resolve_metric
 from autometa.evaluation.scorers import callable_name
@@ -63,6 +64,7 @@ _MOVED_MODULES = {
 """Where the types of a file of format 1 are now."""
 
 TRUSTED_TYPES = (
+    "autometa.ensemble.class_subset.ClassSubsetModel",
     "autometa.ensemble.predictor.FittedPredictor",
     "autometa.ensemble.predictor.Member",
     "autometa.learners.bayes.GaussianClassesModel",
@@ -285,7 +287,8 @@ def _versions() -> dict[str, str]:
 def _libraries_of(predictor: FittedPredictor) -> set[str]:
     """Return the boosting libraries that the models need to predict."""
     own = {"LightGBMModel": "lightgbm", "CatBoostModel": "catboost", "XGBoostModel": "xgboost"}
-    used = {type(model).__name__ for member in predictor.members for model in member.models}
+    models = (model for member in predictor.members for model in member.models)
+    used = {type(model.model if isinstance(model, ClassSubsetModel) else model).__name__ for model in models}
     return {library for name, library in own.items() if name in used}
 
 
@@ -454,6 +457,8 @@ def _rebuilt(
         setattr(model, name, value)
     if not isinstance(model.predictor_, FittedPredictor) or model.problem_ not in PROBLEMS:
         raise PersistenceError("The file holds no fitted ensemble.")
+    if manifest["format"] == 1:
+        upgrade_format_1(model.predictor_)
     if "metric" in manifest["not_kept"]:
         fields = manifest["metric"]
         model.metric = LostScorer(str(fields["name"]))

@@ -31,8 +31,9 @@ from autometa.maml.gradient import anil, first_order, maml, meta_sgd, pretrainin
 from autometa.maml.learned_optimiser import LearnedOptimiser
 from autometa.maml.losses import cross_entropy, squared_error
 from autometa.maml.matching import MatchingNetwork
+from autometa.maml.meta_learner import MetaLearner
 from autometa.maml.networks import mlp, mlp_features, mlp_params
-from autometa.maml.protocol import Examples, FewShotTask, MetaLearner, Params, TaskSource
+from autometa.maml.protocol import Examples, FewShotTask, Params, TaskSource
 from autometa.maml.prototypes import ProtoMAML
 from autometa.maml.reptile import Reptile
 from autometa.maml.training import MetaTrained, OuterSettings, meta_train

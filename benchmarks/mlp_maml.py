@@ -63,9 +63,9 @@ def train(options: argparse.Namespace) -> None:
     """Meta-train one start."""
     import torch
 
+    from autometa.learners.mlp_maml.network import random_arrays
     from autometa.learners.mlp_maml.starts import write_starts
     from autometa.maml.training import OuterSettings, meta_train
-    from autometa.metalearning.training.shared_network import random_parameters
     from autometa.metalearning.training.start_training import SharedNetworkLearner, Table, draw_task
 
     torch.set_num_threads(1)
@@ -76,7 +76,8 @@ def train(options: argparse.Namespace) -> None:
         task = table_task(options.corpus, options.cache, name)
         tables.append(Table(np.concatenate(list(task.X.values())), np.concatenate(list(task.y.values())), task.problem))
     learner = SharedNetworkLearner(options.variant)
-    start = random_parameters(torch.Generator().manual_seed(options.seed))
+    first = random_arrays(np.random.default_rng(options.seed))
+    start = {name: torch.from_numpy(array) for name, array in first.items()}
     options.states.mkdir(parents=True, exist_ok=True)
     began_s = time.process_time()
     trained = meta_train(

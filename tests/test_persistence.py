@@ -102,7 +102,7 @@ def _fitted(learner: Learner, problem: str, **parameters: Any) -> tuple[AutoMeta
         model.classes_ = target.classes
     model.n_features_in_, model.feature_names_in_ = X.shape[1], np.array(X.columns, dtype=object)
     model._schema, model._metric = schema, resolve_metric(model.metric, target.problem, target.classes)
-    member = Member(0, 1.0, models, [0, 1], [None, None])
+    member = Member(0, 1.0, models, [0, 1])
     model.predictor_ = FittedPredictor([member], preparations, target.n_classes)
     trial = {
         "number": 0,

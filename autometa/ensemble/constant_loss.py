@@ -1,4 +1,4 @@
-"""Predictions that are the same for every row: what a model has to be better than."""
+"""The best loss of a constant prediction, which is the baseline of every model."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Of more classes than that, the most frequent ones alone are tried as the answer for every row.
+# Number of the most frequent classes that are tried as the prediction for every row.
 _MOST_CLASSES = 10
-# A metric that asks for a quantile, or punishes too high values more than too low ones, has its best constant near
-# one of these.
+# Metrics of quantiles, or with unequal penalties of too high and too low values, have their best constant near one of
+# these.
 _QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 
@@ -18,8 +18,9 @@ def best_constant_loss(
 ) -> float:
     """Return the lowest loss of a prediction that is the same for every row.
 
-    Tried are those constants that are best for some metric: the classes' frequencies, equal probabilities and each of
-    the most frequent classes; mean, quantiles, midrange, geometric mean and the middle of the densest half of numbers.
+    It tries constants that are best for some metric. For classes these are the frequencies, equal probabilities, and
+    each of the most frequent classes; for numbers mean, quantiles, midrange, geometric mean, and the middle of the
+    densest half.
 
     Parameters
     ----------
@@ -30,48 +31,48 @@ def best_constant_loss(
     sample_weight : ndarray of shape (n_rows,) or None
         Weights of the rows.
     loss : callable
-        ``loss(predictions)`` of these rows; infinite where it is not defined.
+        ``loss(predictions)`` for these rows; infinite if it is not defined.
     """
     weight = np.ones(len(y)) if sample_weight is None or not sample_weight.any() else sample_weight
-    constants = _of_classes(y, n_classes, weight) if n_classes else _of_numbers(y, weight)
+    constants = _class_constants(y, n_classes, weight) if n_classes else _number_constants(y, weight)
     # One row of probabilities, or one value, for every row.
     return min(loss(np.tile(constant, (len(y), 1) if n_classes else len(y))) for constant in constants)
 
 
-def _of_classes(y: np.ndarray, n_classes: int, weight: np.ndarray) -> list[np.ndarray]:
+def _class_constants(y: np.ndarray, n_classes: int, weight: np.ndarray) -> list[np.ndarray]:
     """Return rows of class probabilities."""
     share = np.bincount(y, weights=weight, minlength=n_classes) / weight.sum()
     frequent = np.argsort(-share, kind="stable")[:_MOST_CLASSES]
     return [share, np.full(n_classes, 1.0 / n_classes), *np.eye(n_classes)[frequent]]
 
 
-def _of_numbers(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _number_constants(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return values."""
     order = np.argsort(y, kind="stable")
     values, weights = y[order], weight[order]
     low, high = float(values[0]), float(values[-1])
-    found = [float(np.average(y, weights=weight)), low / 2 + high / 2]
-    found += [_quantile(values, weights, q) for q in _QUANTILES]
-    found.append(_middle_of_densest_half(values, weights))
+    constants = [float(np.average(y, weights=weight)), low / 2 + high / 2]
+    constants += [_quantile(values, weights, q) for q in _QUANTILES]
+    constants.append(_middle_of_densest_half(values, weights))
     if (values != 0).any():
-        # Relative errors count by the inverse of what was to be predicted.
+        # The median with inverse weights minimises the relative error.
         with np.errstate(divide="ignore", over="ignore"):
             inverse = np.where(values == 0, 0.0, weights / np.maximum(np.abs(values), np.finfo(float).tiny))
         if np.isfinite(inverse.sum()):
-            found.append(_quantile(values, inverse, 0.5))
+            constants.append(_quantile(values, inverse, 0.5))
     if low > -1:
-        found.append(float(np.expm1(np.average(np.log1p(y), weights=weight))))
-    return np.array(sorted(set(found)))
+        constants.append(float(np.expm1(np.average(np.log1p(y), weights=weight))))
+    return np.array(sorted(set(constants)))
 
 
 def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    """Return the lowest of some sorted values at or below which lies a share of the weight."""
+    """Return the lowest of the sorted values with a share of the weight at or below it."""
     total = np.cumsum(weights)
     return float(values[min(np.searchsorted(total, share * total[-1]), len(values) - 1)])
 
 
 def _middle_of_densest_half(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the middle of the shortest interval with half of the weight, where the median absolute error is lowest."""
+    """Return the middle of the shortest interval with half of the weight, which minimises the median absolute error."""
     total = np.cumsum(weights)
     ends = np.searchsorted(total, total - weights + 0.5 * total[-1])
     starts = np.flatnonzero(ends < len(values))

@@ -1,4 +1,4 @@
-"""The fitted ensemble: what remains of a search when it is over."""
+"""The fitted ensemble, which is all that a search leaves behind for predicting."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from autometa._support.process_state import kept_process_state
+from autometa.ensemble.class_subset import ClassSubsetModel
 
-# Predicting fewer rows than this takes milliseconds for most models, and starting threads does not pay.
+# Most models predict fewer rows in milliseconds, so that starting threads would not pay.
 _MOST_ROWS_OF_PART = 2_500
 
 
 class Model(Protocol):
     """A fitted learner.
 
-    Several threads predict parts of the rows with it, unless it has an attribute
-    ``goes_by_parts`` that is false.
+    Several threads predict parts of the rows with it, unless its attribute ``goes_by_parts`` is false.
     """
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
@@ -52,19 +52,16 @@ class Member:
     models : list of Model
         One model per fold, or one that was refitted on all rows.
     preparations : list of int
-        For each model the position of its preparation in ``FittedPredictor.preparations``.
-    present : list of (list of int or None)
-        For each model the class codes it knows; None when it knows all.
+        For each model the index of its preparation in ``FittedPredictor.preparations``.
     """
 
     trial: int
     weight: float
     models: list[Model]
     preparations: list[int]
-    present: list[list[int] | None]
 
 
-_User = tuple[float, Model, list[int] | None]
+_WeightedModel = tuple[float, Model]
 
 
 class FittedPredictor:
@@ -97,8 +94,8 @@ class FittedPredictor:
         with ThreadPoolExecutor(n_threads) as threads:
             run = map if n_threads == 1 else threads.map
             # One preparation after the other, so that only one prepared table is in memory.
-            for position, preparation in enumerate(self.preparations):
-                by_parts, whole = self._users(position)
+            for index, preparation in enumerate(self.preparations):
+                by_parts, whole = self._models_of(index)
                 if not by_parts and not whole:
                     continue
                 prepared = preparation.transform(X)
@@ -110,40 +107,38 @@ class FittedPredictor:
             result /= result.sum(axis=1, keepdims=True)
         return result
 
-    def _weighted_sum(self, users: Sequence[_User], prepared: Any) -> np.ndarray:
-        """Return what models predict for prepared rows, times their weights, in one thread."""
+    def _weighted_sum(self, models: Sequence[_WeightedModel], prepared: Any) -> np.ndarray:
+        """Return the weighted sum of the models' predictions for prepared rows, computed in one thread."""
         result = np.zeros((len(prepared), self.n_classes) if self.n_classes else len(prepared))
         with kept_process_state():
-            for weight, model, present in users:
-                # Threads of the libraries would stay behind, and a process that is forked later hang on them.
-                result += weight * expand(model.predict(prepared), present, self.n_classes)
+            for weight, model in models:
+                # Threads of the libraries would stay behind, and a process that is forked later would hang on them.
+                result += weight * model.predict(prepared)
         return result
 
-    def _users(self, position: int) -> tuple[list[_User], list[_User]]:
-        """Return the models that need a preparation: those that may predict parts of the rows, and the others."""
-        users = [
-            (member.weight / len(member.models), model, present)
-            for member in self.members
-            for model, used, present in zip(member.models, member.preparations, member.present, strict=True)
-            if used == position
+    def _models_of(self, preparation: int) -> tuple[list[_WeightedModel], list[_WeightedModel]]:
+        """Return the models of a preparation: those that may predict parts of the rows, and the others."""
+        by_parts: list[_WeightedModel] = []
+        whole: list[_WeightedModel] = []
+        for member in self.members:
+            for model, used in zip(member.models, member.preparations, strict=True):
+                if used == preparation:
+                    group = by_parts if getattr(model, "goes_by_parts", True) else whole
+                    group.append((member.weight / len(member.models), model))
+        return by_parts, whole
+
+
+def upgrade_format_1(predictor: FittedPredictor) -> None:
+    """Wrap the models of a predictor from a file of format 1, which names the classes of each model beside it."""
+    for member in predictor.members:
+        known = vars(member).pop("present")  # for each model the codes of its classes; None for all of them
+        member.models = [
+            model if codes is None else ClassSubsetModel(model, codes, predictor.n_classes)
+            for model, codes in zip(member.models, known, strict=True)
         ]
-        return [user for user in users if _goes_by_parts(user[1])], [u for u in users if not _goes_by_parts(u[1])]
 
 
 def _parts(n_rows: int) -> list[slice]:
     """Return the rows in parts of about equal length, whatever the number of threads."""
     edges = np.linspace(0, n_rows, max(1, math.ceil(n_rows / _MOST_ROWS_OF_PART)) + 1).astype(int)
     return [slice(start, end) for start, end in itertools.pairwise(edges.tolist())]
-
-
-def _goes_by_parts(model: Model) -> bool:
-    return getattr(model, "goes_by_parts", True)
-
-
-def expand(predictions: np.ndarray, present: Sequence[int] | None, n_classes: int) -> np.ndarray:
-    """Return probabilities over all classes from those over the classes that a model knows."""
-    if present is None:
-        return predictions
-    full = np.zeros((len(predictions), n_classes))
-    full[:, list(present)] = predictions
-    return full

@@ -19,26 +19,26 @@ def select_bagged_ensemble(
     rng: np.random.Generator,
     deadline: Deadline,
 ) -> np.ndarray:
-    """Return the mean weights of ensembles that are chosen on bootstrap samples of the rows.
+    """Return the mean weights of ensembles that are selected on bootstrap samples of the rows.
 
-    On few rows a single greedy choice follows their noise; the mean over samples spreads
-    the weight over the models between which the rows cannot decide.
+    On few rows a single greedy selection overfits their noise; the mean over samples spreads
+    the weight over the models that the rows cannot tell apart.
 
     Parameters
     ----------
     predictions : sequence of ndarray, each of shape (n_rows,) or (n_rows, n_classes)
         Out-of-fold predictions of each model on the same rows.
     loss : callable
-        ``loss(rows, averaged)``: loss of averaged predictions of the rows with these numbers;
-        infinite where it is not defined on a sample, which then has no say.
+        ``loss(rows, averaged)``: loss of averaged predictions for the rows with these indices.
+        Samples on which it is infinite, because it is not defined, are skipped.
     size : int
-        Rounds of each greedy choice.
+        Rounds of each greedy selection.
     n_bags : int
-        Number of samples; 1 uses the rows as they are.
+        Number of samples; the first one is all rows.
     rng : numpy Generator
         Draws the samples.
     deadline : Deadline
-        No choice begins after it, except the first.
+        No selection begins after it, except the first.
 
     Returns
     -------
@@ -52,15 +52,15 @@ def select_bagged_ensemble(
     """
     stack = np.stack([np.asarray(p, dtype=np.float64) for p in predictions])
     n_rows = stack.shape[1]
-    chosen = []
+    weights = []
     for bag in range(n_bags):
         rows = np.arange(n_rows) if bag == 0 else np.asarray(rng.integers(0, n_rows, n_rows))
-        sample, of_rows = stack[:, rows], partial(loss, rows)
-        if bag == 0 or np.isfinite(of_rows(sample[0])):
-            chosen.append(select_ensemble(list(sample), of_rows, size=size, deadline=deadline))
+        sample, sample_loss = stack[:, rows], partial(loss, rows)
+        if bag == 0 or np.isfinite(sample_loss(sample[0])):
+            weights.append(select_ensemble(list(sample), sample_loss, size=size, deadline=deadline))
         if deadline.passed():
             break
-    return np.mean(chosen, axis=0)
+    return np.mean(weights, axis=0)
 
 
 def select_ensemble(
@@ -70,10 +70,10 @@ def select_ensemble(
     size: int,
     deadline: Deadline,
 ) -> np.ndarray:
-    """Return the weights of an ensemble chosen greedily, with replacement.
+    """Return the weights of an ensemble that is selected greedily, with replacement.
 
-    Start from the best model; in each round add the model whose inclusion gives the
-    lowest loss of the averaged predictions; keep the prefix with the lowest loss.
+    Each round adds the model that gives the lowest loss of the averaged predictions. The ensemble of the round with
+    the lowest loss is returned.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def select_ensemble(
     size : int
         Number of rounds, at least 1; 1 keeps the best model alone.
     deadline : Deadline
-        No round begins after it.
+        No round begins after it, except the first.
 
     Returns
     -------

@@ -17,13 +17,13 @@ from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
 from autometa.core.evaluation import Evaluation, Status
 from autometa.core.task import Problem
-from autometa.ensemble.predictor import expand
+from autometa.ensemble.class_subset import ClassSubsetModel
 from autometa.evaluation.isolation import peak_memory_mb, reset_peak_memory
 from autometa.evaluation.jobs import Job, Outcome, failed_outcome
 from autometa.evaluation.resampling import subsample
 from autometa.evaluation.workspace import ALL_ROWS, PreparedFold, Shared, model_path, read_prepared, read_shared
 from autometa.exceptions import AutometaError
-from autometa.learners.base import FitData, Model, StagedModel, was_cut_short
+from autometa.learners.base import FitData, Learner, Model, StagedModel, was_cut_short
 from autometa.learners.constant import ConstantModel
 
 logger = logging.getLogger(__name__)
@@ -71,20 +71,15 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
     learner = shared.learners[job.configuration.strategy]
     prepared = read_prepared(folder, job.fold, learner.view)
     X_train, y_train, weight = _train_rows(shared, job, prepared)
-    fit_data, present = _fit_data(shared, job, prepared, X_train, y_train, weight, deadline)
+    fit_data, seen_classes = _fit_data(shared, job, prepared, X_train, y_train, weight, deadline)
     held_mb = reset_peak_memory() if job.for_records else float("nan")
     start = _Clocks()
-    model: Model
-    if present is not None and len(present) == 1:
-        model = ConstantModel(np.ones(1))
-    else:
-        model = learner.fit(fit_data, job.configuration.parameters)
+    model = _fit(learner, fit_data, job, seen_classes, shared.n_classes)
     fitted = _Clocks()
     predictions, loss = None, float("nan")
     if job.fold != ALL_ROWS:
-        raw = model.predict(prepared.X_validation, job.n_threads)
-        _check_predictions(raw, len(prepared.X_validation), fit_data.n_classes)
-        predictions = expand(raw, present, shared.n_classes)
+        predictions = model.predict(prepared.X_validation, job.n_threads)
+        _check_predictions(predictions, len(prepared.X_validation), shared.n_classes)
         loss = _validation_loss(shared, job.fold, predictions)
     predicted = _Clocks()
     evaluation = Evaluation(
@@ -103,15 +98,14 @@ def _evaluate(folder: Path, shared: Shared, job: Job, deadline: Deadline) -> Out
         path = model_path(folder, job.trial, job.fold)
         path.parent.mkdir(exist_ok=True)
         # A model may be of a class from the user's script, which plain pickle cannot send.
-        path.write_bytes(cloudpickle.dumps((model, present), protocol=5))
+        path.write_bytes(cloudpickle.dumps(model, protocol=5))
         return Outcome(evaluation, predictions, model.n_iterations)
     stages: tuple[tuple[int, np.ndarray], ...] = ()
     held_out = None
     if job.anchor == 1:
-        held_out = expand(model.predict(prepared.X_held_out, job.n_threads), present, shared.n_classes)
+        held_out = model.predict(prepared.X_held_out, job.n_threads)
     if isinstance(model, StagedModel):
-        staged = model.staged_predict(prepared.X_validation, job.n_threads)
-        stages = tuple((n, expand(raw, present, shared.n_classes)) for n, raw in staged)
+        stages = tuple(model.staged_predict(prepared.X_validation, job.n_threads))
     return Outcome(evaluation, predictions, model.n_iterations, stages, held_out)
 
 
@@ -137,6 +131,16 @@ def _validation_loss(shared: Shared, fold: int, predictions: np.ndarray) -> floa
     return loss
 
 
+def _fit(learner: Learner, data: FitData, job: Job, seen_classes: list[int] | None, n_classes: int) -> Model:
+    """Return a model that predicts all classes, whichever of them the training rows have."""
+    if seen_classes is None:
+        model: Model = learner.fit(data, job.configuration.parameters)
+        return model
+    if len(seen_classes) == 1:
+        return ConstantModel(np.eye(n_classes)[seen_classes[0]])
+    return ClassSubsetModel(learner.fit(data, job.configuration.parameters), seen_classes, n_classes)
+
+
 class _Clocks:
     """The wall clock and the CPU seconds of this process, now."""
 
@@ -153,13 +157,9 @@ def _fit_data(
     weight: np.ndarray | None,
     deadline: Deadline,
 ) -> tuple[FitData, list[int] | None]:
-    """Return the data of the fit, and the classes among its rows (None: all of them).
-
-    A custom splitter can leave a class out of a fold's training rows, but learners expect
-    codes without gaps: such folds are fitted on the classes that they have.
-    """
+    """Return the data of the fit, and the codes of the classes among its rows; None for all classes."""
     problem: Problem = shared.problem
-    n_classes, present = shared.n_classes, None
+    n_classes, seen_classes = shared.n_classes, None
     X_val = y_val = weight_val = None
     if job.fold != ALL_ROWS:
         validation = shared.folds[job.fold].validation
@@ -168,7 +168,8 @@ def _fit_data(
     if n_classes:
         known = np.unique(y_train)
         if len(known) < n_classes:
-            present, n_classes = [int(code) for code in known], len(known)
+            # A fold without some of the classes is fitted on those it has: learners expect codes without gaps.
+            seen_classes, n_classes = known.tolist(), len(known)
             problem = "binary" if n_classes == 2 else "multiclass"
             y_train = np.searchsorted(known, y_train)
             if X_val is not None and y_val is not None:
@@ -195,7 +196,7 @@ def _fit_data(
         n_iterations=job.n_iterations,
         keep_stages=job.for_records,
     )
-    return data, present
+    return data, seen_classes
 
 
 def _check_predictions(predictions: np.ndarray, n_rows: int, n_classes: int) -> None:

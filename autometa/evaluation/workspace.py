@@ -158,11 +158,11 @@ class Workspace:
         frame: pd.DataFrame = self._task.X.iloc[rows]
         return preparation.transform(frame) if len(rows) else like[:0]
 
-    def load_model(self, trial: int, fold: int) -> tuple[Model, list[int] | None]:
-        """Return a model and the class codes that it knows (None: all)."""
+    def load_model(self, trial: int, fold: int) -> Model:
+        """Return the model of a trial's fold."""
         # The file was written by this run's own workers, into a folder that only this user can read.
-        model, present = pickle.loads(model_path(self.folder, trial, fold).read_bytes())
-        return model, present
+        model: Model = pickle.loads(model_path(self.folder, trial, fold).read_bytes())
+        return model
 
     def drop_models(self, trial: int) -> None:
         """Delete the models of a trial that no ensemble will use."""

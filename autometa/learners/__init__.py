@@ -1,16 +1,18 @@
-"""What can be fitted; ``LEARNERS`` is the only list of it."""
+"""The algorithms that can be fitted; ``LEARNERS`` is the only list of them."""
 
 from __future__ import annotations
 
 from autometa.learners.base import Learner
 from autometa.learners.bayes import DISCRIMINANT_ANALYSIS
-from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST
+from autometa.learners.catboost_fit import CATBOOST
 from autometa.learners.kernels import GAUSSIAN_PROCESS, KERNEL_SVM
+from autometa.learners.lightgbm_fit import LIGHTGBM
 from autometa.learners.linear import ELASTIC_NET, LOGISTIC_REGRESSION, RIDGE
 from autometa.learners.mlp_maml.learner import MLP_MAML
 from autometa.learners.neighbours import NEAREST_NEIGHBOURS
 from autometa.learners.neural import NEURAL_NETWORK
 from autometa.learners.trees import EXTRA_TREES, HIST_GRADIENT_BOOSTING, RANDOM_FOREST
+from autometa.learners.xgboost_fit import XGBOOST
 
 LEARNERS: tuple[Learner, ...] = (
     LIGHTGBM,

@@ -1,4 +1,4 @@
-"""What a learner is given, and what it gives back."""
+"""The interface of learners: the data they are given, and the models they return."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class FitData:
         Exact number of iterations for learners that stop early, known from an earlier
         fit with validation rows; None lets the learner decide.
     keep_stages : bool
-        Whether a model that could not tell its stages otherwise keeps them, for
-        `StagedModel.staged_predict`; the model itself is the same either way.
+        Whether a model keeps copies of its stages for `StagedModel.staged_predict` if it cannot compute them
+        later. Its own predictions are the same either way.
     """
 
     X: np.ndarray
@@ -87,27 +87,22 @@ class Model(Protocol):
 
 @runtime_checkable
 class StagedModel(Model, Protocol):
-    """A fitted learner with iterations that can tell what fewer of them would have predicted."""
+    """A fitted learner with iterations that can also predict with fewer of them."""
 
     def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield a number of iterations and what `predict` would return after them: after 1, 2, 4, … of them.
+        """Yield n and what `predict` would return after n iterations, for n = 1, 2, 4, ….
 
-        The last stage is the largest power of two below `n_iterations`; the model itself is not among the stages.
+        The last n is the largest power of two below `n_iterations`; the model itself is not among the stages.
         """
         ...
 
 
-@runtime_checkable
-class PacedModel(Model, Protocol):
-    """A fitted learner that may have stopped for its deadline, and knows whether it did."""
-
-    is_cut_short: bool
-    """Whether the deadline ended or hurried the fit: with more time the model would have been another."""
-
-
 def was_cut_short(model: Model) -> bool:
-    """Return whether a deadline ended the fit of a model."""
-    return isinstance(model, PacedModel) and model.is_cut_short
+    """Return whether the deadline ended or hurried a fit, so that more time would have given another model.
+
+    Models that may stop for a deadline have the attribute ``is_cut_short``.
+    """
+    return getattr(model, "is_cut_short", False)
 
 
 def stages_before(n_iterations: int) -> list[int]:
@@ -121,12 +116,8 @@ def stages_before(n_iterations: int) -> list[int]:
     return [2**k for k in range((n_iterations - 1).bit_length())]
 
 
-class FitFunction(Protocol):
-    """Fits one configuration."""
-
-    def __call__(self, data: FitData, parameters: Mapping[str, Value]) -> Model:
-        """Return the fitted model."""
-        ...
+FitFunction = Callable[[FitData, Mapping[str, Value]], Any]
+"""Fits one configuration, given its parameters, and returns the `Model`."""
 
 
 @dataclass(frozen=True)
@@ -146,41 +137,22 @@ class Learner:
     extra : str
         Extra of autometa that installs it; empty when it comes with autometa.
     keeps_deadline : bool
-        Whether `fit` itself stops at ``data.deadline``; its models are `PacedModel`.
+        Whether `fit` itself stops at ``data.deadline``; its models have the attribute ``is_cut_short``.
     is_quick : bool
-        Whether a fit on some 100,000 cells takes well under a second, with its cheapest configurations at least;
-        one that may take longer keeps deadlines.
+        Whether a fit on 100,000 cells takes well under a second, at least with the cheapest configurations.
+        A quick learner whose other fits may take longer keeps deadlines.
     has_iterations : bool
-        Whether its models are `StagedModel`: one fit shows the whole learning curve.
+        Whether its models are `StagedModel`, so that one fit gives the whole learning curve.
     load_s : float
-        About the seconds that a process takes to load the library before its first fit, where
-        they are worth a thought.
+        About the seconds that a process takes to load the library before its first fit; 0 where they do not matter.
     """
 
     name: str
     view: View
-    fit: FitFunction | Callable[..., Any]
+    fit: FitFunction
     library: str = "sklearn"
     extra: str = ""
     keeps_deadline: bool = False
     is_quick: bool = False
     has_iterations: bool = False
     load_s: float = 0.0
-
-
-class SklearnModel:
-    """A fitted scikit-learn estimator as a model."""
-
-    goes_by_parts = False  # not every estimator may predict in several threads at a time
-
-    def __init__(self, estimator: Any, n_iterations: int | None = None) -> None:
-        self.estimator = estimator
-        self.n_iterations = n_iterations
-
-    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
-        """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
-        if hasattr(self.estimator, "n_jobs"):
-            self.estimator.n_jobs = n_threads
-        if hasattr(self.estimator, "predict_proba"):
-            return np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
-        return np.asarray(self.estimator.predict(X), dtype=np.float64)

@@ -10,27 +10,29 @@ shrinkage   :math:`\gamma`: mixes the result with its own diagonal (Friedman: wi
             multiple of the identity); 1 is naive Bayes
 =========== =====================================================================
 
-Weighing by n_k makes a class of one row lean on the pooled covariance. The
-posterior is divided by a temperature that is fitted on rows set aside, because
-many columns that are not quite independent make the plain posterior far too sure.
+The weights n_k make a class of one row rely on the pooled covariance. Log densities are divided by a temperature that
+is fitted to held-out rows, because many dependent columns make the plain posterior far too confident.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
-from autometa.learners.numeric import blocks, bounded, probabilities
+from autometa.learners.numeric import blocks, bounded, probabilities, row_weights
 
 _SMALLEST_VARIANCE = 1e-3
-"""Floor of every variance (columns have about unit variance): a column that is constant in a class must not decide."""
+"""Floor of every variance, so that a column that is constant in a class does not decide alone. Columns have about unit
+variance."""
 
 _FEWEST_ROWS_TO_CALIBRATE = 100
 
 
+@dataclass(eq=False, repr=False)
 class GaussianClassesModel:
     """One normal distribution for each class.
 
@@ -41,20 +43,17 @@ class GaussianClassesModel:
     means : ndarray of shape (n_classes, n_features)
         Class means.
     whiteners : ndarray of shape (n_classes or 1, n_features, n_features)
-        W with ``W Wᵀ`` the inverse covariance; one for all classes when it is shared.
+        W with ``W Wᵀ`` the inverse covariance; one for all classes if it is shared.
     log_determinants : ndarray of shape (n_classes or 1,)
-        Of the covariances.
+        Logarithms of the covariances' determinants.
     """
 
-    def __init__(
-        self, log_prior: np.ndarray, means: np.ndarray, whiteners: np.ndarray, log_determinants: np.ndarray
-    ) -> None:
-        self.log_prior = log_prior
-        self.means = means
-        self.whiteners = whiteners
-        self.log_determinants = log_determinants
-        self.temperature = 1.0
-        self.n_iterations: int | None = None
+    log_prior: np.ndarray
+    means: np.ndarray
+    whiteners: np.ndarray
+    log_determinants: np.ndarray
+    temperature: float = 1.0
+    n_iterations: int | None = None
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         """Return log joint densities (up to a constant) of shape (n_rows, n_classes)."""
@@ -65,7 +64,7 @@ class GaussianClassesModel:
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
         scores = np.empty((len(X), len(self.means)))
-        # A shared whitener is applied to the rows once, not once per class.
+        # A shared whitener is applied to the rows once instead of once per class.
         shared = X @ self.whiteners[0] if len(self.whiteners) == 1 else None
         for k, mean in enumerate(self.means):
             if shared is None:
@@ -92,18 +91,18 @@ def fit_discriminant_analysis(data: FitData, parameters: Mapping[str, Value]) ->
     """
     pooling = float(parameters.get("pooling", 0.5))  # type: ignore[arg-type]
     shrinkage = float(parameters.get("shrinkage", 0.1))  # type: ignore[arg-type]
-    weight = np.ones(len(data.y)) if data.sample_weight is None else np.asarray(data.sample_weight, dtype=np.float64)
+    weight = row_weights(data)
     model = _fit_gaussians(data.X, data.y, weight, data.n_classes, pooling, shrinkage)
-    aside = _rows_to_set_aside(data.y, data.seed)
-    if len(aside):
-        rest = np.setdiff1d(np.arange(len(data.y)), aside)
+    held_out = _held_out_rows(data.y, data.seed)
+    if len(held_out):
+        rest = np.setdiff1d(np.arange(len(data.y)), held_out)
         trial = _fit_gaussians(data.X[rest], data.y[rest], weight[rest], data.n_classes, pooling, shrinkage)
-        model.temperature = _best_temperature(trial.scores(data.X[aside]), data.y[aside], weight[aside])
+        model.temperature = _best_temperature(trial.scores(data.X[held_out]), data.y[held_out], weight[held_out])
     return model
 
 
-def _rows_to_set_aside(y: np.ndarray, seed: int) -> np.ndarray:
-    """Return up to a fifth of the rows (2000 at most), leaving every class a row."""
+def _held_out_rows(y: np.ndarray, seed: int) -> np.ndarray:
+    """Return the indices of up to a fifth of the rows, at most 2000; every class keeps a row to be fitted to."""
     if len(y) < _FEWEST_ROWS_TO_CALIBRATE:
         return np.array([], dtype=np.int64)
     order = np.random.default_rng(seed).permutation(len(y))
@@ -113,7 +112,7 @@ def _rows_to_set_aside(y: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _best_temperature(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Return the temperature of the smallest log loss among 1 … 1000."""
+    """Return the temperature between 1 and 1000 with the smallest log loss."""
     if not weight.sum() > 0:
         return 1.0
     losses = {}
@@ -132,10 +131,10 @@ def _fit_gaussians(
     totals = np.bincount(y, weights=weight, minlength=n_classes)
     means = np.zeros((n_classes, n_features))
     for rows in blocks(*X.shape):
-        of_class = (y[rows] == np.arange(n_classes)[:, None]) * weight[rows]
-        means += of_class @ bounded(X[rows]).astype(np.float64)
+        members = (y[rows] == np.arange(n_classes)[:, None]) * weight[rows]
+        means += members @ bounded(X[rows]).astype(np.float64)
     means /= totals[:, None]
-    # Sums of squares around the means, of all rows together or of each class.
+    # Sums of squares around the means, for all rows together or for each class.
     is_pooled = pooling >= 1.0
     squares = np.zeros((1 if is_pooled else n_classes, n_features, n_features))
     for rows in blocks(*X.shape):
@@ -149,7 +148,7 @@ def _fit_gaussians(
         own_weight, pooled_weight = (0.0, 1.0) if is_pooled else (1 - pooling, pooling)
         total_weight = own_weight * totals[k] + pooled_weight * totals.sum()
         covariance = (own_weight * own + pooled_weight * pooled) / total_weight
-        # Whitened in place: with many classes these are the largest arrays.
+        # Computed in place: with many classes these are the largest arrays.
         squares[k], log_determinants[k] = _whiten(covariance, shrinkage)
     return GaussianClassesModel(np.log(totals / totals.sum()), means, squares, log_determinants)
 
@@ -159,7 +158,7 @@ def _whiten(covariance: np.ndarray, shrinkage: float) -> tuple[np.ndarray, float
     shrunk = (1 - shrinkage) * covariance
     np.fill_diagonal(shrunk, np.diag(covariance) + _SMALLEST_VARIANCE)
     values, vectors = np.linalg.eigh(shrunk)
-    # Rounding leaves collinear columns eigenvalues just below the floor that the diagonal was given.
+    # Rounding can leave eigenvalues of collinear columns just below the floor of the diagonal.
     values = np.maximum(values, _SMALLEST_VARIANCE)
     return vectors / np.sqrt(values), float(np.log(values).sum())
 

@@ -1,4 +1,4 @@
-"""The model that always predicts the same: for constant targets and folds with one class."""
+"""A model with the same prediction for every row, for constant targets and folds with one class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ConstantModel:
     Parameters
     ----------
     prediction : ndarray of shape (n_classes,) or float
-        What is predicted.
+        The prediction for each row.
     """
 
     n_iterations: int | None = None
@@ -26,7 +26,7 @@ class ConstantModel:
 
 
 class NoPreparation:
-    """Prepares nothing, for models that do not look at the rows."""
+    """A preparation without columns, for models that ignore the rows."""
 
     def transform(self, X: pd.DataFrame) -> np.ndarray:
         """Return an array with as many rows as `X` and no columns."""

@@ -1,4 +1,7 @@
-"""What trainings by epochs share: the loop, its progress, batches and losses; some of it is for torch alone."""
+"""Training of neural networks by epochs: the loop, its progress, batches and losses, in NumPy and torch."""
+
+# Tests: tests/learners/test_neural.py
+# Tests: tests/learners/test_staged.py
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from autometa.learners.base import FitData, stages_before
 from autometa.learners.numeric import TargetScale, bounded, outputs
 
 CHUNK_ROWS = 2048
-"""Rows that pass a network at once where no gradient is needed."""
+"""Rows of one forward pass without gradients."""
 
 
 class NetworkModel(ABC):
-    """A trained network that predicts without torch, and may keep what it was after fewer epochs."""
+    """A trained network that predicts without torch, and may keep its stages after fewer epochs."""
 
     scale: TargetScale | None
     is_cut_short: bool = False
-    # Not in __init__: a model that was pickled, and so lost its stages, finds this None.
+    # A class attribute, because a pickled model has lost its stages and finds this None.
     _stages: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -36,9 +39,9 @@ class NetworkModel(ABC):
         return outputs(scores, None) if self.scale is None else self.scale.restore(scores[:, 0], margin=0.0)
 
     def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (n, what the training would have returned had it been stopped after n epochs) for n = 1, 2, 4, ….
+        """Yield n and the predictions of the training if stopped after n epochs, for n = 1, 2, 4, ….
 
-        Its schedules are those of the whole training: a fit of n epochs would have gone through all of them.
+        Schedules are those of the whole training, unlike those of a fit of n epochs.
 
         Raises
         ------
@@ -70,24 +73,20 @@ class Trainable(Protocol[ModelOut]):
     """A network in training."""
 
     def step(self, rows: Any, share: float) -> None:
-        """Make one step on the rows of these places, at a share of the training."""
-        ...
+        """Make one step on the rows at some indices, at a share of the training."""
 
     def forward(self, X: np.ndarray) -> np.ndarray:
         """Return the scores of bounded rows, as they would be predicted now."""
-        ...
 
     def snapshot(self) -> Any:
         """Return copies of the arrays behind `forward`; an iterable of arrays."""
-        ...
 
     def to_model(self, snapshot: Any, n_epochs: int) -> ModelOut:
         """Return the model of a snapshot."""
-        ...
 
 
 Stop = Callable[[int, float, int, float], bool]
-"""Epochs done, share of the training done, best epoch, its share → whether to end before all epochs are done."""
+"""Epochs done, share of the training done, best epoch, its share → whether to end the training."""
 
 
 def train_by_epochs(
@@ -100,24 +99,24 @@ def train_by_epochs(
     *,
     is_fitted: bool = False,
 ) -> Model:
-    """Return the model of a network's training; with validation rows the one of its best epoch.
+    """Train a network and return its model; with validation rows that of its best epoch.
 
     Parameters
     ----------
     network : Trainable
-        Is trained.
+        Network to be trained.
     data : FitData
         Rows, deadline, validation rows, and whether stages are kept.
     scale : TargetScale or None
         How a regression target was standardised.
     n_epochs : int
-        Passes over the rows, unless the deadline, 95% of it, comes first.
+        Passes over the rows; training ends earlier if it has taken 95% of the time until the deadline.
     permutation : callable
-        Number of rows → their places in a random order, as `Trainable.step` takes them.
+        Number of rows → their indices in a random order, as `Trainable.step` takes them.
     stop : callable
-        See `Stop`; asked after each epoch if there are validation rows.
+        See `Stop`; called after each epoch if there are validation rows.
     is_fitted : bool
-        Whether the network has been fitted to the rows already: that counts as its first epoch.
+        Whether the network has already been fitted to the rows, which counts as its first epoch.
 
     Raises
     ------
@@ -142,7 +141,7 @@ def train_by_epochs(
                     break
         if monitor is not None:
             loss = monitor.loss(network.forward)
-            # On a tie the later epoch, which has seen more of the schedule, is kept.
+            # Of equal epochs the later one is kept, which is further in the schedule.
             if loss <= best_loss:
                 best, best_loss, best_epoch, best_share = network.snapshot(), loss, epoch, progress.share()
         if data.keep_stages and epoch.bit_count() == 1:
@@ -162,7 +161,7 @@ def train_by_epochs(
 
 
 class Progress:
-    """How far the training is, by steps and by the clock."""
+    """The progress of a training, by steps and by the clock."""
 
     def __init__(self, n_steps: int, time_s: float) -> None:
         self.n_steps = n_steps
@@ -175,25 +174,25 @@ class Progress:
         self.n_done += 1
 
     def share(self) -> float:
-        """Return the share that is done, in [0, 1]."""
+        """Return the share of the training that is done, in [0, 1]."""
         return min(1.0, max(self.n_done / self.n_steps, (time.monotonic() - self.started_s) / self.time_s))
 
     def was_hurried(self) -> bool:
-        """Return whether the clock is further than the steps: schedules went by the time that was left."""
+        """Return whether the clock is ahead of the steps, so that schedules follow the clock."""
         return self.n_done < self.n_steps * self.share()
 
     def finished(self) -> bool:
-        """Return whether steps or time are up."""
-        # One step is always made, so that a fit past its deadline still returns a model.
+        """Return whether all steps are made, or time is up."""
+        # At least one step is made, so that a fit past its deadline still returns a model.
         return self.n_done > 0 and self.share() >= 1.0
 
 
 class Monitor:
-    """The loss on the validation rows, near to the metric of the run."""
+    """The loss on the validation rows, similar to the metric of the run."""
 
     def __init__(self, data: FitData, scale: TargetScale | None) -> None:
         assert data.X_val is not None and data.y_val is not None
-        # Copied: torch warns about read-only arrays. Once, not in every epoch.
+        # Copied once, because torch warns about read-only arrays.
         self.X = np.array(bounded(data.X_val), dtype=np.float32)
         self.y = data.y_val if scale is None else scale.standardise(data.y_val)
         weight = data.sample_weight_val
@@ -215,14 +214,14 @@ class Monitor:
         )
         if self.metric != "accuracy":
             return log_loss
-        # The log loss settles ties of a loss that counts rows.
+        # The log loss decides between equal error rates.
         return float(np.average(scores.argmax(axis=1) != self.y, weights=self.weight)) + 1e-3 * log_loss
 
 
 class Dropout:
-    """Masks of dropped units, cut from one long sequence of random numbers.
+    """Dropout masks, cut from one long sequence of random numbers.
 
-    Drawing anew for every mask would take a fifth of the training.
+    Drawing every mask anew would take a fifth of the training time.
     """
 
     _LENGTH = 1 << 20
@@ -244,12 +243,17 @@ class Dropout:
 
 
 def batch_size(n_rows: int) -> int:
-    """Return rows of a step: small tables need enough steps in an epoch, large ones need few."""
+    """Return the rows of one step; small tables need small batches to have enough steps in an epoch."""
     if n_rows <= 256:
         return 32
     if n_rows <= 2000:
         return 128
     return 256 if n_rows <= 20_000 else 512
+
+
+def planned_epochs(operations_per_epoch: float, most_operations: float, fewest_epochs: int, n_epochs: int) -> int:
+    """Return the number of epochs of a training without a deadline: `n_epochs`, or fewer within `most_operations`."""
+    return min(n_epochs, max(fewest_epochs, int(most_operations / operations_per_epoch)))
 
 
 def row_losses(scores: Any, y: Any, label_smoothing: float) -> Any:
@@ -261,28 +265,20 @@ def row_losses(scores: Any, y: Any, label_smoothing: float) -> Any:
     return F.cross_entropy(scores, y, reduction="none", label_smoothing=label_smoothing)
 
 
-def as_tensor(X: np.ndarray) -> Any:
-    """Return rows, bounded, as a float32 tensor."""
-    import torch
-
-    # Copied: torch warns about read-only arrays.
-    return torch.from_numpy(np.array(bounded(X), dtype=np.float32))
-
-
 def flat_cos(t: float) -> float:
     """Return the factor of the regularisation at progress `t`."""
     return 1.0 if t < 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * t - 1)))
 
 
 def area_above_curve(score: np.ndarray, y: np.ndarray) -> float:
-    """Return 1 − the area under the ROC curve; a half where a class is missing."""
+    """Return 1 minus the area under the ROC curve; 0.5 if a class is missing."""
     n_positive = int(y.sum())
     n_negative = len(y) - n_positive
     if not n_positive or not n_negative:
         return 0.5
-    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    # Equal scores share the mean of their ranks.
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    _, index, count = np.unique(score, return_inverse=True, return_counts=True)
+    # Equal scores get the mean of their ranks.
+    ranks = (np.cumsum(count) - (count - 1) / 2)[index]
     return 1.0 - (ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
 
 

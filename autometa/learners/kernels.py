@@ -1,9 +1,8 @@
 """Kernel machines: kernel logistic regression, support vector regression, Gaussian processes.
 
-All end as the same model, a kernel expansion ``k(x, landmarks) @ coefficients + intercept``:
-support vectors, Nyström landmarks and the rows of a Gaussian process differ only in
-how the coefficients were found. Lengths are folded into the columns, so every kernel
-below has unit length scale.
+All are fitted to the same model, a kernel expansion ``k(x, landmarks) @ coefficients + intercept``. Support vectors,
+Nyström landmarks and the rows of a Gaussian process differ only in how the coefficients are found. Columns are divided
+by their length scales, so that every kernel below has unit length scale.
 
 =========== ===================================================
 kernel      value at Euclidean distance r (Manhattan for laplacian)
@@ -19,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,21 +28,22 @@ from autometa.core.budget import Deadline
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
 from autometa.learners.linear import solve_logistic
-from autometa.learners.numeric import TargetScale, bounded, outputs, torch_threads
+from autometa.learners.numeric import TargetScale, bounded, outputs, sample_rows, target_scale, torch_threads
 from autometa.learners.ridge import solve_ridge
 
 MOST_ROWS_FOR_EXACT_REGRESSION = 3000
-"""Support vector regression holds the whole kernel matrix up to here, Nyström landmarks beyond."""
+"""Support vector regression uses the whole kernel matrix up to this number of rows, Nyström landmarks beyond."""
 
 MOST_ROWS_FOR_LENGTH_SCALES = 500
-"""The marginal likelihood of a Gaussian process is maximised on a sample of at most so many rows."""
+"""Largest number of rows on which the marginal likelihood of a Gaussian process is maximised."""
 
 _MOST_LOGISTIC_VALUES = 6e7
-"""Bound on rows × landmarks × outputs, which the solver visits twice in each of its iterations."""
+"""Bound on rows × landmarks × outputs, all of which the solver reads twice in each of its iterations."""
 
 _CHUNK_ROWS = 4096
 
 
+@dataclass(eq=False, repr=False)
 class KernelModel:
     """A kernel expansion over landmark rows.
 
@@ -57,31 +58,21 @@ class KernelModel:
     coefficients : ndarray of shape (n_landmarks, n_outputs)
         Weights of the kernel values.
     intercept : ndarray of shape (n_outputs,)
-        Added to every row.
+        Added to the scores of every row.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
     is_cut_short : bool
-        Whether the deadline ended the search for the kernel's parameters.
+        Whether the deadline ended the search for the kernel's length scales.
     """
 
-    def __init__(
-        self,
-        kernel: str,
-        column_scale: np.ndarray,
-        landmarks: np.ndarray,
-        coefficients: np.ndarray,
-        intercept: np.ndarray,
-        scale: TargetScale | None,
-        is_cut_short: bool = False,
-    ) -> None:
-        self.kernel = kernel
-        self.column_scale = column_scale
-        self.landmarks = landmarks
-        self.coefficients = coefficients
-        self.intercept = intercept
-        self.is_cut_short = is_cut_short
-        self.scale = scale
-        self.n_iterations: int | None = None
+    kernel: str
+    column_scale: np.ndarray
+    landmarks: np.ndarray
+    coefficients: np.ndarray
+    intercept: np.ndarray
+    scale: TargetScale | None
+    is_cut_short: bool = False
+    n_iterations: int | None = None
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
@@ -100,48 +91,38 @@ def kernel_matrix(kernel: str, A: np.ndarray, B: np.ndarray) -> np.ndarray:
     if kernel == "laplacian":
         distance = cdist(A, B, metric="cityblock")
         return np.exp(-distance, out=distance)
-    squared = _squared_distances(A, B)
-    if kernel == "rbf":
-        return np.exp(-squared)
-    if kernel == "matern32":
-        r = np.sqrt(3.0 * squared)
-        return (1.0 + r) * np.exp(-r)
-    r = np.sqrt(5.0 * squared)
-    return (1.0 + r + r * r / 3.0) * np.exp(-r)
-
-
-def _squared_distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     A, B = A.astype(np.float64), B.astype(np.float64)
     squared = np.square(A).sum(axis=1)[:, None] + np.square(B).sum(axis=1) - 2.0 * (A @ B.T)
-    return np.maximum(squared, 0.0, out=squared)
+    values: np.ndarray = _kernel_values(kernel, np.maximum(squared, 0.0, out=squared), np)
+    return values
+
+
+def _kernel_values(kernel: str, squared: Any, xp: Any) -> Any:
+    """Return a kernel at squared Euclidean distances, arrays of the library `xp` (NumPy or torch)."""
+    if kernel == "rbf":
+        return xp.exp(-squared)
+    r = xp.sqrt((3.0 if kernel == "matern32" else 5.0) * squared)
+    polynomial = 1.0 + r if kernel == "matern32" else 1.0 + r + r * r / 3.0
+    return polynomial * xp.exp(-r)
 
 
 def _median_distance(X: np.ndarray, seed: int, *, manhattan: bool) -> float:
-    """Return the median distance between rows of a sample: the length at which a kernel tells rows apart."""
+    """Return the median distance between rows of a sample, which is the natural length scale of a kernel."""
     from scipy.spatial.distance import pdist
 
-    sample = _sample(len(X), 300, seed)
+    sample = sample_rows(len(X), 300, seed)
     distances = pdist(X[sample].astype(np.float64), metric="cityblock" if manhattan else "euclidean")
-    # Identical rows say nothing about the length.
+    # Identical rows do not inform about the length scale.
     distances = distances[distances > 1e-9]
     return float(np.median(distances)) if len(distances) else 1.0
-
-
-def _sample(n_rows: int, n_kept: int, seed: int) -> np.ndarray:
-    """Return sorted indices of at most `n_kept` rows."""
-    if n_kept >= n_rows:
-        return np.arange(n_rows)
-    return np.sort(np.random.default_rng(seed).choice(n_rows, n_kept, replace=False))
 
 
 def fit_kernel_svm(data: FitData, parameters: Mapping[str, Value]) -> KernelModel:
     """Return a kernel machine with an L2 penalty in the kernel's space.
 
-    Regression up to `MOST_ROWS_FOR_EXACT_REGRESSION` rows is exact support vector
-    regression. All else goes through Nyström landmarks (Williams and Seeger 2001) and
-    is exact when every row is a landmark: ridge regression, and for classes the
-    logistic in place of the hinge loss, which gives probabilities without a second
-    calibration.
+    Regression on up to `MOST_ROWS_FOR_EXACT_REGRESSION` rows is exact support vector regression. All other fits use
+    Nyström landmarks (Williams and Seeger 2001) and are exact if every row is a landmark: ridge regression for numbers,
+    and for classes the logistic instead of the hinge loss, which gives probabilities without a second calibration.
 
     Parameters
     ----------
@@ -161,10 +142,8 @@ def fit_kernel_svm(data: FitData, parameters: Mapping[str, Value]) -> KernelMode
     # For rbf the factor gamma multiplies the squared distance, as in every library.
     factor = gamma / length if kernel == "laplacian" else math.sqrt(gamma) / length
     column_scale = np.full(X.shape[1], factor, dtype=np.float32)
-    if data.problem == "regression":
-        if len(X) <= MOST_ROWS_FOR_EXACT_REGRESSION:
-            return _fit_support_vectors(data, kernel, column_scale, C, float(parameters.get("epsilon", 0.1)))  # type: ignore[arg-type]
-        return _fit_landmarks(data, kernel, column_scale, C, int(parameters.get("n_landmarks", 500)))  # type: ignore[arg-type]
+    if data.problem == "regression" and len(X) <= MOST_ROWS_FOR_EXACT_REGRESSION:
+        return _fit_support_vectors(data, kernel, column_scale, C, float(parameters.get("epsilon", 0.1)))  # type: ignore[arg-type]
     return _fit_landmarks(data, kernel, column_scale, C, int(parameters.get("n_landmarks", 500)))  # type: ignore[arg-type]
 
 
@@ -175,11 +154,11 @@ def _fit_support_vectors(data: FitData, kernel: str, column_scale: np.ndarray, C
     scale = TargetScale(data.y, data.sample_weight)
     rows = bounded(data.X) * column_scale
     svr = SVR(kernel="precomputed", C=C, epsilon=epsilon, max_iter=200_000)
-    # SVR has no such argument, but libsvm is seeded from it, and without it from numpy's global state.
+    # SVR has no such argument, but seeds libsvm from this attribute, or else from numpy's global state.
     svr.random_state = data.seed
-    # libsvm refuses rows without weight; they are as good as left out at 1e-6.
+    # libsvm refuses rows of weight 0; a weight of 1e-6 practically excludes them.
     weight = None if data.sample_weight is None else np.maximum(data.sample_weight, 1e-6)
-    # The bound keeps a weak penalty from running for minutes; the result is close to the optimum.
+    # Without a bound on the iterations a weak penalty would take minutes; the result is close to the optimum.
     with ignored_warnings(ConvergenceWarning):
         svr.fit(kernel_matrix(kernel, rows, rows), scale.standardise(data.y), sample_weight=weight)
     return KernelModel(
@@ -192,7 +171,7 @@ def _fit_landmarks(data: FitData, kernel: str, column_scale: np.ndarray, C: floa
     n_outputs = data.n_classes if data.problem == "multiclass" else 1
     n_landmarks = min(n_landmarks, max(50, int(_MOST_LOGISTIC_VALUES / (n_rows * n_outputs))))
     rows = bounded(data.X) * column_scale
-    landmarks = rows[_sample(n_rows, n_landmarks, data.seed)]
+    landmarks = rows[sample_rows(n_rows, n_landmarks, data.seed)]
     values, vectors = np.linalg.eigh(kernel_matrix(kernel, landmarks, landmarks))
     # Directions of (nearly) no variance, e.g. of repeated rows, are dropped.
     kept = values > 1e-6 * values.max()
@@ -200,9 +179,8 @@ def _fit_landmarks(data: FitData, kernel: str, column_scale: np.ndarray, C: floa
     features = np.empty((n_rows, to_features.shape[1]), dtype=np.float32)
     for i in range(0, n_rows, _CHUNK_ROWS):
         features[i : i + _CHUNK_ROWS] = kernel_matrix(kernel, rows[i : i + _CHUNK_ROWS], landmarks) @ to_features
-    scale = None
-    if data.problem == "regression":
-        scale = TargetScale(data.y, data.sample_weight)
+    scale = target_scale(data)
+    if scale is not None:
         # A squared loss has twice the curvature of the logistic family's 1/2: hence 1 / (2 C).
         coefficients, intercept = solve_ridge(features, scale.standardise(data.y), 0.5 / C, data.sample_weight)
     else:
@@ -211,10 +189,9 @@ def _fit_landmarks(data: FitData, kernel: str, column_scale: np.ndarray, C: floa
 
 
 def fit_gaussian_process(data: FitData, parameters: Mapping[str, Value]) -> KernelModel:
-    """Return the mean of a Gaussian process whose lengths and noise maximise the marginal likelihood.
+    """Return the mean of a Gaussian process whose length scales and noise maximise the marginal likelihood.
 
-    Weak log-normal priors keep the length scales of few rows and many columns sensible
-    (length scales grow with the square root of the number of columns, as distances do).
+    Weak log-normal priors around the median distance keep length scales sensible for few rows and many columns.
 
     Parameters
     ----------
@@ -222,7 +199,7 @@ def fit_gaussian_process(data: FitData, parameters: Mapping[str, Value]) -> Kern
         Rows of the numeric view, problem regression.
     parameters : mapping
         ``kernel`` ("rbf", "matern32", "matern52"); ``length_scales``: "shared" by all columns or one
-        "by_column"; ``noise``: prior guess of the noise's share of the target's variance.
+        "by_column"; ``noise``: prior guess of the noise variance, as a share of the target's variance.
     """
     kernel = str(parameters.get("kernel", "matern32"))
     noise = float(parameters.get("noise", 0.1))  # type: ignore[arg-type]
@@ -231,9 +208,9 @@ def fit_gaussian_process(data: FitData, parameters: Mapping[str, Value]) -> Kern
     scale = TargetScale(data.y, data.sample_weight)
     z = scale.standardise(data.y)
     weight = np.ones(len(z)) if data.sample_weight is None else np.maximum(data.sample_weight, 1e-6)
-    sample = _sample(len(z), MOST_ROWS_FOR_LENGTH_SCALES, data.seed)
+    sample = sample_rows(len(z), MOST_ROWS_FOR_LENGTH_SCALES, data.seed)
     start = _median_distance(X, data.seed, manhattan=False)
-    # The final factorisation takes about as long as a few steps of the search; a second is plenty.
+    # The final factorisation takes about as long as a few steps of this search.
     deadline = (
         data.deadline.sooner(0.1 * data.deadline.remaining_s()) if data.deadline.at_s < math.inf else data.deadline
     )
@@ -269,7 +246,7 @@ def _maximise_likelihood(
     rows, target = torch.from_numpy(X), torch.from_numpy(z)
     inverse_weight = torch.from_numpy(1.0 / weight)
     centre = np.concatenate([np.full(n_lengths, math.log(start)), [0.0, math.log(noise)]])
-    # Deviations of the log-normal priors; a length may leave its guess by a factor of about ten.
+    # Deviations of the log-normal priors; a length scale may differ from its guess by a factor of about ten.
     width = np.concatenate([np.full(n_lengths, 1.5), [1.5, 2.0]])
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
@@ -277,7 +254,7 @@ def _maximise_likelihood(
         scaled = rows / torch.exp(free[:n_lengths])
         squares = (scaled * scaled).sum(1)
         squared = torch.clamp(squares[:, None] + squares[None, :] - 2.0 * scaled @ scaled.T, min=1e-12)
-        covariance = torch.exp(free[-2]) * _torch_kernel(kernel, squared)
+        covariance = torch.exp(free[-2]) * _kernel_values(kernel, squared, torch)
         covariance = covariance + torch.diag(torch.exp(free[-1]) * inverse_weight + 1e-6)
         factor, failed = torch.linalg.cholesky_ex(covariance)
         if failed:
@@ -309,17 +286,6 @@ def _maximise_likelihood(
     )
     noise_variance = float(np.exp(found.x[-1])) + 1e-6
     return np.exp(found.x[:n_lengths]), float(np.exp(found.x[-2])), noise_variance, is_cut_short
-
-
-def _torch_kernel(kernel: str, squared: Any) -> Any:
-    """Return what `kernel_matrix` returns, for a tensor of squared distances."""
-    import torch
-
-    if kernel == "rbf":
-        return torch.exp(-squared)
-    r = torch.sqrt((3.0 if kernel == "matern32" else 5.0) * squared)
-    polynomial = 1.0 + r if kernel == "matern32" else 1.0 + r + r * r / 3.0
-    return polynomial * torch.exp(-r)
 
 
 KERNEL_SVM = Learner(name="kernel_svm", view="numeric", fit=fit_kernel_svm)

@@ -1,7 +1,6 @@
 """Linear models: logistic regression, ridge regression and the elastic net.
 
-Regression targets are standardised inside, so a penalty means the same at every
-scale of the target.
+Regression targets are standardised, so that a penalty means the same at every scale of the target.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def solve_logistic(
     Returns
     -------
     coefficients : ndarray of shape (n_features, n_outputs)
-        One output for two classes (the logit of class 1), else one a class.
+        One output for two classes (the logit of class 1), else one per class.
     intercept : ndarray of shape (n_outputs,)
     """
     from sklearn.linear_model import LogisticRegression
@@ -49,8 +48,8 @@ def solve_logistic(
     n_unknowns = X.shape[1] * (1 if n_classes == 2 else n_classes)
     solver = "newton-cholesky" if n_unknowns <= 100 and len(X) >= n_unknowns else "lbfgs"
     estimator = LogisticRegression(C=C, solver=solver, max_iter=max_iter, tol=1e-4)
-    # Stopping early is a choice here: the last digits cost most of the time and change no prediction.
-    # Newton falls back to L-BFGS by itself when the Hessian is singular; scipy says so.
+    # The loose tolerance is deliberate: the last digits take most of the time and change no prediction.
+    # Newton falls back to L-BFGS when the Hessian is singular, and scipy warns of it.
     with ignored_warnings(), np.errstate(all="ignore"):
         estimator.fit(X, y, sample_weight=sample_weight)
     return estimator.coef_.T, estimator.intercept_
@@ -114,7 +113,7 @@ def fit_elastic_net(data: FitData, parameters: Mapping[str, Value]) -> LinearMod
         # With the Gram matrix a sweep costs columns² instead of rows × columns.
         precompute=len(data.X) > data.X.shape[1] and data.sample_weight is None,
     )
-    # Coordinate descent is stopped early on purpose at weak penalties.
+    # Coordinate descent does not converge within these iterations under weak penalties, deliberately.
     with ignored_warnings(ConvergenceWarning):
         net.fit(bounded(data.X), scale.standardise(data.y).astype(np.float32), sample_weight=data.sample_weight)
     return LinearModel(net.coef_.reshape(-1, 1), np.reshape(net.intercept_, 1), scale)

@@ -1,22 +1,24 @@
-"""k nearest neighbours, with weighted votes."""
+"""k nearest neighbours with weighted votes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
-from autometa.learners.numeric import bounded
+from autometa.learners.numeric import bounded, row_weights, sample_rows
 
 MOST_REFERENCE_VALUES = 4_000_000
-"""Rows × columns of the reference table; a search visits all of it for every row that it predicts."""
+"""Bound on rows × columns of the reference table, all of which is searched for every predicted row."""
 
 _CHUNK_ROWS = 4096
 
 
+@dataclass(eq=False, repr=False)
 class NeighboursModel:
     """Votes of the nearest reference rows.
 
@@ -25,44 +27,33 @@ class NeighboursModel:
     reference : ndarray of shape (n_reference, n_features), float32
         Rows that are searched.
     votes : ndarray of shape (n_reference, n_outputs)
-        What each reference row says: its class as a row of zeros and a one, or its target.
+        Vote of each reference row: its class as a row of zeros and a one, or its target.
     row_weight : ndarray of shape (n_reference,)
         Weight of each reference row's vote.
     prior : ndarray of shape (n_outputs,) or None
-        Class frequencies, mixed in as one further neighbour so that no probability is 0;
-        None for regression.
+        Class frequencies, which count as one further neighbour so that no probability is 0; None for regression.
     n_neighbors : int
-        Neighbours asked.
+        Number of neighbours that vote.
     by_distance : bool
         Whether votes are weighted by inverse distance.
     p : int
         1 for Manhattan, 2 for Euclidean distance.
     """
 
-    def __init__(
-        self,
-        reference: np.ndarray,
-        votes: np.ndarray,
-        row_weight: np.ndarray,
-        prior: np.ndarray | None,
-        n_neighbors: int,
-        by_distance: bool,
-        p: int,
-    ) -> None:
-        self.reference = reference
-        self.votes = votes
-        self.row_weight = row_weight
-        self.prior = prior
-        self.n_neighbors = n_neighbors
-        self.by_distance = by_distance
-        self.p = p
-        self.n_iterations: int | None = None
+    reference: np.ndarray
+    votes: np.ndarray
+    row_weight: np.ndarray
+    prior: np.ndarray | None
+    n_neighbors: int
+    by_distance: bool
+    p: int
+    n_iterations: int | None = None
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
         from sklearn.neighbors import NearestNeighbors
 
-        # The index is built anew: it is quick next to the search, and only plain arrays are kept.
+        # The index is built anew, which is quick compared to the search, so that only plain arrays are kept.
         index = NearestNeighbors(n_neighbors=self.n_neighbors, p=self.p, n_jobs=n_threads).fit(self.reference)
         X = bounded(X)
         parts = [self._predict_chunk(index, X[i : i + _CHUNK_ROWS]) for i in range(0, len(X), _CHUNK_ROWS)]
@@ -100,11 +91,8 @@ def fit_nearest_neighbours(data: FitData, parameters: Mapping[str, Value]) -> Ne
         ``n_neighbors``, ``weights`` ("uniform" or "distance"), ``p`` (1 or 2).
     """
     n_rows, n_features = data.X.shape
-    kept = np.arange(n_rows)
-    n_kept = max(1000, MOST_REFERENCE_VALUES // n_features)
-    if n_kept < n_rows:
-        kept = np.sort(np.random.default_rng(data.seed).choice(n_rows, n_kept, replace=False))
-    row_weight = np.ones(n_rows) if data.sample_weight is None else np.asarray(data.sample_weight, dtype=np.float64)
+    kept = sample_rows(n_rows, max(1000, MOST_REFERENCE_VALUES // n_features), data.seed)
+    row_weight = row_weights(data)
     if data.problem == "regression":
         votes, prior = data.y[:, None].astype(np.float64), None
     else:

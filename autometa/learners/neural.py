@@ -4,18 +4,18 @@ Follows RealMLP (Holzmüller, Grinsztajn and Steinwart 2024, "Better by Default:
 Pre-Tuned MLPs and Boosted Trees on Tabular Data"): a learnt factor for every column,
 periodic embeddings of numbers (PBLD), the neural tangent parametrisation, learning
 rates by kind of parameter, schedules over the whole training, and the epoch that is
-best on the validation rows. Clipping and scaling of columns is left to preparation.
+best on the validation rows. Preparation clips and scales the columns.
 
 ============ ===================================================================
-progress     share of the training that is done, in [0, 1]: of the planned steps
-             or of the time until the deadline, whichever is further
+progress     fraction of the training that is done, in [0, 1]: of the planned steps
+             or of the time until the deadline, whichever is larger
 coslog4      :math:`\frac{1}{2}(1 - \cos(2 \pi \log_2(1 + 15 t)))`, four cycles that
              each take about twice as long as the one before
 flat_cos     1 for the first half, then half a cosine down to 0
 ============ ===================================================================
 
-Because schedules follow progress they always reach their end, also under a short
-deadline. What is kept of a fit is numpy arrays, and predicting needs no torch.
+Because schedules follow progress, they reach their end under a short deadline, too.
+A fitted model consists of NumPy arrays, and predicting needs no torch.
 """
 
 from __future__ import annotations
@@ -30,20 +30,27 @@ import numpy as np
 
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
-from autometa.learners.epochs import Dropout, NetworkModel, as_tensor, flat_cos, row_losses, train_by_epochs
-from autometa.learners.numeric import TargetScale, torch_threads
+from autometa.learners.epochs import (
+    Dropout,
+    NetworkModel,
+    flat_cos,
+    planned_epochs,
+    row_losses,
+    train_by_epochs,
+)
+from autometa.learners.numeric import TargetScale, bounded, target_scale, torch_threads
 
 MOST_OPERATIONS = 2.0e11
 """Floating-point operations of a training without a deadline: about five seconds of one core."""
 
 FEWEST_EPOCHS = 12
-"""Trained for even when that exceeds `MOST_OPERATIONS`; only a deadline ends training sooner."""
+"""Epochs of a training without a deadline even if they exceed `MOST_OPERATIONS`."""
 
 _CYCLE_ENDS = (1 / 15, 3 / 15, 7 / 15)
 """Progress at which the learning rate of coslog4 is 0, before the end."""
 
 _REGRESSION_FACTOR = 3.0
-"""Regression learns faster, as in RealMLP (there five times)."""
+"""Factor of the learning rate for regression; 5 in RealMLP."""
 
 _N_FREQUENCIES = 16
 _EMBEDDING_SIZE = 3
@@ -51,8 +58,8 @@ _MOST_EMBEDDED_COLUMNS = 200
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """Hyperparameters of the network; the names are those of the strategy file."""
+class NeuralNetworkSettings:
+    """Hyperparameters with the names of the strategy file."""
 
     width: int = 256
     n_layers: int = 3
@@ -65,15 +72,16 @@ class _Settings:
     n_epochs: int = 256
 
 
+@dataclass(eq=False, repr=False)
 class NeuralNetworkModel(NetworkModel):
-    """The arrays of a trained network.
+    """A trained network as NumPy arrays.
 
     Parameters
     ----------
     weights, biases : list of ndarray
-        Of the layers, of shapes (n_inputs, n_units) and (n_units,).
+        Parameters of the layers, of shapes (n_inputs, n_units) and (n_units,).
     activation : {"selu", "mish", "relu"}
-        Between the layers.
+        Nonlinearity between the layers.
     embedded, plain : ndarray of int
         Columns that go through the embedding, and those that enter as they are.
     embedding : list of ndarray
@@ -82,28 +90,17 @@ class NeuralNetworkModel(NetworkModel):
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
     n_iterations : int
-        Epochs trained until these arrays.
+        Epochs after which the network had these arrays.
     """
 
-    def __init__(
-        self,
-        weights: list[np.ndarray],
-        biases: list[np.ndarray],
-        activation: str,
-        embedded: np.ndarray,
-        plain: np.ndarray,
-        embedding: list[np.ndarray],
-        scale: TargetScale | None,
-        n_iterations: int,
-    ) -> None:
-        self.weights = weights
-        self.biases = biases
-        self.activation = activation
-        self.embedded = embedded
-        self.plain = plain
-        self.embedding = embedding
-        self.scale = scale
-        self.n_iterations: int = n_iterations
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    activation: str
+    embedded: np.ndarray
+    plain: np.ndarray
+    embedding: list[np.ndarray]
+    scale: TargetScale | None
+    n_iterations: int
 
     def _n_outputs(self) -> int:
         return len(self.biases[-1])
@@ -131,7 +128,7 @@ def _selu(x: np.ndarray) -> np.ndarray:
 
 
 def _mish(x: np.ndarray) -> np.ndarray:
-    # tanh(log(1 + e^x)) as a ratio of exponentials; beyond 20 the ratio is 1 in float32.
+    # tanh(log(1 + e^x)) as a ratio of exponentials, which is 1 in float32 for x above 20.
     e = np.exp(np.minimum(x, 20.0))
     squared = np.square(1 + e)
     return x * (squared - 1) / (squared + 1)
@@ -144,14 +141,17 @@ def _relu(x: np.ndarray) -> np.ndarray:
 _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"selu": _selu, "mish": _mish, "relu": _relu}
 
 
-class _Network:
-    """The network in training: parameters as torch tensors, grouped by their learning rates, and their optimiser."""
+class _TorchNetwork:
+    """The network in training: its parameters as torch tensors, and their optimiser."""
 
-    def __init__(self, data: FitData, scale: TargetScale | None, settings: _Settings, generator: Any) -> None:
+    def __init__(
+        self, data: FitData, scale: TargetScale | None, settings: NeuralNetworkSettings, generator: Any
+    ) -> None:
         import torch
 
         self.settings, self.scale = settings, scale
-        self.X = X = as_tensor(data.X)
+        # Copied, because torch warns about read-only arrays.
+        self.X = X = torch.from_numpy(np.array(bounded(data.X), dtype=np.float32))
         self.y = torch.from_numpy(scale.standardise(data.y).astype(np.float32)) if scale else torch.tensor(data.y)
         weight = data.sample_weight
         self.weight = None if weight is None else torch.from_numpy(weight.astype(np.float32))
@@ -178,7 +178,13 @@ class _Network:
             self.biases[-1].copy_(torch.from_numpy(np.log(frequencies / frequencies.sum())))
         for tensor in self.tensors():
             tensor.requires_grad_(True)
-        groups = [group for group in self.parameter_groups() if group["params"]]
+        groups: list[dict[str, Any]] = [
+            {"params": self.weights, "factor": 1.0},
+            {"params": self.biases, "factor": 0.1},
+            {"params": [self.column_factor], "factor": 6.0},
+            {"params": self.embedding, "factor": 0.1},
+        ]
+        groups = [group for group in groups if group["params"]]
         self.optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), fused=True)
         self.learning_rate = settings.learning_rate * (_REGRESSION_FACTOR if scale else 1.0)
         self.dropout = Dropout(generator) if settings.dropout > 0 else None
@@ -191,17 +197,8 @@ class _Network:
         """Return copies of `tensors()`."""
         return [tensor.detach().numpy().copy() for tensor in self.tensors()]
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the groups of the optimiser with their factors of the learning rate."""
-        return [
-            {"params": self.weights, "factor": 1.0},
-            {"params": self.biases, "factor": 0.1},
-            {"params": [self.column_factor], "factor": 6.0},
-            {"params": self.embedding, "factor": 0.1},
-        ]
-
     def _fit_start(self, X: Any, generator: Any) -> None:
-        """Give every layer inputs of unit variance, kinks amid the data, and zero initial scores."""
+        """Give every layer outputs of unit variance and kinks within the data, and set the first scores to 0."""
         import torch
 
         rows = torch.randperm(len(X), generator=generator)[:256]
@@ -211,7 +208,7 @@ class _Network:
             spread = before.std(dim=0, unbiased=False)
             weight /= torch.where(spread > 1e-3, spread, torch.ones_like(spread))
             before = hidden @ weight / len(weight) ** 0.5
-            # The unit's zero passes through the projection of a random row.
+            # The unit is 0 at a random row.
             chosen = torch.randint(len(before), (before.shape[1],), generator=generator)
             self.biases[layer].copy_(-before[chosen, torch.arange(before.shape[1])])
             hidden = self._activate(before + self.biases[layer])
@@ -254,11 +251,11 @@ class _Network:
         return hidden
 
     def n_operations(self) -> float:
-        """Return floating-point operations of training on one row: forward and twice that backward."""
+        """Return floating-point operations of training on one row; the backward pass takes two thirds of them."""
         return 6.0 * (sum(w.numel() for w in self.weights) + 4 * sum(e.numel() for e in self.embedding))
 
     def step(self, rows: Any, share: float) -> None:
-        """Make one step of the optimiser on some rows."""
+        """Make one step of the optimiser on the rows at some indices."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate * group["factor"] * coslog4(share)
             group["weight_decay"] = self.settings.weight_decay * flat_cos(share)
@@ -272,26 +269,19 @@ class _Network:
         self.optimiser.step()
 
     def to_model(self, snapshot: list[np.ndarray], n_epochs: int) -> NeuralNetworkModel:
-        """Return the model of a snapshot of `tensors()`, factors folded into the weights."""
-        arrays = snapshot
+        """Return the model of a snapshot of `tensors()`; its weights include all factors."""
         n_embedding, n_layers = len(self.embedding), len(self.weights)
-        weights = arrays[n_embedding + 1 : n_embedding + 1 + n_layers]
-        weights = [w / np.float32(len(w) ** 0.5) for w in weights]
-        weights[0] = weights[0] * arrays[n_embedding][:, None]
+        embedding, column_factor, layers = snapshot[:n_embedding], snapshot[n_embedding], snapshot[n_embedding + 1 :]
+        weights = [w / np.float32(len(w) ** 0.5) for w in layers[:n_layers]]
+        weights[0] = weights[0] * column_factor[:, None]
+        activation = self.settings.activation
         return NeuralNetworkModel(
-            weights=weights,
-            biases=arrays[n_embedding + 1 + n_layers :],
-            activation=self.settings.activation,
-            embedded=self.embedded,
-            plain=self.plain,
-            embedding=arrays[:n_embedding],
-            scale=self.scale,
-            n_iterations=n_epochs,
+            weights, layers[n_layers:], activation, self.embedded, self.plain, embedding, self.scale, n_epochs
         )
 
 
 def _embedded_columns(X: np.ndarray, embeddings: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the columns to embed and the others; columns of two values (one-hot) gain nothing from waves."""
+    """Return the columns to embed and the others; columns of two values (one-hot) do not profit from embeddings."""
     every = np.arange(X.shape[1])
     if embeddings == "none":
         return every[:0], every
@@ -311,27 +301,28 @@ def fit_neural_network(data: FitData, parameters: Mapping[str, Value]) -> Neural
         Rows of the numeric view.
     parameters : mapping
         ``width``, ``n_layers``, ``activation``, ``embeddings``, ``dropout``, ``weight_decay``,
-        ``learning_rate`` (of the weights; three times that for regression), ``label_smoothing`` and
-        ``n_epochs`` (at most; fewer where `MOST_OPERATIONS` or the deadline ask for it).
+        ``learning_rate`` (of the weights; three times as large for regression), ``label_smoothing`` and
+        ``n_epochs`` (an upper bound; `MOST_OPERATIONS` and the deadline may lower it).
     """
     with torch_threads(data.n_threads):
-        return _train(data, _Settings(**parameters))  # type: ignore[arg-type]
+        return _train(data, NeuralNetworkSettings(**parameters))  # type: ignore[arg-type]
 
 
-def _train(data: FitData, settings: _Settings) -> NeuralNetworkModel:
+def _train(data: FitData, settings: NeuralNetworkSettings) -> NeuralNetworkModel:
     import torch
 
     generator = torch.Generator().manual_seed(data.seed)
-    scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
-    network = _Network(data, scale, settings, generator)
-    n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(data.X), settings.n_epochs)
+    scale = target_scale(data)
+    network = _TorchNetwork(data, scale, settings, generator)
+    n_operations = network.n_operations() * len(data.X)
+    n_epochs = data.n_iterations or planned_epochs(n_operations, MOST_OPERATIONS, FEWEST_EPOCHS, settings.n_epochs)
     return train_by_epochs(
         network, data, scale, n_epochs, lambda n: torch.randperm(n, generator=generator), _CycleWithoutGain()
     )
 
 
 class _CycleWithoutGain:
-    """Ends the training when a whole cycle of the learning rate brought nothing: the longer ones only overfit more."""
+    """Ends the training after a cycle of the learning rate without an improvement; longer cycles would overfit more."""
 
     def __init__(self) -> None:
         self._cycles = list(pairwise(_CYCLE_ENDS))
@@ -346,11 +337,6 @@ class _CycleWithoutGain:
 def coslog4(t: float) -> float:
     """Return the factor of the learning rate at progress `t`."""
     return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t)))
-
-
-def _plan_epochs(operations_per_epoch: float, n_epochs: int) -> int:
-    """Return the number of epochs that a training without a deadline takes."""
-    return min(n_epochs, max(FEWEST_EPOCHS, int(MOST_OPERATIONS / operations_per_epoch)))
 
 
 NEURAL_NETWORK = Learner(

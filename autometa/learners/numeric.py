@@ -1,24 +1,21 @@
-"""What the learners of the numeric view share: bounds, target scales, links, and the linear model."""
+"""Functions shared by learners of the numeric view: bounds, samples, target scales, probabilities, the linear model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 
 from autometa._support.numeric_threads import openmp_threads
-
-Link = Literal["identity", "softmax"]
+from autometa.learners.base import FitData
 
 LARGEST_INPUT = 1e3
 """Inputs are clipped to ±this. Columns have about unit variance, so only faulty or
 adversarial values lie beyond, and their squares must not overflow float32."""
 
-
 BLOCK_CELLS = 2**21
-"""Cells of a large table that are copied at a time."""
+"""Number of cells of a large table that are copied at a time."""
 
 
 def bounded(X: np.ndarray) -> np.ndarray:
@@ -29,20 +26,25 @@ def bounded(X: np.ndarray) -> np.ndarray:
 
 
 def blocks(n: int, n_others: int) -> Iterator[slice]:
-    """Yield stretches of `n` rows (or columns) of a table that together are all of them.
+    """Yield consecutive slices of `n` rows (or columns) of `n_others` cells each.
 
-    Each has about two million cells, so that a copy in double precision takes 16 MiB whatever the table.
-
-    Parameters
-    ----------
-    n : int
-        Rows to go through.
-    n_others : int
-        Cells of each of them.
+    A slice has about two million cells, so that a copy in double precision takes 16 MiB whatever the table.
     """
     step = max(1, BLOCK_CELLS // max(1, n_others))
     for start in range(0, n, step):
         yield slice(start, start + step)
+
+
+def sample_rows(n_rows: int, n_kept: int, seed: int) -> np.ndarray:
+    """Return sorted indices of at most `n_kept` rows, drawn at random."""
+    if n_kept >= n_rows:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, n_kept, replace=False))
+
+
+def row_weights(data: FitData) -> np.ndarray:
+    """Return the weight of each row as float64; 1 for all rows of data without weights."""
+    return np.ones(len(data.y)) if data.sample_weight is None else np.asarray(data.sample_weight, dtype=np.float64)
 
 
 class TargetScale:
@@ -91,13 +93,23 @@ class TargetScale:
         return np.clip(y, self.low - extra, self.high + extra)
 
 
+def target_scale(data: FitData) -> TargetScale | None:
+    """Return the scale of a regression target; None for classification."""
+    return TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
+
+
+def standardised(y: np.ndarray, scale: TargetScale | None) -> np.ndarray:
+    """Return a regression target with mean 0 and deviation 1; class codes, which have no scale, as they are."""
+    return y if scale is None else scale.standardise(y)
+
+
 @contextmanager
 def torch_threads(n_threads: int) -> Iterator[None]:
-    """Let torch use `n_threads` threads in the calling thread, and as many as before after the block."""
+    """Limit torch to `n_threads` threads in the calling thread until the block ends."""
     import torch
 
-    # torch's own setting is also that of threads to come. The limit of OpenMP, which it goes by, is of this
-    # thread alone; but a first call in a thread sets it anew, so that call is made here.
+    # torch's own setting would also apply to future threads. The limit of OpenMP, which torch obeys, applies to this
+    # thread alone; the first torch call in a thread resets it, so that call is made here.
     torch.get_num_threads()
     with openmp_threads(n_threads):
         yield
@@ -114,7 +126,6 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores, dtype=np.float64)
     if scores.shape[1] == 1:
         scores = np.column_stack([np.zeros(len(scores)), scores])
-    # scipy.special has a softmax, but loading it takes longer than most fits.
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
@@ -130,7 +141,7 @@ class LinearModel:
     Parameters
     ----------
     coefficients : ndarray of shape (n_features, n_outputs)
-        One output for regression and for two classes, else one a class.
+        One output for regression and for two classes, else one per class.
     intercept : ndarray of shape (n_outputs,)
         Added to every row.
     scale : TargetScale or None
@@ -146,7 +157,7 @@ class LinearModel:
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
         X, coefficients = bounded(X), self.coefficients.astype(np.float64)
-        # In single precision the last digits of a row's sum depend on which rows it is predicted with.
+        # In single precision the last digits of a row's score depend on the rows that are predicted with it.
         scores = np.empty((len(X), len(self.intercept)))
         for rows in blocks(*X.shape):
             scores[rows] = X[rows].astype(np.float64) @ coefficients + self.intercept

@@ -1,7 +1,7 @@
-r"""Least squares with an L2 penalty, in double precision and in the memory of a block of rows.
+r"""Ridge regression in double precision that copies only one block of rows at a time.
 
-scikit-learn's Ridge copies the whole table several times, and ten times where Cholesky's factorisation fails, as it
-does for collinear columns under a small penalty.
+scikit-learn's Ridge copies the whole table several times, and ten times if Cholesky's factorisation fails, as it does
+for collinear columns under a small penalty.
 
 ============================== =======================================================================
 :math:`X, z`                   columns and target, centred by their weighted means, times the roots of
@@ -18,7 +18,7 @@ import numpy as np
 from autometa.learners.numeric import blocks
 
 _LEAST_PIVOT = 1e-6
-"""Smallest pivot of a factorisation, as a fraction of the largest, whose digits are worth something."""
+"""A factorisation with a pivot below this fraction of the largest is too inexact to be used."""
 
 
 def solve_ridge(
@@ -78,6 +78,6 @@ def _solve(matrix: np.ndarray, right: np.ndarray, alpha: float) -> np.ndarray:
             return np.asarray(cho_solve((factor, lower), right))
     except LinAlgError:
         pass
-    # The penalty is below the rounding errors of collinear columns.
+    # The penalty is smaller than the rounding errors of collinear columns.
     values, vectors = eigh(matrix)
     return np.asarray(vectors @ ((vectors.T @ right) / (np.maximum(values, 0.0) + alpha)))

@@ -1,4 +1,4 @@
-"""Which columns of a very wide table a booster gets to see."""
+"""Column screening, which limits boosters to the strongest columns of a very wide table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from autometa.learners.base import FitData
 
 MAX_COLUMNS = 2000
-"""Boosters sort every column into bins before their first tree, which no deadline can interrupt;
-10,000 columns of 5,000 rows take half a minute and gigabytes."""
+"""Largest number of columns that a booster gets. Boosters sort every column into bins before their first tree, which no
+deadline can interrupt; 10,000 columns of 5,000 rows take half a minute and gigabytes."""
 
 _MAX_ROWS = 4000
 _N_GROUPS = 8
@@ -18,7 +18,7 @@ _BLOCK = 500
 
 
 def screened(data: FitData) -> tuple[FitData, np.ndarray | None]:
-    """Return the data with its MAX_COLUMNS strongest columns, and their indices; None when it has no more than that."""
+    """Return the data with its MAX_COLUMNS strongest columns, and their indices; None if all columns are kept."""
     if data.X.shape[1] <= MAX_COLUMNS:
         return data, None
     groups = data.y if data.n_classes else _quantile_groups(data.y)
@@ -42,7 +42,7 @@ def column_strengths(X: np.ndarray, groups: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_columns)
-        Missing values are taken as the column's mean; at most 4,000 rows are looked at.
+        Missing values count as the column's mean; at most 4,000 rows are used.
     groups : ndarray of shape (n_rows,), int
         Group of each row, from 0.
 
@@ -61,9 +61,9 @@ def column_strengths(X: np.ndarray, groups: np.ndarray) -> np.ndarray:
     for start in range(0, X.shape[1], _BLOCK):
         block = X[rows, start : start + _BLOCK].astype(np.float64)
         missing = np.isnan(block)
-        present = np.maximum((~missing).sum(axis=0), 1)
+        n_known = np.maximum((~missing).sum(axis=0), 1)
         block[missing] = 0.0
-        block = np.where(missing, 0.0, block - block.sum(axis=0) / present)
+        block = np.where(missing, 0.0, block - block.sum(axis=0) / n_known)
         between = ((members @ block) ** 2 / sizes).sum(axis=0)
         total = (block**2).sum(axis=0)
         np.divide(between, total, out=strengths[start : start + _BLOCK], where=total > 0)
@@ -71,5 +71,5 @@ def column_strengths(X: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _quantile_groups(y: np.ndarray) -> np.ndarray:
-    """Return the eighth of the target's distribution that each row is in, which sees more than a correlation."""
+    """Return in which eighth of the target's distribution each row is; groups show relations that a line does not."""
     return np.searchsorted(np.quantile(y, np.linspace(0, 1, _N_GROUPS + 1)[1:-1]), y)

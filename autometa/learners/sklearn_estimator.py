@@ -1,4 +1,4 @@
-"""Any scikit-learn estimator as a learner."""
+"""A user's own scikit-learn estimator as a learner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autometa.learners.base import FitData, Learner, Model
 
 @dataclass
 class OwnModel:
-    """A fitted estimator of the user's.
+    """A fitted estimator of the user's own.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class OwnModel:
     n_classes: int
     n_iterations: int | None = None
 
-    goes_by_parts: ClassVar[bool] = False  # it may not be meant for several threads, nor to go row by row
+    goes_by_parts: ClassVar[bool] = False  # it may be unsafe in several threads, or not predict row by row
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes), or values (n_rows,).
@@ -70,7 +70,7 @@ class _Fit:
             estimator.set_params(random_state=data.seed)
         if "n_jobs" in available:
             estimator.set_params(n_jobs=data.n_threads)
-        # A copy: the arrays are shared between processes and read-only, which not every estimator expects.
+        # A copy, because the arrays are shared between processes and read-only, which not every estimator accepts.
         X = np.array(data.X)
         if data.sample_weight is not None and has_fit_parameter(estimator, "sample_weight"):
             estimator.fit(X, data.y, sample_weight=data.sample_weight)

@@ -6,7 +6,9 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.ensemble import (
@@ -23,14 +25,14 @@ from autometa.core.budget import Deadline
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner, stages_before
 from autometa.learners.early_stopping import iterations_to_do, stops_early
-from autometa.learners.numeric import TargetScale
+from autometa.learners.numeric import TargetScale, standardised, target_scale
 from autometa.learners.screening import screened
 
 _MAX_CATEGORIES = 255
-"""Limit of scikit-learn's histogram gradient boosting; columns with more are taken as numbers."""
+"""Limit of scikit-learn's histogram gradient boosting; columns with more categories are taken as numbers."""
 
 _FOREST_BYTES = 96 * 2**20
-"""What the trees of one forest may weigh. Fully grown trees on 60,000 rows with 60 classes would take gigabytes."""
+"""Bound on the memory of one forest's trees. Fully grown trees on 60,000 rows with 60 classes would take gigabytes."""
 
 
 class HistogramModel:
@@ -48,7 +50,7 @@ class HistogramModel:
         Whether the deadline ended the fit.
     """
 
-    goes_by_parts = False  # scikit-learn's encoder of the categories may not run in several threads at a time
+    goes_by_parts = False  # scikit-learn's encoder of categories is not safe in several threads at a time
 
     def __init__(
         self, estimator: Any, scale: TargetScale | None, columns: np.ndarray | None, is_cut_short: bool = False
@@ -69,14 +71,15 @@ class HistogramModel:
             return self.estimator.predict_proba(X)
 
     def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (n, what `predict` would return with the first n iterations only) for n = 1, 2, 4, …."""
+        """Yield n and what `predict` would return with the first n iterations only, for n = 1, 2, 4, …."""
         for n_iterations in stages_before(self.n_iterations):
-            # scikit-learn's own stages are one for every iteration, each with its copy and its softmax.
+            # scikit-learn's own staged prediction computes every iteration.
             estimator = copy.copy(self.estimator)
             estimator._predictors = self.estimator._predictors[:n_iterations]
             yield n_iterations, HistogramModel(estimator, self.scale, self.columns).predict(X, n_threads)
 
 
+@dataclass(eq=False, repr=False)
 class ForestModel:
     """A fitted forest.
 
@@ -90,31 +93,29 @@ class ForestModel:
         Whether the deadline came before the last tree.
     """
 
-    n_iterations: int | None = None
+    n_iterations: ClassVar[int | None] = None
 
-    def __init__(self, estimator: Any, scale: TargetScale | None, is_cut_short: bool = False) -> None:
-        self.estimator = estimator
-        self.scale = scale
-        self.is_cut_short = is_cut_short
+    estimator: Any
+    scale: TargetScale | None
+    is_cut_short: bool = False
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
         trees = self.estimator.estimators_
-        # Without scikit-learn's own loop, which replaces the filters of warnings in each of its threads.
+        # scikit-learn's own loop would replace the warning filters in each of its threads.
         total = np.zeros((len(X), trees[0].tree_.value.shape[2]))
         for tree in trees:
             total += tree.tree_.predict(X)
         if self.scale is not None:
             return self.scale.restore(total[:, 0] / len(trees))
-        # As if one more tree knew nothing: no class is ruled out because no tree has met it.
+        # As if one more tree voted for all classes alike: no class gets probability 0 because no tree has met it.
         return (total + 1.0 / total.shape[1]) / (len(trees) + 1)
 
 
 class Pace:
-    """How long the next chunk of iterations would take, learnt from the ones before.
+    """Predicts from earlier chunks how many iterations fit before the deadline.
 
-    A call of `fit` costs something by itself (binning, checks) and something per
-    iteration; the last two calls tell them apart.
+    A call of `fit` has a fixed cost (binning, checks) and a cost per iteration; the last two calls tell them apart.
     """
 
     def __init__(self, deadline: Deadline) -> None:
@@ -123,13 +124,13 @@ class Pace:
         self._started_s = time.monotonic()
 
     def record(self, n_iterations: int) -> None:
-        """Note that a call that did `n_iterations` has just ended."""
+        """Record that a call of `n_iterations` has just ended."""
         now = time.monotonic()
         self._calls.append((n_iterations, now - self._started_s))
         self._started_s = now
 
     def affordable(self, wanted: int) -> int:
-        """Return how many iterations, at most `wanted`, fit before the deadline; the first one always does."""
+        """Return how many iterations, at most `wanted`, fit before the deadline; the first one is always made."""
         if not self._calls:
             return min(1, wanted)
         fixed_s, each_s = self._costs()
@@ -150,15 +151,15 @@ class Pace:
 def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -> HistogramModel:
     """Return scikit-learn's histogram gradient boosting, stopped early on the validation rows."""
     data, columns = screened(data)
-    scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
+    scale = target_scale(data)
     chosen: dict[str, Any] = {"learning_rate": 0.08, "min_samples_leaf": 20, **parameters}
     chosen["min_samples_leaf"] = max(1, min(chosen["min_samples_leaf"], len(data.y) // 25))
-    watches = stops_early(data)
+    is_validated = stops_early(data)
     native = data.categorical & (data.n_categories <= _MAX_CATEGORIES)
     estimator_class = HistGradientBoostingClassifier if scale is None else HistGradientBoostingRegressor
     estimator = estimator_class(
         categorical_features=native if native.any() else None,
-        early_stopping=watches,
+        early_stopping=is_validated,
         scoring="loss",
         n_iter_no_change=round(min(100.0, max(15.0, 2.0 / chosen["learning_rate"]))),
         tol=0.0,
@@ -166,11 +167,11 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
         random_state=data.seed,
         **chosen,
     )
-    y = _target(data.y, scale)
+    y = standardised(data.y, scale)
     validation: dict[str, Any] = {}
-    if watches:
+    if is_validated:
         assert data.y_val is not None
-        y_val = _target(data.y_val, scale)
+        y_val = standardised(data.y_val, scale)
         validation = {"X_val": data.X_val, "y_val": y_val, "sample_weight_val": data.sample_weight_val}
 
     def grow_to(n_iterations: int) -> bool:
@@ -181,39 +182,32 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
     limit = round(min(2000.0, 150 / chosen["learning_rate"]))
     with openmp_threads(data.n_threads):
         is_cut_short = not _grow_in_chunks(grow_to, iterations_to_do(data, default, limit), data.deadline)
-    # The first validation score is that of no trees at all.
-    best = int(np.argmax(estimator.validation_score_[1:])) + 1 if watches else int(estimator.n_iter_)
+    # The first validation score is that of zero trees.
+    best = int(np.argmax(estimator.validation_score_[1:])) + 1 if is_validated else int(estimator.n_iter_)
     estimator._predictors = estimator._predictors[:best]
     return HistogramModel(estimator, scale, columns, is_cut_short)
 
 
-def fit_random_forest(data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
-    """Return a random forest of as many trees as time allows."""
-    return _fit_forest(data, parameters, RandomForestClassifier, RandomForestRegressor)
-
-
-def fit_extra_trees(data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
-    """Return a forest of extremely randomised trees, as many as time allows."""
-    return _fit_forest(data, parameters, ExtraTreesClassifier, ExtraTreesRegressor)
-
-
-def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any, regressor: Any) -> ForestModel:
-    scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
+def _fit_forest(classifier: Any, regressor: Any, data: FitData, parameters: Mapping[str, Value]) -> ForestModel:
+    """Return a forest of one of two classes of scikit-learn, with fewer trees if the deadline ends the fit."""
+    scale = target_scale(data)
     chosen: dict[str, Any] = {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2, **parameters}
     n_trees = int(chosen.pop("n_estimators"))
     n_columns = data.X.shape[1]
-    # On wide tables the time of a split goes by its columns; beyond this many they add little.
+    # On wide tables the time of a split grows with its columns; more than this many add little.
     chosen["max_features"] = max(1, round(min(chosen["max_features"] * n_columns, 10 * math.sqrt(n_columns))))
     n_leaves = affordable_leaves(n_trees, max(1, data.n_classes))
     estimator = (classifier if scale is None else regressor)(
-        # A bound makes scikit-learn grow trees best-first, which is slower.
+        # With a bound scikit-learn grows trees best-first, which is slower.
         max_leaf_nodes=n_leaves if n_leaves < len(data.y) else None,
         warm_start=True,
         n_jobs=data.n_threads,
         random_state=data.seed,
         **chosen,
     )
-    X, y = _writeable(data.X), _target(data.y, scale)
+    # scikit-learn's check for infinite values refuses a read-only buffer with missing values.
+    X = data.X if data.X.flags.writeable else np.array(data.X)
+    y = standardised(data.y, scale)
 
     def grow_to(n_iterations: int) -> bool:
         estimator.set_params(n_estimators=n_iterations).fit(X, y, data.sample_weight)
@@ -224,7 +218,7 @@ def _fit_forest(data: FitData, parameters: Mapping[str, Value], classifier: Any,
 
 
 def affordable_leaves(n_trees: int, n_outputs: int) -> int:
-    """Return the leaves a tree may have for the forest to stay within its bytes."""
+    """Return the number of leaves per tree that keeps the forest within its memory."""
     bytes_per_node = 64 + 8 * n_outputs
     return max(16, _FOREST_BYTES // (2 * n_trees * bytes_per_node))
 
@@ -232,9 +226,8 @@ def affordable_leaves(n_trees: int, n_outputs: int) -> int:
 def _grow_in_chunks(grow_to: Callable[[int], bool], n_wanted: int, deadline: Deadline) -> bool:
     """Call `grow_to` with growing numbers of iterations while the next call fits before the deadline.
 
-    `grow_to` continues from where it was and returns whether it ended by itself. The
-    chunks are the same whatever the time, so that only the last one depends on it.
-    Returns whether all iterations were made that the fit needs.
+    `grow_to` continues from its last call and returns whether the fit stopped early. The chunks are the same whatever
+    the time, so that only the last one depends on it. Returns whether all iterations were made that the fit needs.
     """
     pace = Pace(deadline)
     n_done = 0
@@ -248,21 +241,14 @@ def _grow_in_chunks(grow_to: Callable[[int], bool], n_wanted: int, deadline: Dea
 
 
 def _next_chunk(n_done: int) -> int:
-    """Return 1, 4, 10, 15, 30, then as many as were done before: the first ones teach the pace cheaply."""
+    """Return 1, 4, 10, 15, 30, then as many as were done before: small first chunks measure the pace cheaply."""
     return {0: 1, 1: 4, 5: 10, 15: 15}.get(n_done, n_done)
-
-
-def _writeable(X: np.ndarray) -> np.ndarray:
-    # scikit-learn's check for infinite values refuses a read-only buffer as soon as a value is missing.
-    return X if X.flags.writeable else np.array(X)
-
-
-def _target(y: np.ndarray, scale: TargetScale | None) -> np.ndarray:
-    return y if scale is None else scale.standardise(y)
 
 
 HIST_GRADIENT_BOOSTING = Learner(
     name="hist_gradient_boosting", view="tree", fit=fit_hist_gradient_boosting, keeps_deadline=True, has_iterations=True
 )
-RANDOM_FOREST = Learner(name="random_forest", view="tree", fit=fit_random_forest, keeps_deadline=True)
-EXTRA_TREES = Learner(name="extra_trees", view="tree", fit=fit_extra_trees, keeps_deadline=True)
+_FIT_RANDOM_FOREST = partial(_fit_forest, RandomForestClassifier, RandomForestRegressor)
+_FIT_EXTRA_TREES = partial(_fit_forest, ExtraTreesClassifier, ExtraTreesRegressor)
+RANDOM_FOREST = Learner(name="random_forest", view="tree", fit=_FIT_RANDOM_FOREST, keeps_deadline=True)
+EXTRA_TREES = Learner(name="extra_trees", view="tree", fit=_FIT_EXTRA_TREES, keeps_deadline=True)

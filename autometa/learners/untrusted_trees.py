@@ -1,9 +1,10 @@
-"""Whether scikit-learn's trees that came from a file stay within their arrays.
+"""Checks that scikit-learn's trees from a file stay within their arrays.
 
-A tree is an array of nodes that name their children and their column by number, and
-prediction follows these numbers without looking whether they exist: a forged file could
-read memory that is not its own. A type check cannot see that; this one can.
+A node of a tree names its children and its column by index, and prediction follows these indices without checking them:
+a forged file could read foreign memory. Trusting the types of a file does not prevent that; these checks do.
 """
+
+# Tests: tests/test_persistence.py
 
 from __future__ import annotations
 
@@ -17,19 +18,18 @@ from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistG
 from sklearn.tree import BaseDecisionTree
 
 _LARGEST_CATEGORY = 255
-"""Histogram gradient boosting keeps sets of categories in 256 bits."""
+"""Largest code that fits into the 256 bits of a set of categories in histogram gradient boosting."""
 
 
 def check_trees(root: Any) -> int:
-    """Return the number of trees that can be reached from `root`, all of them sound.
+    """Check all trees that can be reached from `root`, and return their number.
 
-    Every child must come later in the array than its parent (so that each path ends), and
-    every column must exist.
+    Every child must come later in the array than its parent (so that each path ends), and every column must exist.
 
     Parameters
     ----------
     root : object
-        Anything made of containers, object arrays and instances with a ``__dict__``.
+        Any nesting of containers, object arrays and instances with a ``__dict__``.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def check_trees(root: Any) -> int:
 
 
 def _reachable(root: Any) -> Iterator[Any]:
-    """Yield every instance with a ``__dict__`` that `root` holds, each once."""
+    """Yield each instance with a ``__dict__`` that `root` contains once."""
     waiting, seen = [root], {id(root)}
     while waiting:
         part = waiting.pop()
@@ -84,7 +84,7 @@ def _check_tree(tree: Any, n_features: int) -> None:
 def _check_boosting(estimator: Any) -> int:
     n_features = estimator.n_features_in_
     if estimator._preprocessor is not None:
-        # It decides how many columns the trees see; one row of zeros tells.
+        # It decides how many columns the trees get, which one row of zeros shows.
         n_features = estimator._preprocess_X(np.zeros((1, n_features), dtype=np.float32), reset=False).shape[1]
     mapper = estimator._bin_mapper
     is_categorical = np.asarray(mapper.is_categorical_, dtype=bool)

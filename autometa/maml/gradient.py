@@ -1,17 +1,17 @@
-r"""MAML and its kin: parameters from which a few steps of gradient descent lead to a good fit.
+r"""MAML and its variants: parameters from which a few steps of gradient descent lead to a good fit.
 
-What is minimised is the loss on the query after the inner loop on the support (Finn, Abbeel and Levine 2017,
-"Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks"),
+They minimise the loss on the query after the inner loop on the support (Finn, Abbeel and Levine 2017, "Model-Agnostic
+Meta-Learning for Fast Adaptation of Deep Networks"),
 
 .. math:: \min_\theta \sum_\tau L^\text{query}_\tau(U_\tau(\theta)), \quad
           U_\tau(\theta) = \theta - \alpha \nabla L^\text{support}_\tau(\theta) \text{ (several times).}
 
 =============== ===================================================================================
-`pretraining`   no inner loop: what any adaptation has to be better than
+`pretraining`   no inner loop; the baseline of all methods
 `maml`          differentiates through the inner gradients: second order
-`first_order`   takes them for constants (the same paper, section 5.2)
-`anil`          only the head moves in the inner loop (Raghu, Raghu, Bengio and Vinyals 2020)
-`meta_sgd`      :math:`\alpha` is a vector and is learnt, too (Li, Zhou, Chen and Li 2017)
+`first_order`   treats them as constants (the same paper, section 5.2)
+`anil`          the inner loop changes the head only (Raghu, Raghu, Bengio and Vinyals 2020)
+`meta_sgd`      :math:`\alpha` is a vector and meta-learned (Li, Zhou, Chen and Li 2017)
 =============== ===================================================================================
 """
 
@@ -23,16 +23,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autometa.maml.inner import checked_adapt, descend, differentiated
-from autometa.maml.protocol import Examples, FewShotTask, Forward, Inputs, Params, RowLosses
+from autometa.maml.inner import descend
+from autometa.maml.meta_learner import MetaLearner
+from autometa.maml.protocol import Examples, Forward, Inputs, Params, RowLosses
 
 RATE = "rate/"
-"""Before the name of a parameter: that of its learnt rate."""
+"""Prefix of the name of a parameter's learnt rate."""
 
 
 @dataclass(frozen=True)
-class GradientLearner:
-    r"""The meta-learner behind all five; the functions below choose its options.
+class GradientLearner(MetaLearner):
+    r"""The meta-learner of all five methods; the functions below choose its options.
 
     Parameters
     ----------
@@ -41,15 +42,15 @@ class GradientLearner:
     row_losses : callable
         Losses of rows.
     rate : float
-        :math:`\alpha` of the inner loop; where rates are learnt, what they start from.
+        :math:`\alpha` of the inner loop; the first value of learnt rates.
     n_steps : int
-        Inner steps that it is trained for; 0 is plain pre-training, which adapts only when told how many steps.
+        Inner steps of meta-training; 0 is plain pre-training, which adapts only for an explicit number of steps.
     is_first_order : bool
         Whether inner gradients count as constants.
     head : tuple of str
-        What the names of the parameters begin with that the inner loop moves; empty for all.
+        Prefixes of the parameters that the inner loop changes; empty for all parameters.
     learns_rates : bool
-        Whether every parameter has a rate of its own, which is learnt.
+        Whether every weight has its own, meta-learned rate.
     """
 
     forward: Forward
@@ -67,22 +68,18 @@ class GradientLearner:
             raise ValueError(f"n_steps must be at least 1, or 0 for plain pre-training, got {self.n_steps}.")
 
     def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
-        """Return parameters of a network, with their rates where these are learnt.
+        """Return parameters of a network, together with their rates if these are learnt.
 
         Raises
         ------
         ValueError
-            If no parameter's name begins like the head.
+            If no parameter's name begins with a prefix in `head`.
         """
         moved = self._moved(params)
         if not moved:
             raise ValueError(f"No parameter belongs to the head {self.head}; there are {sorted(params)}.")
         rates = {RATE + name: torch.full_like(params[name], self.rate) for name in moved} if self.learns_rates else {}
         return {**params, **rates}
-
-    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return parameters for one task; see `MetaLearner.adapt`."""
-        return checked_adapt(self, params, support, n_steps)
 
     def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
         """Return the parameters after the inner loop, unchecked."""
@@ -109,17 +106,13 @@ class GradientLearner:
         """Return the mean loss on examples."""
         return examples.mean(self.row_losses(self.predict(params, examples.inputs), examples.targets))
 
-    def meta_gradient(self, params: Mapping[str, Tensor], tasks: FewShotTask) -> tuple[Params, Tensor]:
-        """Return the gradient of the mean query loss after the inner loop, and the query losses."""
-        return differentiated(lambda some, support, query: self.loss(self.inner(some, support), query), params, tasks)
-
     def _moved(self, params: Mapping[str, Tensor]) -> list[str]:
         own = [name for name in params if not name.startswith(RATE)]
         return [name for name in own if name.startswith(self.head)] if self.head else own
 
 
 def pretraining(forward: Forward, row_losses: RowLosses, rate: float = 0.01) -> GradientLearner:
-    """Return plain pre-training on the queries of all tasks together, to be fine-tuned with a number of steps."""
+    """Return plain pre-training on the queries of all tasks; `adapt` fine-tunes for the given number of steps."""
     return GradientLearner(forward, row_losses, rate, n_steps=0)
 
 
@@ -136,10 +129,10 @@ def first_order(forward: Forward, row_losses: RowLosses, rate: float = 0.01, n_s
 def anil(
     forward: Forward, row_losses: RowLosses, head: tuple[str, ...], rate: float = 0.01, n_steps: int = 1
 ) -> GradientLearner:
-    """Return ANIL: parameters whose names begin with one of `head` are adapted, the others only meta-learned."""
+    """Return ANIL: only parameters whose names begin with a prefix in `head` are adapted."""
     return GradientLearner(forward, row_losses, rate, n_steps, head=head)
 
 
 def meta_sgd(forward: Forward, row_losses: RowLosses, rate: float = 0.01, n_steps: int = 1) -> GradientLearner:
-    """Return Meta-SGD: MAML whose learning rates, one of each single weight, are learnt."""
+    """Return Meta-SGD: MAML with a meta-learned rate for every weight."""
     return GradientLearner(forward, row_losses, rate, n_steps, learns_rates=True)

@@ -1,4 +1,6 @@
-"""Inner loops: a few steps of gradient descent on the support of one task, as a pure function; and how they fail."""
+"""Inner loops as pure functions: gradient descent on the support of one task, mapped over tasks and differentiated."""
+
+# Tests: tests/maml/test_gradient.py
 
 from __future__ import annotations
 
@@ -9,14 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from autometa.exceptions import DivergenceError
-from autometa.maml.protocol import Examples, FewShotTask, MetaLearner, Params
-
-EXPLOSION = 100.0
-"""A loss on the support that many times what it was before the inner loop has exploded."""
-
-_LEAST_LOSS = 1e-3
-"""Smaller losses count as this much: next to a perfect fit, a hundred times nothing is no explosion."""
+from autometa.maml.protocol import Examples, FewShotTask, Params
 
 
 def descend(
@@ -27,20 +22,20 @@ def descend(
     *,
     first_order: bool = False,
 ) -> Params:
-    r"""Return :math:`\theta - \alpha \nabla L(\theta)`, `n_steps` times over.
+    r"""Return the parameters after `n_steps` steps :math:`\theta \leftarrow \theta - \alpha \nabla L(\theta)`.
 
     Parameters
     ----------
     loss : callable
         :math:`L`, a scalar.
     params : mapping of str to Tensor
-        :math:`\theta`: what is stepped along the gradient; only that.
+        :math:`\theta`, all of which is changed.
     rates : float or mapping of str to Tensor
-        :math:`\alpha`, one for all or of each parameter.
+        :math:`\alpha`, one for all parameters or one for each.
     n_steps : int
-        Steps.
+        Number of steps.
     first_order : bool
-        Whether the gradients count as constants when the result is differentiated in `params`.
+        Whether gradients count as constants when the result is differentiated.
     """
     params = dict(params)
     for _ in range(n_steps):
@@ -55,12 +50,12 @@ def descend(
 
 
 def over_tasks(function: Callable[[Examples, Examples], Any], tasks: FewShotTask) -> Any:
-    """Return what a function of support and query gives for each of stacked tasks, stacked, by `vmap`."""
+    """Apply a function of support and query to each of stacked tasks by `vmap`, and return its stacked results."""
 
-    def of_one(support: tuple[Any, ...], query: tuple[Any, ...]) -> Any:
+    def for_one(support: tuple[Any, ...], query: tuple[Any, ...]) -> Any:
         return function(tasks.support.with_parts(support), tasks.query.with_parts(query))
 
-    return vmap(of_one, randomness="error")(tasks.support.parts(), tasks.query.parts())
+    return vmap(for_one, randomness="error")(tasks.support.parts(), tasks.query.parts())
 
 
 def differentiated(
@@ -68,36 +63,12 @@ def differentiated(
     params: Mapping[str, Tensor],
     tasks: FewShotTask,
 ) -> tuple[Params, Tensor]:
-    """Return the gradient of the mean over stacked tasks of a loss of each, and these losses.
+    """Return the gradient of the mean loss over stacked tasks, and the loss of each task.
 
-    A parameter that no loss depends on has a gradient of 0.
+    The gradient of a parameter without influence is 0.
     """
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     losses = over_tasks(lambda support, query: function(leaves, support, query), tasks)
     gradients = torch.autograd.grad(losses.mean(), list(leaves.values()), allow_unused=True)
     found = zip(leaves.items(), gradients, strict=True)
     return {n: torch.zeros_like(v) if g is None else g for (n, v), g in found}, losses.detach()
-
-
-def checked_adapt(
-    learner: MetaLearner, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None
-) -> Params:
-    """Return what the inner loop of a meta-learner makes of the parameters, if that is of any use.
-
-    Raises
-    ------
-    DivergenceError
-        If a parameter or the loss on the support is not finite after it, or the loss has exploded.
-    """
-    with torch.no_grad():
-        adapted = {name: value.detach() for name, value in learner.inner(params, support, n_steps).items()}
-        after = float(learner.loss(adapted, support))
-        before = float(learner.loss(learner.inner(params, support, 0), support))
-    broken = [name for name, value in adapted.items() if not bool(torch.isfinite(value).all())]
-    if broken or not after <= EXPLOSION * max(before, _LEAST_LOSS):
-        raise DivergenceError(
-            f"The inner loop diverged: the loss on the support went from {before:.4g} to {after:.4g}"
-            f"{f', and {broken[0]} is not finite' if broken else ''}. Use a smaller rate or fewer steps, and scale "
-            "inputs and targets to unit variance."
-        )
-    return adapted

@@ -1,16 +1,23 @@
-r"""An LSTM that makes the inner steps: a learnt optimiser.
+r"""A learned optimiser: an LSTM that makes the inner steps.
 
-The same small LSTM looks at the gradient of every single weight and says by how much to change it (Andrychowicz et
-al. 2016, "Learning to Learn by Gradient Descent by Gradient Descent"; with a learnt start, as here, the meta-learner
-of Ravi and Larochelle 2017). It sees gradients as Adam does: :math:`m / \sqrt v` and :math:`g / \sqrt v` of running
-means :math:`m` of the gradient :math:`g` and :math:`v` of its square (Lv, Jiang and Li 2017, "Learning Gradient
-Descent: Better Generalization and Longer Horizons"), and the logarithm of :math:`\sqrt v`. Its two outputs make the
-step :math:`-\rho\, (b + m / \sqrt v)\, e^{a}`: untrained it is Adam, and steps can shrink by orders of magnitude (the
-form of Metz et al. 2020, "Tasks, Stability, Architecture, and Compute").
+One small LSTM reads the gradient of each weight and returns its change (Andrychowicz et al. 2016, "Learning to Learn
+by Gradient Descent by Gradient Descent"; with a meta-learned start, as here, the meta-learner of Ravi and Larochelle
+2017). The change is
 
-Meta-training minimises the mean over all steps of the logarithm of the query loss, in mean over the tasks: a
-logarithm, or else the first steps, whose losses are the largest, would be all that counts. Gradients of the inner
-losses are taken for constants, and back-propagation is cut every `n_unrolled` steps.
+.. math:: -\rho\, (b + m / \sqrt v)\, e^{a}.
+
+================== ==========================================================================================
+:math:`g, m, v`    gradient, its running mean, and the running mean of its square
+inputs             :math:`m / \sqrt v`, :math:`g / \sqrt v` (Lv, Jiang and Li 2017, "Learning Gradient Descent:
+                   Better Generalization and Longer Horizons") and :math:`\log \sqrt v`
+:math:`a, b`       outputs, in the form of Metz et al. 2020, "Tasks, Stability, Architecture, and Compute";
+                   near 0 before training, so that the steps are those of Adam
+:math:`\rho`       `rate`
+================== ==========================================================================================
+
+Meta-training minimises the logarithm of the query loss, in mean over steps and tasks. Without the logarithm the large
+losses of the first steps would dominate. Gradients of the inner losses count as constants, and back-propagation is
+truncated after `n_unrolled` steps.
 """
 
 from __future__ import annotations
@@ -22,36 +29,36 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from autometa.maml.inner import checked_adapt
+from autometa.maml.meta_learner import MetaLearner
 from autometa.maml.protocol import Examples, FewShotTask, Forward, Inputs, Params, RowLosses
 
 OPTIMISER = "optimiser/"
-"""Before the names of the LSTM's own parameters."""
+"""Prefix of the names of the LSTM's parameters."""
 
 _N_INPUTS = 3
 _DECAY = 0.95
-_LEAST_SIZE = 1e-8  # of gradients; next to 0, sizes and their logarithms have no gradient
+_LEAST_SIZE = 1e-8  # added to the root of v, which has no derivative at 0
 _LEAST_LOSS = 1e-12
 
 
 @dataclass(frozen=True)
-class LearnedOptimiser:
-    r"""A learnt optimiser as a meta-learner.
+class LearnedOptimiser(MetaLearner):
+    r"""A learned optimiser as a meta-learner.
 
     Parameters
     ----------
     forward : callable
-        The network that is optimised.
+        The network to be optimised.
     row_losses : callable
         Losses of rows.
     n_steps : int
-        Inner steps that it is trained for.
+        Inner steps of meta-training.
     n_units : int
         Units of the LSTM.
     n_unrolled : int
-        Steps that back-propagation goes back at most.
+        Largest number of steps that back-propagation covers.
     rate : float
-        :math:`\rho`: the rate of Adam, which it is before it is trained.
+        :math:`\rho`, the step size of Adam before training.
     """
 
     forward: Forward
@@ -69,22 +76,18 @@ class LearnedOptimiser:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
 
     def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
-        """Return parameters of the network and weights of an LSTM that hardly changes Adam's steps."""
+        """Return parameters of the network and of an LSTM whose steps are nearly those of Adam."""
         generator = torch.Generator().manual_seed(seed)
         like, n_all = next(iter(params.values())), _N_INPUTS + self.n_units
         weight = torch.randn(n_all, 4 * self.n_units, generator=generator) / n_all**0.5
         bias = torch.zeros(4 * self.n_units)
-        bias[self.n_units : 2 * self.n_units] = 1.0  # gates that forget start nearly open
+        bias[self.n_units : 2 * self.n_units] = 1.0  # forget gates start nearly open
         own = {
             "lstm.weight": weight,
             "lstm.bias": bias,
             "out.weight": 0.01 * torch.randn(self.n_units, 2, generator=generator),
         }
         return {**params, **{OPTIMISER + name: value.to(like) for name, value in own.items()}}
-
-    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return parameters for one task; see `MetaLearner.adapt`."""
-        return checked_adapt(self, params, support, n_steps)
 
     def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
         """Return the parameters after the optimiser's steps, unchecked."""
@@ -102,7 +105,7 @@ class LearnedOptimiser:
         return examples.mean(self.row_losses(self.predict(params, examples.inputs), examples.targets))
 
     def meta_gradient(self, params: Mapping[str, Tensor], tasks: FewShotTask) -> tuple[Params, Tensor]:
-        """Return the truncated gradient of the mean logarithm of query losses along the way, and the last losses."""
+        """Return the truncated gradient of the mean logarithm of all steps' query losses, and the last losses."""
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
         theta, state, own = self._start(leaves)
         n = len(tasks.support.targets)
@@ -116,8 +119,8 @@ class LearnedOptimiser:
                 theta = {name: value.detach() for name, value in theta.items()}
                 state = tuple(value.detach() for value in state)
             theta, state, losses = self._unrolled(own, theta, state, tasks, steps)
-            aim = torch.log(losses.mean(dim=0).clamp(min=_LEAST_LOSS)).sum() / self.n_steps
-            gradients = torch.autograd.grad(aim, list(leaves.values()), allow_unused=True)
+            objective = torch.log(losses.mean(dim=0).clamp(min=_LEAST_LOSS)).sum() / self.n_steps
+            gradients = torch.autograd.grad(objective, list(leaves.values()), allow_unused=True)
             for (name, value), gradient in zip(total.items(), gradients, strict=True):
                 total[name] = value if gradient is None else value + gradient
         return total, losses[:, -1].detach()
@@ -125,9 +128,9 @@ class LearnedOptimiser:
     def _unrolled(
         self, own: Params, theta: Params, state: tuple[Tensor, ...], tasks: FewShotTask, n_steps: int
     ) -> tuple[Params, tuple[Tensor, ...], Tensor]:
-        """Return where some steps lead on each of stacked tasks, and query losses of shape (n_tasks, n_steps)."""
+        """Return parameters and state after some steps on each task, and query losses of shape (n_tasks, n_steps)."""
 
-        def of_one(theta, state, support, query):
+        def for_one(theta, state, support, query):
             support, query = tasks.support.with_parts(support), tasks.query.with_parts(query)
             losses = []
             for _ in range(n_steps):
@@ -135,10 +138,10 @@ class LearnedOptimiser:
                 losses.append(self.loss(theta, query))
             return theta, state, torch.stack(losses)
 
-        return vmap(of_one)(theta, state, tasks.support.parts(), tasks.query.parts())
+        return vmap(for_one)(theta, state, tasks.support.parts(), tasks.query.parts())
 
     def _start(self, params: Mapping[str, Tensor]) -> tuple[Params, tuple[Tensor, ...], Params]:
-        """Return the network's parameters, the state of each weight (see `_step`) and the LSTM's parameters."""
+        """Return the network's parameters, the state of each weight (see `_step`), and the LSTM's parameters."""
         theta = {name: value for name, value in params.items() if not name.startswith(OPTIMISER)}
         own = {n.removeprefix(OPTIMISER): value for n, value in params.items() if n.startswith(OPTIMISER)}
         n_weights = sum(value.numel() for value in theta.values())
@@ -150,21 +153,21 @@ class LearnedOptimiser:
     ) -> tuple[Params, tuple[Tensor, ...]]:
         gradient = grad(lambda some: self.loss(some, support))(theta)
         flat = torch.cat([value.flatten() for value in gradient.values()]).detach()  # (weights,)
-        hidden, cell, mean, square, seen_share = state
+        hidden, cell, mean, square, n_seen = state
         mean = _DECAY * mean + (1 - _DECAY) * flat
         square = _DECAY * square + (1 - _DECAY) * flat**2
-        seen_share = _DECAY * seen_share + (1 - _DECAY)  # Adam's correction of means that started from 0
-        size = torch.sqrt(square / seen_share) + _LEAST_SIZE
-        momentum = mean / seen_share / size
-        seen = torch.stack([momentum, flat / size, torch.log(size) / 10], dim=1)  # (weights, 3)
-        gates = torch.cat([seen, hidden], dim=1) @ own["lstm.weight"] + own["lstm.bias"]
+        n_seen = _DECAY * n_seen + (1 - _DECAY)  # Adam's correction for running means that started from 0
+        size = torch.sqrt(square / n_seen) + _LEAST_SIZE
+        momentum = mean / n_seen / size
+        inputs = torch.stack([momentum, flat / size, torch.log(size) / 10], dim=1)  # (weights, 3)
+        gates = torch.cat([inputs, hidden], dim=1) @ own["lstm.weight"] + own["lstm.bias"]
         enter, forget, leave, new = gates.chunk(4, dim=1)
         cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(new)
         hidden = torch.sigmoid(leave) * torch.tanh(cell)
         stretch, turn = (hidden @ own["out.weight"]).unbind(dim=1)
         change = -self.rate * (momentum + turn) * torch.exp(stretch)
-        moved, place = {}, 0
+        moved, start = {}, 0
         for name, value in theta.items():
-            moved[name] = value + change[place : place + value.numel()].reshape(value.shape)
-            place += value.numel()
-        return moved, (hidden, cell, mean, square, seen_share)
+            moved[name] = value + change[start : start + value.numel()].reshape(value.shape)
+            start += value.numel()
+        return moved, (hidden, cell, mean, square, n_seen)

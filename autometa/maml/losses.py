@@ -1,4 +1,6 @@
-"""Losses of single rows, written so that they can be differentiated twice under `vmap`."""
+"""Losses per row that can be differentiated twice under `vmap`."""
+
+# Tests: tests/maml/test_gradient.py
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from torch import Tensor
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return (n_rows,) squared errors, a mean over outputs where there are several."""
+    """Return (n_rows,) squared errors, the mean over outputs if there are several."""
     errors = (outputs.reshape(targets.shape) - targets) ** 2
     return errors if errors.ndim == 1 else errors.flatten(1).mean(dim=1)
 

@@ -1,10 +1,10 @@
-r"""Matching Networks: attention over the support, and no inner steps at all.
+r"""Matching Networks, which attend to the support instead of making inner steps.
 
 .. math:: \hat y(x) = \sum_i a(x, x_i)\, y_i, \quad a(x, \cdot) = \operatorname{softmax}_i\, s \cos(f(x), f(x_i)),
 
-over the rows of the support (Vinyals et al. 2016, "Matching Networks for One Shot Learning"). Cosines are at most 1,
-and a softmax of them is nearly flat; the scale :math:`s`, which the paper does without, is learnt. With numbers for
-:math:`y` the same is a regression by a learnt kernel.
+over the rows of the support (Vinyals et al. 2016, "Matching Networks for One Shot Learning"). The scale :math:`s` is
+meta-learned, unlike in the paper, because a softmax of cosines alone is nearly flat. If :math:`y` is a number, the
+prediction is a regression with a learnt kernel.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autometa.maml.inner import checked_adapt, differentiated
 from autometa.maml.losses import squared_error
-from autometa.maml.protocol import Examples, FewShotTask, Forward, Inputs, Params
+from autometa.maml.meta_learner import MetaLearner
+from autometa.maml.protocol import Examples, Forward, Inputs, Params
 
 LOG_SCALE = "attention.log_scale"
 MEMORY = ("memory.keys", "memory.values", "memory.log_weights")
-"""Of adapted parameters: directions of the support's features, targets (classes as indicators), weights of rows."""
+"""Names of adapted parameters: directions of the support's features, targets (classes as indicators), row weights."""
 
 _START_SCALE = 10.0
 _LEAST_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True)
-class MatchingNetwork:
-    """A matching network as a meta-learner: to adapt it is to remember the support.
+class MatchingNetwork(MetaLearner):
+    """A matching network as a meta-learner, which adapts by storing the support.
 
     Parameters
     ----------
@@ -44,12 +44,8 @@ class MatchingNetwork:
         """Return parameters of the network and the scale of the cosines."""
         return {**params, LOG_SCALE: next(iter(params.values())).new_tensor(math.log(_START_SCALE))}
 
-    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return parameters that remember the support; see `MetaLearner.adapt`."""
-        return checked_adapt(self, params, support, n_steps)
-
     def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return what `adapt` returns, unchecked; there are no steps, so their number changes nothing."""
+        """Return the parameters together with the support, unchecked; `n_steps` has no effect."""
         keys = _directions(self.features(_network(params), support.inputs))
         if support.n_classes is None:
             values = support.targets.reshape(len(support.targets), -1).to(keys.dtype)
@@ -72,15 +68,11 @@ class MatchingNetwork:
         chosen = outputs.gather(1, examples.targets[:, None])[:, 0]
         return examples.mean(-torch.log(chosen.clamp(min=_LEAST_PROBABILITY)))
 
-    def meta_gradient(self, params: Mapping[str, Tensor], tasks: FewShotTask) -> tuple[Params, Tensor]:
-        """Return the gradient of the mean query loss, and the query losses."""
-        return differentiated(lambda some, support, query: self.loss(self.inner(some, support), query), params, tasks)
-
 
 def _network(params: Mapping[str, Tensor]) -> Params:
     return {name: value for name, value in params.items() if name != LOG_SCALE and name not in MEMORY}
 
 
 def _directions(features: Tensor) -> Tensor:
-    # The small number under the root: a row of zeros has a gradient, too.
+    # The small constant under the root gives a row of zeros a gradient.
     return features / torch.sqrt((features**2).sum(dim=-1, keepdim=True) + 1e-12)

@@ -1,5 +1,7 @@
 """Networks as pure functions of their parameters."""
 
+# Tests: tests/maml/test_gradient.py
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +15,12 @@ from autometa.maml.protocol import Forward, Inputs, Params
 
 
 def functional(module: nn.Module) -> tuple[Forward, Params]:
-    """Return a module as a function of its parameters, and copies of these.
+    """Return a module as a function of its parameters, and copies of the parameters.
 
     Raises
     ------
     ValueError
-        If the module keeps state beside its parameters, e.g. the running means of batch normalisation, which would
-        go from task to task.
+        If the module has buffers, e.g. the running means of batch normalisation, which would leak between tasks.
     """
     if buffers := [name for name, _ in module.named_buffers()]:
         raise ValueError(
@@ -34,14 +35,14 @@ def functional(module: nn.Module) -> tuple[Forward, Params]:
 
 
 def mlp_params(sizes: Sequence[int], seed: int = 0) -> Params:
-    """Return weights ``layer0.weight``, … and biases of a multilayer perceptron, by He et al. (2015).
+    """Return random weights ``layer0.weight``, … and zero biases of a multilayer perceptron (He et al. 2015).
 
     Parameters
     ----------
     sizes : sequence of int
         Numbers of inputs, of units of each hidden layer, and of outputs.
     seed : int
-        Seed of the weights; biases start at 0.
+        Seed of the weights.
 
     Raises
     ------
@@ -70,5 +71,5 @@ def mlp(params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
 
 
 def mlp_features(params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-    """Return the same perceptron with rectified outputs: features for a head that is not among its layers."""
+    """Return the rectified outputs of the perceptron, as features for a separate head."""
     return torch.relu(mlp(params, inputs))

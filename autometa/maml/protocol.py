@@ -1,18 +1,20 @@
-"""What is adapted, to what, and by whom: parameters, few-shot tasks, meta-learners.
+"""The data of meta-learning: parameters, examples, and few-shot tasks, single or stacked.
 
 =========== =====================================================================================
-params      names and tensors; what a network computes is a pure function of them
-support     the examples that a task is adapted to
-query       the examples that the adapted parameters are judged on
-stacked     of tasks: with one more axis in front of every tensor, of length n_tasks
+params      tensors by name; a network is a pure function of them
+support     the examples that parameters are adapted to
+query       the examples that adapted parameters are evaluated on
+stacked     tasks of one shape, with an axis of length n_tasks in front of every tensor
 =========== =====================================================================================
 """
+
+# Tests: tests/maml/test_training.py
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +27,7 @@ Inputs = Any
 """A tensor whose first axis is the rows, or tuples and dicts of such tensors (e.g. values and a mask)."""
 
 Forward = Callable[[Mapping[str, Tensor], Inputs], Tensor]
-"""A network as a pure function of its parameters and of rows: one output a row."""
+"""A network as a pure function of its parameters and of rows, with one output per row."""
 
 RowLosses = Callable[[Tensor, Tensor], Tensor]
 """Outputs and targets of n rows → n losses, lower is better."""
@@ -38,13 +40,13 @@ class Examples:
     Parameters
     ----------
     inputs : Tensor of shape (n_rows, ...), or tuples and dicts of such tensors
-        What the network is given.
+        Inputs of the network.
     targets : Tensor of shape (n_rows,) or (n_rows, n_outputs)
         Codes of classes from 0 (int64), or numbers.
     n_classes : int or None
         Number of classes of the task; None for regression.
     weights : Tensor of shape (n_rows,), optional
-        Non-negative; rows of weight 0 count nothing, so that tasks of different sizes can be padded to one.
+        Non-negative weights; rows of weight 0 are ignored, so that tasks of different sizes can be padded to one.
     """
 
     inputs: Inputs
@@ -60,16 +62,16 @@ class Examples:
             raise ValueError(f"n_classes must be at least 2, or None for regression, got {self.n_classes}.")
 
     def parts(self) -> tuple[Any, ...]:
-        """Return inputs, targets and, where there are any, weights."""
+        """Return inputs, targets and, if there are any, weights."""
         return (self.inputs, self.targets) if self.weights is None else (self.inputs, self.targets, self.weights)
 
     def with_parts(self, parts: Sequence[Any]) -> Examples:
-        """Return examples of other tensors for the same kind of target."""
+        """Return examples of the same kind of target with other tensors."""
         inputs, targets, *weights = parts
         return replace(self, inputs=inputs, targets=targets, weights=weights[0] if weights else None)
 
     def mean(self, losses: Tensor) -> Tensor:
-        """Return the (weighted) mean of one loss a row."""
+        """Return the (weighted) mean of the rows' losses."""
         if self.weights is None:
             return losses.mean()
         return (losses * self.weights).sum() / self.weights.sum().clamp(min=1e-12)
@@ -77,7 +79,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class FewShotTask:
-    """Examples to adapt to, and examples to be judged on."""
+    """Examples to adapt to, and examples to be evaluated on."""
 
     support: Examples
     query: Examples
@@ -98,44 +100,6 @@ class FewShotTask:
 
 TaskSource = Callable[[np.random.Generator], FewShotTask | Sequence[FewShotTask]]
 """Draws the tasks of one outer step: stacked tasks, or a sequence of tasks, which may have different shapes."""
-
-
-class MetaLearner(Protocol):
-    """What adapts to a support, and knows how its parameters should change so that it adapts better.
-
-    `params` always holds all that is meta-learned: parameters of the network, and those of the meta-learner's own
-    (learning rates, say), which `initial` adds.
-    """
-
-    def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
-        """Return parameters of a network and, before any meta-training, those of the meta-learner's own."""
-        ...
-
-    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return parameters for one task.
-
-        Raises
-        ------
-        DivergenceError
-            If they are not finite, or much worse on the support than before.
-        """
-        ...
-
-    def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return what `adapt` returns, unchecked: a pure function for `vmap`, differentiable in `params`."""
-        ...
-
-    def predict(self, params: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
-        """Return outputs for rows under adapted parameters: logits of shape (n_rows, n_classes), or values."""
-        ...
-
-    def loss(self, params: Mapping[str, Tensor], examples: Examples) -> Tensor:
-        """Return the mean loss of adapted parameters on examples, a scalar."""
-        ...
-
-    def meta_gradient(self, params: Mapping[str, Tensor], tasks: FewShotTask) -> tuple[Params, Tensor]:
-        """Return the direction that the outer step descends, and the query losses of the (stacked) tasks."""
-        ...
 
 
 def stack(tasks: Sequence[FewShotTask]) -> FewShotTask:
@@ -160,7 +124,7 @@ def stack(tasks: Sequence[FewShotTask]) -> FewShotTask:
 
 
 def stacked_groups(tasks: FewShotTask | Sequence[FewShotTask]) -> list[FewShotTask]:
-    """Return tasks stacked by their shapes; what is stacked stays as it is."""
+    """Return tasks stacked by their shapes; stacked tasks are returned as they are."""
     if isinstance(tasks, FewShotTask):
         return [tasks]
     groups: dict[str, list[FewShotTask]] = {}
@@ -175,7 +139,7 @@ def n_tasks(stacked: FewShotTask) -> int:
 
 
 def shape_of(task: FewShotTask) -> str:
-    """Return a text that is the same for tasks that can be stacked."""
+    """Return a text that is equal for tasks that can be stacked."""
     return str([tree_map(lambda t: (tuple(t.shape), t.dtype), part.parts()) for part in (task.support, task.query)]) + (
         f" of {task.support.n_classes} classes" if task.support.n_classes else ""
     )
@@ -191,7 +155,7 @@ def leaves(tree: Any) -> list[Tensor]:
 
 
 def tree_map(function: Callable[..., Any], *trees: Any) -> Any:
-    """Return a tree of what a function gives for the tensors at the same places of trees."""
+    """Apply a function to the corresponding tensors of trees, and return the tree of its results."""
     first = trees[0]
     if isinstance(first, Mapping):
         return {key: tree_map(function, *(tree[key] for tree in trees)) for key in first}

@@ -1,15 +1,15 @@
-r"""Proto-MAML: MAML whose head for classes starts from prototypes, so that any number of classes will do.
+r"""Proto-MAML: MAML for any number of classes, whose head starts from prototypes.
 
 A prototype :math:`c_k` is the mean of a class's features in the support. The squared distances of prototypical
 networks are a linear layer,
 
 .. math:: -\tfrac1d \lVert f - c_k \rVert^2 = \tfrac2d c_k^\top f - \tfrac1d \lVert c_k \rVert^2 + \text{const},
 
-which is where the head begins; then head and body make the steps of MAML, and the outer gradient flows through both
-(Triantafillou et al. 2020, "Meta-Dataset"; Snell, Swersky and Zemel 2017). The division by the number of features
-:math:`d` is ours: it keeps logits in a range in which one inner rate suits networks of any width.
+which is the head's start. Then the inner loop of MAML changes head and body, and the outer gradient flows through both
+(Triantafillou et al. 2020, "Meta-Dataset"; Snell, Swersky and Zemel 2017). Unlike there, distances are divided by the
+number of features :math:`d`, so that one inner rate suits networks of any width.
 
-For regression the head starts from meta-learned weights, one for each feature.
+For regression the head starts from meta-learned weights.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autometa.maml.inner import checked_adapt, descend, differentiated
+from autometa.maml.inner import descend
 from autometa.maml.losses import cross_entropy, squared_error
-from autometa.maml.protocol import Examples, FewShotTask, Forward, Inputs, Params
+from autometa.maml.meta_learner import MetaLearner
+from autometa.maml.protocol import Examples, Forward, Inputs, Params
 
 HEAD = ("head.weight", "head.bias")
-"""Of adapted parameters: shapes (n_classes, n_features) and (n_classes,), for regression with one row."""
+"""Names of adapted parameters, of shapes (n_classes, n_features) and (n_classes,), with one row for regression."""
 
 REGRESSION_HEAD = ("regression_head.weight", "regression_head.bias")
-"""Of meta-learned parameters: what the head of a regression starts from."""
+"""Names of the meta-learned parameters that the head of a regression starts from."""
 
 
 def prototype_head(features: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of the linear layer that is softmax over squared distances to prototypes.
+    """Return weight and bias of the linear layer whose logits are negative squared distances to prototypes.
 
-    A class without a row in the support gets the mean of all rows for its prototype: as far as is known, it is
-    anywhere.
+    The prototype of a class without a row in the support is the mean of all rows.
 
     Parameters
     ----------
     features : Tensor of shape (n_rows, n_features)
-        Of the support's rows.
+        Features of the support's rows.
     support : Examples
         Targets, number of classes and weights.
     """
@@ -56,7 +56,7 @@ def prototype_head(features: Tensor, support: Examples) -> tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class ProtoMAML:
+class ProtoMAML(MetaLearner):
     r"""Proto-MAML as a meta-learner for classification and regression.
 
     Parameters
@@ -64,13 +64,13 @@ class ProtoMAML:
     features : callable
         The body of the network: rows → features of shape (n_rows, n_features).
     n_features : int
-        How many there are.
+        Number of features.
     rate : float
         :math:`\alpha` of the inner loop.
     n_steps : int
-        Inner steps; with 0 the meta-learner is a prototypical network.
+        Inner steps; without any the meta-learner is a prototypical network.
     is_first_order : bool
-        Whether inner gradients count as constants. The prototypes are differentiated in any case.
+        Whether inner gradients count as constants. The prototypes are always differentiated.
     """
 
     features: Forward
@@ -88,14 +88,10 @@ class ProtoMAML:
             )
 
     def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
-        """Return parameters of the body, and zeros for the head of regressions."""
+        """Return parameters of the body, and zeros for the head of a regression."""
         weight, bias = REGRESSION_HEAD
         like = next(iter(params.values()))
         return {**params, weight: like.new_zeros(1, self.n_features), bias: like.new_zeros(1)}
-
-    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return parameters for one task, a head among them; see `MetaLearner.adapt`."""
-        return checked_adapt(self, params, support, n_steps)
 
     def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
         """Return body and head after the inner loop, unchecked."""
@@ -121,7 +117,3 @@ class ProtoMAML:
         """Return the mean log loss of classes, or the mean squared error."""
         row_losses = squared_error if examples.n_classes is None else cross_entropy
         return examples.mean(row_losses(self.predict(params, examples.inputs), examples.targets))
-
-    def meta_gradient(self, params: Mapping[str, Tensor], tasks: FewShotTask) -> tuple[Params, Tensor]:
-        """Return the gradient of the mean query loss after the inner loop, and the query losses."""
-        return differentiated(lambda some, support, query: self.loss(self.inner(some, support), query), params, tasks)

@@ -1,9 +1,11 @@
-r"""Reptile: move the parameters towards where a task's training takes them.
+r"""Reptile: move the parameters towards those that training on a task leads to.
 
-The outer direction is :math:`(\theta - U_\tau(\theta)) / \alpha`, where :math:`U` makes several steps of gradient
-descent on mini-batches of all of a task's examples; no gradient goes through it (Nichol, Achiam and Schulman 2018,
-"On First-Order Meta-Learning Algorithms").
+The outer direction is :math:`(\theta - U_\tau(\theta)) / \alpha`. :math:`U_\tau` makes several steps of gradient
+descent on mini-batches of all examples of the task, and is not differentiated (Nichol, Achiam and Schulman 2018, "On
+First-Order Meta-Learning Algorithms").
 """
+
+# Tests: tests/maml/test_gradient.py
 
 from __future__ import annotations
 
@@ -14,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from autometa.maml.inner import checked_adapt, descend, over_tasks
+from autometa.maml.inner import descend, over_tasks
+from autometa.maml.meta_learner import MetaLearner
 from autometa.maml.protocol import Examples, FewShotTask, Forward, Inputs, Params, RowLosses, tree_map
 
 
 @dataclass(frozen=True)
-class Reptile:
+class Reptile(MetaLearner):
     r"""Reptile as a meta-learner.
 
     Parameters
@@ -31,10 +34,10 @@ class Reptile:
     rate : float
         :math:`\alpha` of the inner loop.
     n_steps : int
-        Steps of meta-training; a new task takes as many unless told otherwise.
+        Inner steps of meta-training, and by default of `adapt`.
     batch_size : int or None
-        Rows of a step of meta-training, taken in turn from support and query; None for all of them. The rows of a
-        task should come in random order.
+        Rows of a step of meta-training, taken in turn from support and query; None for all rows. The rows of a
+        task should be in random order.
     """
 
     forward: Forward
@@ -47,18 +50,10 @@ class Reptile:
         if not self.rate > 0:
             raise ValueError(f"rate must be positive, got {self.rate}.")
         if self.n_steps < 2:
-            # With one step Reptile is plain pre-training: there is no second batch for it to agree with.
+            # With one step Reptile would be plain pre-training.
             raise ValueError(f"n_steps must be at least 2, got {self.n_steps}.")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1 or None, got {self.batch_size}.")
-
-    def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
-        """Return the parameters: Reptile has none of its own."""
-        return dict(params)
-
-    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return parameters for one task; see `MetaLearner.adapt`."""
-        return checked_adapt(self, params, support, n_steps)
 
     def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
         """Return the parameters after descent on the whole support, unchecked."""
@@ -74,11 +69,11 @@ class Reptile:
         return examples.mean(self.row_losses(self.predict(params, examples.inputs), examples.targets))
 
     def meta_gradient(self, params: Mapping[str, Tensor], tasks: FewShotTask) -> tuple[Params, Tensor]:
-        """Return the mean way back from where each task's training ends, and the query losses there."""
+        """Return the mean of the outer directions, and the query losses after each task's training."""
         names = list(params)
 
-        def of_one(support: Examples, query: Examples) -> tuple[Tensor, ...]:
-            # Weights of either part would not survive the other having none.
+        def for_one(support: Examples, query: Examples) -> tuple[Tensor, ...]:
+            # Both parts need weights if one has them.
             parts = [part if part.weights is not None else _weighted(part) for part in (support, query)]
             both = support.with_parts(tree_map(lambda *t: torch.cat(t), *(part.parts() for part in parts)))
             some = dict(params)
@@ -86,19 +81,19 @@ class Reptile:
                 batch = self._batch(both, step)
                 gradient = grad(lambda p, batch=batch: self.loss(p, batch))(some)
                 some = {name: value - self.rate * gradient[name] for name, value in some.items()}
-            way = ((params[name] - some[name]) / self.rate for name in names)
-            return *way, self.loss(some, query)
+            direction = ((params[name] - some[name]) / self.rate for name in names)
+            return *direction, self.loss(some, query)
 
         with torch.no_grad():
-            *ways, losses = over_tasks(of_one, tasks)
-        return {name: way.mean(dim=0) for name, way in zip(names, ways, strict=True)}, losses
+            *directions, losses = over_tasks(for_one, tasks)
+        return {name: each.mean(dim=0) for name, each in zip(names, directions, strict=True)}, losses
 
     def _batch(self, rows: Examples, step: int) -> Examples:
         n_rows = len(rows.targets)
         if self.batch_size is None or self.batch_size >= n_rows:
             return rows
-        places = (torch.arange(self.batch_size, device=rows.targets.device) + step * self.batch_size) % n_rows
-        return rows.with_parts(tree_map(lambda t: t[places], rows.parts()))
+        indices = (torch.arange(self.batch_size, device=rows.targets.device) + step * self.batch_size) % n_rows
+        return rows.with_parts(tree_map(lambda t: t[indices], rows.parts()))
 
 
 def _weighted(rows: Examples) -> Examples:

@@ -1,8 +1,8 @@
-r"""The outer loop: one for all meta-learners.
+r"""The outer loop of meta-training, one for all meta-learners.
 
-Each step draws a batch of tasks, asks the meta-learner for the direction of their mean, clips it and makes a step of
-Adam (Kingma and Ba 2015). The step of number i draws from a stream of its own, so that a training which was
-interrupted and goes on gives what it would have given without a break.
+Each step draws a batch of tasks, gets their mean meta-gradient from the meta-learner, clips it and makes a step of Adam
+(Kingma and Ba 2015). Each step has its own stream of random numbers, so that a resumed training gives the result of an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from torch import Tensor
 from autometa._support.progress import CountBar
 from autometa._support.seeds import child_seed
 from autometa.exceptions import DivergenceError, MetaWeightsError
-from autometa.maml.protocol import FewShotTask, MetaLearner, Params, TaskSource, n_tasks, stacked_groups
+from autometa.maml.meta_learner import MetaLearner
+from autometa.maml.protocol import FewShotTask, Params, TaskSource, n_tasks, stacked_groups
 
 logger = logging.getLogger(__name__)
 
 MOST_SKIPPED = 20
-"""Outer steps in a row that may be skipped because an inner loop diverged, before the training gives up."""
+"""Number of consecutive outer steps with diverged inner loops after which the training fails."""
 
 _SAVE_EVERY_S = 10.0
-"""Between two writes of the state, so that an interrupted training loses little."""
+"""Seconds between two writes of the state."""
 
 _DECAYS = (0.9, 0.999)
 _EPSILON = 1e-8
@@ -48,9 +49,9 @@ class OuterSettings:
     rate : float
         Step size of Adam, :math:`\beta` in MAML's paper.
     last_rate : float
-        What part of the rate is left at the end; it falls by half a cosine. 1 keeps it.
+        Fraction of the rate at the last step; it falls by half a cosine. 1 keeps the rate constant.
     most_norm : float
-        Longer directions are cut to this norm; infinity cuts none.
+        Longer meta-gradients are shortened to this norm; infinity shortens none.
     """
 
     n_steps: int = 10_000
@@ -74,16 +75,16 @@ class OuterSettings:
 
 @dataclass(frozen=True)
 class MetaTrained:
-    """Meta-learned parameters, and how it went.
+    """Meta-learned parameters, and the losses of their training.
 
     Parameters
     ----------
     params : dict of str to Tensor
-        On the CPU.
+        Parameters, on the CPU.
     losses : ndarray of shape (n_done,)
-        Mean query loss of the tasks of each outer step; NaN where the step was skipped.
+        Mean query loss of the tasks of each outer step; NaN if the step was skipped.
     is_complete : bool
-        Whether all steps were done.
+        Whether all steps were made.
     """
 
     params: Params
@@ -93,7 +94,7 @@ class MetaTrained:
 
 @dataclass(frozen=True)
 class _State:
-    """Everything that a training goes on from. Steps replace it as a whole, so an interruption finds it consistent."""
+    """The state of a training. Steps replace it as a whole, so that it is consistent after an interruption."""
 
     params: Params
     first: Params
@@ -117,74 +118,74 @@ def meta_train(
 ) -> MetaTrained:
     """Return parameters from which a meta-learner adapts better.
 
-    Ctrl-C ends the training early: what was learnt until then is returned, and written where there is a `state`.
+    Ctrl-C ends the training early: the parameters so far are returned, and written to `state`.
 
     Parameters
     ----------
     learner : MetaLearner
-        Whose parameters they are.
+        Method to be trained.
     params : mapping of str to Tensor
-        What to begin with, as `learner.initial` gives it.
+        First parameters, as `learner.initial` returns them.
     tasks : callable
         Draws the tasks of one outer step with the generator that it is given.
     settings : OuterSettings, optional
-        How.
+        Settings of the outer loop.
     seed : int
         Seed of the tasks.
     state : str or Path, optional
-        A .npz file from which the training goes on if it exists, and which is written every few seconds.
+        A .npz file from which the training resumes if it exists, and which is written every few seconds.
     device : str or torch.device
-        Where tensors are.
+        Device of the tensors.
     max_s : float
         Seconds after which no step is begun.
     show_progress : bool or None
         None shows a bar only on a terminal.
     name : str
-        What stands before the bar.
+        Label of the bar.
 
     Raises
     ------
     DivergenceError
         If inner loops diverged in `MOST_SKIPPED` outer steps in a row.
     MetaWeightsError
-        If `state` is of another training, or no state at all.
+        If `state` belongs to another training, or is no state.
     """
     settings = OuterSettings() if settings is None else settings
-    begun_s = saved_s = time.monotonic()
+    start_s = saved_s = time.monotonic()
     path = None if state is None else Path(state)
-    told = json.dumps({"seed": seed, "learner": _described(learner), **asdict(settings)}, sort_keys=True)
+    settings_json = json.dumps({"seed": seed, "learner": _described(learner), **asdict(settings)}, sort_keys=True)
     now = _start(params, device)
     if path is not None and path.exists():
-        now = _read(path, told, now)
+        now = _read(path, settings_json, now)
     losses = list(now.losses)
-    n_in_a_row = 0
+    n_skipped = 0
     with CountBar(show_progress, settings.n_steps - len(losses), name) as bar:
         try:
-            while len(losses) < settings.n_steps and time.monotonic() - begun_s < max_s:
+            while len(losses) < settings.n_steps and time.monotonic() - start_s < max_s:
                 step = len(losses)
                 drawn = tasks(np.random.default_rng(child_seed(seed, "outer step", step)))
                 gradient, loss = _direction(learner, now.params, drawn, device)
                 norm = float(torch.stack([value.norm() for value in gradient.values()]).norm())
                 is_finite = math.isfinite(norm) and math.isfinite(loss)
-                n_in_a_row = 0 if is_finite else n_in_a_row + 1
+                n_skipped = 0 if is_finite else n_skipped + 1
                 if is_finite:
                     now = _updated(now, gradient, min(1.0, settings.most_norm / max(norm, 1e-12)), settings, step)
                 else:
                     logger.warning("Outer step %d is skipped: an inner loop diverged.", step)
                 losses.append(loss if is_finite else math.nan)
                 bar.advance()
-                if n_in_a_row >= MOST_SKIPPED:
+                if n_skipped >= MOST_SKIPPED:
                     raise DivergenceError(
                         f"Inner loops diverged in {MOST_SKIPPED} outer steps in a row, up to step {step}. Use a "
                         f"smaller inner rate or fewer inner steps, or a smaller outer rate than {settings.rate}."
                     )
                 if path is not None and time.monotonic() - saved_s > _SAVE_EVERY_S:
-                    _write(path, told, replace(now, losses=tuple(losses)))
+                    _write(path, settings_json, replace(now, losses=tuple(losses)))
                     saved_s = time.monotonic()
         except KeyboardInterrupt:
             logger.warning("Meta-training was interrupted after %d of %d steps.", len(losses), settings.n_steps)
     if path is not None:
-        _write(path, told, replace(now, losses=tuple(losses)))
+        _write(path, settings_json, replace(now, losses=tuple(losses)))
     return MetaTrained(
         {name: value.detach().cpu() for name, value in now.params.items()},
         np.array(losses),
@@ -193,12 +194,12 @@ def meta_train(
 
 
 def _described(learner: MetaLearner) -> str:
-    """Return what a meta-learner is and its options, alike in every process."""
+    """Return the class and the options of a meta-learner as a text that is equal in every process."""
     names: list[str] = [option.name for option in fields(learner)] if is_dataclass(learner) else []
     values = {name: getattr(learner, name) for name in names}
-    # A function's representation has its place in memory.
-    said = (f"{name}={getattr(value, '__qualname__', None) or repr(value)}" for name, value in values.items())
-    return f"{type(learner).__qualname__}({', '.join(said)})"
+    # The representation of a function contains its address in memory.
+    options = (f"{name}={getattr(value, '__qualname__', None) or repr(value)}" for name, value in values.items())
+    return f"{type(learner).__qualname__}({', '.join(options)})"
 
 
 def _direction(
@@ -207,7 +208,7 @@ def _direction(
     tasks: FewShotTask | Any,
     device: str | torch.device,
 ) -> tuple[Params, float]:
-    """Return the mean over all tasks of the meta-gradient, and of the query loss."""
+    """Return the mean of all tasks' meta-gradients, and of their query losses."""
     groups = [group.to(device) for group in stacked_groups(tasks)]
     if not groups:
         raise ValueError("The source of tasks drew none; it must draw at least one for each outer step.")
@@ -216,14 +217,14 @@ def _direction(
     loss = 0.0
     for group in groups:
         share = n_tasks(group) / total
-        of_group, losses = learner.meta_gradient(params, group)
-        gradient = {name: value + share * of_group[name] for name, value in gradient.items()}
+        group_gradient, losses = learner.meta_gradient(params, group)
+        gradient = {name: value + share * group_gradient[name] for name, value in gradient.items()}
         loss += share * float(losses.mean())
     return gradient, loss
 
 
 def _updated(state: _State, gradient: Params, factor: float, settings: OuterSettings, step: int) -> _State:
-    """Return the state after a step of Adam along the gradient times a factor."""
+    """Return the state after a step of Adam along the gradient, multiplied by a factor."""
     n = state.n_updates + 1
     b1, b2 = _DECAYS
     rate = settings.rate_at(step) * math.sqrt(1 - b2**n) / (1 - b1**n)
@@ -232,7 +233,7 @@ def _updated(state: _State, gradient: Params, factor: float, settings: OuterSett
         g = gradient[name] * factor
         first[name] = torch.lerp(g, state.first[name], b1)
         second[name] = torch.lerp(g * g, state.second[name], b2)
-        # The corrected epsilon is that of the paper's section 2, scaled like the rate.
+        # Epsilon is scaled like the rate, as in the form at the end of the paper's section 2.
         params[name] = value - rate * first[name] / (second[name].sqrt() + _EPSILON * math.sqrt(1 - b2**n))
     return replace(state, params=params, first=first, second=second, n_updates=n)
 
@@ -243,10 +244,10 @@ def _start(params: Mapping[str, Tensor], device: str | torch.device) -> _State:
     return _State(own, zeros, zeros, 0, ())
 
 
-def _write(path: Path, told: str, state: _State) -> None:
-    """Write a state; a reader finds the old file or the new one."""
+def _write(path: Path, settings_json: str, state: _State) -> None:
+    """Replace the file of the state by a new one in one step."""
     arrays: dict[str, Any] = {
-        "settings": np.array(told),
+        "settings": np.array(settings_json),
         "losses": np.array(state.losses),
         "n_updates": np.array(state.n_updates),
     }
@@ -264,8 +265,8 @@ def _write(path: Path, told: str, state: _State) -> None:
         ) from error
 
 
-def _read(path: Path, told: str, start: _State) -> _State:
-    """Return the state in a file, on the device of a fresh one, whose names and shapes it must have."""
+def _read(path: Path, settings_json: str, start: _State) -> _State:
+    """Return the state in a file, which must have the names and shapes of a fresh one, on the same device."""
     advice = "Delete the file, or name another one."
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -274,8 +275,10 @@ def _read(path: Path, told: str, start: _State) -> _State:
         losses, n_updates = arrays.pop("losses").tolist(), int(arrays.pop("n_updates"))
     except Exception as error:  # a forged or torn file can fail anywhere
         raise MetaWeightsError(f"{path} does not hold the state of a meta-training ({error}). {advice}") from error
-    if settings != told:
-        raise MetaWeightsError(f"{path} is of a meta-training with {settings}, but this one has {told}. {advice}")
+    if settings != settings_json:
+        raise MetaWeightsError(
+            f"{path} is of a meta-training with {settings}, but this one has {settings_json}. {advice}"
+        )
     expected = {f"{k}/{n}": tuple(v.shape) for k in ("params", "first", "second") for n, v in getattr(start, k).items()}
     found = {name: values.shape for name, values in arrays.items()}
     if found != expected:

@@ -1,7 +1,7 @@
-"""What was meta-learned, in files: arrays and a card, nothing pickled.
+"""Files of meta-learned parameters, read and written without pickle.
 
-``weights.npz`` holds an array for each parameter, ``card.toml`` the checksum of the arrays and whatever there is to
-say about where they come from and what they are good for.
+``weights.npz`` holds an array for each parameter, ``card.toml`` the checksum of the arrays and the caller's notes on
+their origin and use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from autometa.exceptions import MetaWeightsError
 from autometa.maml.protocol import Params
 
 LAYOUT_VERSION = 1
-"""Goes up when files of the old layout can no longer be read as the new one."""
+"""Version of the layout; it goes up when files of the old layout can no longer be read as the new one."""
 
 _FILES = ArrayFolder(
     arrays="weights.npz",
@@ -32,21 +32,21 @@ _FILES = ArrayFolder(
 
 
 def write_params(params: Mapping[str, Tensor], folder: str | Path, card: Mapping[str, Any] | None = None) -> Path:
-    """Write parameters into a folder, which is made if needed, and return it.
+    """Write parameters into a folder, which is created if needed, and return the folder.
 
     Parameters
     ----------
     params : mapping of str to Tensor
         Parameters by name.
     folder : str or Path
-        Where ``weights.npz`` and ``card.toml`` are put; files of these names are replaced.
+        Folder of ``weights.npz`` and ``card.toml``; existing files are replaced.
     card : mapping, optional
         Texts, numbers, booleans, lists and mappings of them.
 
     Raises
     ------
     MetaWeightsError
-        If the folder cannot be written, or a value is not finite: weights of a training that diverged help nobody.
+        If the folder cannot be written, or a value is not finite.
     """
     if broken := [name for name, value in params.items() if not bool(torch.isfinite(value).all())]:
         raise MetaWeightsError(f"{', '.join(broken)} of the parameters to be written are not finite. Train them again.")

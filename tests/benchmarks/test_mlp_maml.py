@@ -15,6 +15,7 @@ from autometa.learners.base import FitData
 from benchmarks import mlp_maml, mlp_maml_replays
 from benchmarks.mlp_maml_ensembles import DEFAULT, compared, ensembles_without, strategy_arms
 from benchmarks.plain_mlp import PlainMLP
+from tests.helpers.fit_data import fit_data
 from tests.policy.made_up import made_up_past
 
 
@@ -22,9 +23,7 @@ def rows(problem: str) -> FitData:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(160, 3)).astype(np.float32)
     y = 50 + 7 * X[:, 0] if problem == "regression" else (X[:, 0] > 0).astype(np.int64)
-    none = np.zeros(3, dtype=np.int64)
-    n_classes = 0 if problem == "regression" else 2
-    return FitData(X[:120], y[:120], problem, n_classes, none.astype(bool), none, X_val=X[120:], y_val=y[120:])
+    return fit_data(X, y, n_validation=40)
 
 
 @pytest.mark.parametrize("problem", ["binary", "regression"])

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info
 
-from autometa.ensemble.predictor import FittedPredictor, Member, expand
+from autometa.ensemble.class_subset import ClassSubsetModel
+from autometa.ensemble.predictor import FittedPredictor, Member, upgrade_format_1
 
 
 class Numeric:
@@ -44,7 +45,7 @@ class Whole(Recording):
 
 def make_predictor(*models: Recording) -> FittedPredictor:
     weight = 1 / len(models)
-    members = [Member(k, weight, [model], [k % 2], [None]) for k, model in enumerate(models)]
+    members = [Member(k, weight, [model], [k % 2]) for k, model in enumerate(models)]
     return FittedPredictor(members, [Numeric(), Numeric()], 2)
 
 
@@ -100,5 +101,14 @@ def test_error_of_a_model_in_a_thread_is_raised():
         make_predictor(Recording(np.ones(3), ZeroDivisionError())).predict(make_rows(10_000, 0), 4)
 
 
-def test_classes_that_a_model_does_not_know_have_no_probability():
-    assert np.array_equal(expand(np.array([[0.25, 0.75]]), [0, 2], 3), [[0.25, 0.0, 0.75]])
+def test_a_predictor_of_format_1_gets_its_models_of_some_classes_wrapped():
+    models = [Recording(np.ones(3)), Recording(np.ones(3))]
+    old = make_predictor(*models)
+    old.n_classes = 3
+    for member, known in zip(old.members, ([0, 2], None), strict=True):
+        member.present = [known]  # type: ignore[attr-defined]
+    upgrade_format_1(old)
+    wrapped, plain = (member.models[0] for member in old.members)
+    assert isinstance(wrapped, ClassSubsetModel) and wrapped.codes == [0, 2]
+    assert plain is models[1]
+    assert all("present" not in vars(member) for member in old.members)

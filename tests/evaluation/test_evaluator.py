@@ -97,7 +97,7 @@ def test_an_anchor_is_the_fraction_of_the_training_rows(workspace: Workspace, an
 def test_a_refit_takes_all_rows_and_validates_none(workspace: Workspace) -> None:
     outcome = evaluate(workspace.folder, job("counting", fold=ALL_ROWS))
     assert outcome.predictions is None and math.isnan(outcome.evaluation.loss)
-    model = pd.read_pickle(model_path(workspace.folder, 7, ALL_ROWS))[0]
+    model = workspace.load_model(7, ALL_ROWS)
     assert model.predict(np.zeros((1, 3), dtype=np.float32), 1).tolist() == [N_ROWS]
 
 

@@ -13,6 +13,7 @@ from autometa.core.budget import Deadline
 from autometa.learners import LEARNERS
 from autometa.learners.base import FitData, Learner, was_cut_short
 from autometa.learners.kernels import GAUSSIAN_PROCESS
+from tests.helpers.fit_data import fit_data
 
 KEEP_DEADLINES = [*(learner for learner in LEARNERS if learner.keeps_deadline), GAUSSIAN_PROCESS]
 NEVER = Deadline(math.inf)
@@ -35,18 +36,7 @@ def table(n_rows: int = 90, n_columns: int = 4) -> FitData:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, n_columns)).astype(np.float32)
     y = X[:, 0] + 0.3 * rng.normal(size=n_rows)
-    n_train = 2 * n_rows // 3
-    return FitData(
-        X[:n_train],
-        y[:n_train],
-        "regression",
-        0,
-        np.zeros(n_columns, dtype=bool),
-        np.zeros(n_columns, dtype=np.int64),
-        X_val=X[n_train:],
-        y_val=y[n_train:],
-        metric="rmse",
-    )
+    return fit_data(X, y.astype(np.float64), n_validation=n_rows - 2 * n_rows // 3, metric="rmse")
 
 
 @every_learner_with_a_deadline

@@ -7,6 +7,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from autometa.learners.base import FitData
 from autometa.learners.bayes import fit_discriminant_analysis
+from tests.helpers.fit_data import fit_data
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -17,7 +18,7 @@ def rows(n_rows: int = 3000) -> FitData:
     y = rng.integers(0, 3, n_rows)
     X = rng.normal(size=(n_rows, 4)) @ np.array([[2.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0.5], [0, 0, 0, 1]])
     X = (X * np.array([1.0, 1.5, 0.6])[y][:, None] + y[:, None] * np.array([0.8, 0, -0.5, 0])).astype(np.float32)
-    return FitData(X, y, "multiclass", 3, np.zeros(4, bool), np.zeros(4, np.int64))
+    return fit_data(X, y)
 
 
 @pytest.mark.parametrize(

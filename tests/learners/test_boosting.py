@@ -11,8 +11,11 @@ import skops.io
 from autometa.core.budget import Deadline
 from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner
-from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST, automatic_learning_rate
+from autometa.learners.catboost_fit import CATBOOST, automatic_learning_rate
+from autometa.learners.lightgbm_fit import LIGHTGBM
 from autometa.learners.screening import MAX_COLUMNS
+from autometa.learners.xgboost_fit import XGBOOST
+from tests.helpers.fit_data import N_CLASSES, fit_data, mixed_table
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -20,37 +23,12 @@ every_booster = pytest.mark.parametrize(
     "learner", [pytest.param(learner, id=learner.name) for learner in (LIGHTGBM, CATBOOST, XGBOOST)]
 )
 every_problem = pytest.mark.parametrize("problem", PROBLEMS)
-N_CLASSES = {"binary": 2, "multiclass": 4, "regression": 0}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _libraries() -> None:
     for library in ("lightgbm", "catboost", "xgboost"):
         pytest.importorskip(library)
-
-
-def table(problem: Problem, n_rows: int = 240, seed: int = 0) -> FitData:
-    """Return rows whose target follows one number and one category, with gaps."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_rows, 4)).astype(np.float32)
-    X[:, 1] = rng.integers(0, 6, n_rows)
-    score = X[:, 0] + 2.0 * (X[:, 1] % 2) + 0.3 * rng.normal(size=n_rows)
-    X[rng.random(X.shape) < 0.05] = np.nan
-    X.setflags(write=False)
-    n_classes = N_CLASSES[problem]
-    inner_bounds = np.quantile(score, np.linspace(0, 1, max(2, n_classes) + 1)[1:-1])
-    y = score.astype(np.float64) if problem == "regression" else np.digitize(score, inner_bounds)
-    n_fit = n_rows * 3 // 4
-    return FitData(
-        X[:n_fit],
-        y[:n_fit],
-        problem,
-        n_classes,
-        categorical=np.array([False, True, False, False]),
-        n_categories=np.array([0, 6, 0, 0]),
-        X_val=X[n_fit:],
-        y_val=y[n_fit:],
-    )
 
 
 def refit(data: FitData, n_iterations: int | None = None) -> FitData:
@@ -88,7 +66,7 @@ class CountedDeadline:
 @every_booster
 @every_problem
 def test_predictions_are_valid_and_better_than_a_constant(learner: Learner, problem: Problem) -> None:
-    data = table(problem)
+    data = mixed_table(problem)
     assert data.X_val is not None and data.y_val is not None
     prediction = learner.fit(data, {}).predict(data.X_val)
     assert_valid(prediction, data, len(data.X_val))
@@ -102,7 +80,7 @@ def test_predictions_are_valid_and_better_than_a_constant(learner: Learner, prob
 @every_booster
 @every_problem
 def test_a_saved_model_predicts_the_same(learner: Learner, problem: Problem) -> None:
-    data = table(problem)
+    data = mixed_table(problem)
     model = learner.fit(refit(data, 20), {})
     expected = model.predict(data.X)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(data.X), expected)
@@ -114,16 +92,16 @@ def test_a_saved_model_predicts_the_same(learner: Learner, problem: Problem) -> 
 
 @every_booster
 def test_predicting_does_not_make_the_saved_model_larger(learner: Learner) -> None:
-    model = learner.fit(refit(table("binary"), 20), {})
+    model = learner.fit(refit(mixed_table("binary"), 20), {})
     before = len(pickle.dumps(model))
-    model.predict(table("binary").X)
+    model.predict(mixed_table("binary").X)
     assert len(pickle.dumps(model)) == before
 
 
 @every_booster
 @every_problem
 def test_the_same_seed_gives_the_same_model(learner: Learner, problem: Problem) -> None:
-    data = replace(table(problem), seed=3)
+    data = replace(mixed_table(problem), seed=3)
     first, second = (learner.fit(data, {}) for _ in range(2))
     assert first.n_iterations == second.n_iterations
     np.testing.assert_array_equal(first.predict(data.X), second.predict(data.X))
@@ -131,14 +109,14 @@ def test_the_same_seed_gives_the_same_model(learner: Learner, problem: Problem) 
 
 @every_booster
 def test_a_given_number_of_iterations_is_kept_exactly(learner: Learner) -> None:
-    data = table("binary")
+    data = mixed_table("binary")
     assert learner.fit(refit(data, 17), {}).n_iterations == 17
     assert learner.fit(replace(data, n_iterations=17), {}).n_iterations == 17
 
 
 @every_booster
 def test_noise_stops_early(learner: Learner) -> None:
-    data = table("regression")
+    data = mixed_table("regression")
     assert data.y_val is not None
     y_val, y = np.split(np.random.default_rng(1).normal(size=len(data.y_val) + len(data.y)), [len(data.y_val)])
     n_iterations = learner.fit(replace(data, y=y, y_val=y_val), {}).n_iterations
@@ -148,7 +126,7 @@ def test_noise_stops_early(learner: Learner) -> None:
 @every_booster
 @every_problem
 def test_a_passed_deadline_leaves_one_iteration(learner: Learner, problem: Problem) -> None:
-    data = replace(table(problem), deadline=Deadline.after(-1.0))
+    data = replace(mixed_table(problem), deadline=Deadline.after(-1.0))
     for late in (data, refit(data), refit(data, 50)):
         model = learner.fit(late, {})
         assert model.n_iterations == 1
@@ -158,13 +136,13 @@ def test_a_passed_deadline_leaves_one_iteration(learner: Learner, problem: Probl
 @every_booster
 def test_a_deadline_in_mid_fit_keeps_the_iterations_before_it(learner: Learner) -> None:
     deadline: Any = CountedDeadline(5)
-    assert learner.fit(replace(refit(table("regression")), deadline=deadline), {}).n_iterations == 5
+    assert learner.fit(replace(refit(mixed_table("regression")), deadline=deadline), {}).n_iterations == 5
 
 
 @every_booster
 @pytest.mark.parametrize("factor", [2.0**-33, 2.0**33], ids=["1e-10", "1e10"])
 def test_predictions_follow_the_scale_of_the_target(learner: Learner, factor: float) -> None:
-    data = refit(table("regression"), 30)
+    data = refit(mixed_table("regression"), 30)
     expected = learner.fit(data, {}).predict(data.X) * factor
     prediction = learner.fit(replace(data, y=data.y * factor), {}).predict(data.X)
     # A power of two changes no digit, so that even ties between splits fall the same way.
@@ -174,7 +152,7 @@ def test_predictions_follow_the_scale_of_the_target(learner: Learner, factor: fl
 @every_booster
 @every_problem
 def test_unseen_categories_and_empty_rows_are_predicted(learner: Learner, problem: Problem) -> None:
-    data = table(problem)
+    data = mixed_table(problem)
     X = np.array(data.X[:10])
     X[:5, 1] = 1000.0
     X[5:] = np.nan
@@ -186,7 +164,7 @@ def test_unseen_categories_and_empty_rows_are_predicted(learner: Learner, proble
 def test_a_missing_category_is_information(learner: Learner) -> None:
     X = np.tile(np.array([[0.0], [np.nan]], dtype=np.float32), (100, 1))
     y = np.tile([0, 1], 100)
-    data = FitData(X, y, "binary", 2, np.array([True]), np.array([1]), n_iterations=50)
+    data = fit_data(X, y, categories={0: 1}, n_iterations=50)
     prediction = learner.fit(data, {"learning_rate": 0.3}).predict(X)
     assert prediction[1, 1] - prediction[0, 1] > 0.5
 
@@ -196,7 +174,7 @@ def test_heavier_rows_win(learner: Learner) -> None:
     X = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
     y = np.tile([0, 1], 100)
     weight = np.where(y == 1, 1.8, 0.2)
-    data = FitData(X, y, "binary", 2, np.zeros(2, dtype=bool), np.zeros(2, dtype=np.int64), n_iterations=100)
+    data = fit_data(X, y, n_iterations=100)
     prediction = learner.fit(replace(data, sample_weight=weight), {}).predict(X)
     assert prediction[:, 1].mean() > 0.7
 
@@ -204,7 +182,7 @@ def test_heavier_rows_win(learner: Learner) -> None:
 @every_booster
 def test_early_stopping_weighs_the_validation_rows(learner: Learner) -> None:
     # Half of the validation rows follow the training rows, the other half contradict them.
-    data = table("regression")
+    data = mixed_table("regression")
     assert data.X_val is not None and data.y_val is not None
     X_val, y_val = np.vstack([data.X_val] * 2), np.concatenate([data.y_val, -5.0 * data.y_val])
     agree = np.repeat([1.0, 0.0], len(data.y_val))
@@ -217,7 +195,7 @@ def test_early_stopping_weighs_the_validation_rows(learner: Learner) -> None:
 
 @every_booster
 def test_validation_rows_may_lack_a_class(learner: Learner) -> None:
-    data = table("multiclass")
+    data = mixed_table("multiclass")
     assert data.X_val is not None and data.y_val is not None
     some = data.y_val != 3
     model = learner.fit(replace(data, X_val=data.X_val[some], y_val=data.y_val[some]), {})
@@ -230,7 +208,7 @@ def test_ten_rows_of_constant_columns_are_enough(learner: Learner, problem: Prob
     X = np.ones((10, 2), dtype=np.float32)
     X[:, 1] = np.nan
     y = np.arange(10.0) if problem == "regression" else np.arange(10) % N_CLASSES[problem]
-    data = FitData(X, y, problem, N_CLASSES[problem], np.array([False, True]), np.array([0, 1]))
+    data = fit_data(X, y, problem, categories={1: 1})
     for given in (data, replace(data, X_val=X[:3], y_val=y[:3])):
         prediction = learner.fit(given, {}).predict(X)
         assert_valid(prediction, data, 10)
@@ -240,7 +218,7 @@ def test_ten_rows_of_constant_columns_are_enough(learner: Learner, problem: Prob
 
 @every_booster
 def test_a_constant_target_is_predicted(learner: Learner) -> None:
-    data = table("regression")
+    data = mixed_table("regression")
     prediction = learner.fit(refit(replace(data, y=np.full(len(data.y), 7.0)), 5), {}).predict(data.X)
     np.testing.assert_allclose(prediction, 7.0)
 
@@ -253,7 +231,7 @@ def test_nothing_is_printed_and_nothing_written(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for problem in PROBLEMS:
-            data = table(problem, n_rows=60)
+            data = mixed_table(problem, n_rows=60)
             learner.fit(data, {}).predict(data.X)
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
@@ -272,7 +250,7 @@ def test_the_learning_rate_is_the_one_that_catboost_would_choose(
         def after_iteration(self, info: Any) -> bool:
             return False
 
-    data = table(problem, n_rows)
+    data = mixed_table(problem, n_rows)
     reference = catboost.CatBoost({"loss_function": objective, "logging_level": "Silent", "train_dir": str(tmp_path)})
     reference.fit(data.X, data.y, eval_set=(data.X_val, data.y_val), callbacks=[OneIteration()])
     # CatBoost rounds what it reports to six digits.
@@ -283,8 +261,7 @@ def test_the_learning_rate_is_the_one_that_catboost_would_choose(
 def test_wide_tables_are_fitted_on_their_strongest_columns(learner: Learner) -> None:
     X = np.random.default_rng(0).normal(size=(60, MAX_COLUMNS + 1)).astype(np.float32)
     y = (X[:, 5] > 0).astype(np.int64)
-    none = np.zeros(X.shape[1], dtype=np.int64)
-    data = FitData(X, y, "binary", 2, none.astype(bool), none, n_iterations=10)
+    data = fit_data(X, y, n_iterations=10)
     model: Any = learner.fit(data, {"learning_rate": 0.3} if learner is not CATBOOST else {"learning_rate_factor": 5.0})
     assert len(model.columns) == MAX_COLUMNS
     assert (model.predict(X).argmax(axis=1) == y).mean() > 0.9
@@ -292,6 +269,6 @@ def test_wide_tables_are_fitted_on_their_strongest_columns(learner: Learner) -> 
 
 def test_catboost_fits_a_target_without_noise_to_the_end() -> None:
     X = np.tile(np.array([[0.0], [1.0]], dtype=np.float32), (50, 1))
-    data = FitData(X, X[:, 0].astype(np.float64), "regression", 0, np.zeros(1, dtype=bool), np.zeros(1, dtype=np.int64))
+    data = fit_data(X, X[:, 0].astype(np.float64))
     model = CATBOOST.fit(replace(data, n_iterations=300), {"learning_rate_factor": 5.0})
     np.testing.assert_allclose(model.predict(X), data.y, atol=1e-6)

@@ -6,6 +6,7 @@ import pytest
 from autometa.core.budget import Deadline
 from autometa.learners.base import FitData
 from autometa.learners.early_stopping import EarlyStopping, iterations_to_do, stops_early
+from tests.helpers.fit_data import fit_data
 
 NEVER = Deadline(math.inf)
 
@@ -19,17 +20,8 @@ def iterations_until_stop(stopping: EarlyStopping, losses: list[float]) -> int:
 
 def data(n_iterations: int | None = None, validated: bool = False) -> FitData:
     X, y = np.zeros((2, 1), dtype=np.float32), np.zeros(2)
-    return FitData(
-        X,
-        y,
-        "regression",
-        0,
-        np.zeros(1, dtype=bool),
-        np.zeros(1, dtype=np.int64),
-        X_val=X if validated else None,
-        y_val=y if validated else None,
-        n_iterations=n_iterations,
-    )
+    aside = {"X_val": X, "y_val": y} if validated else {}
+    return fit_data(X, y, n_iterations=n_iterations, **aside)
 
 
 def test_it_waits_for_its_patience_after_the_best_loss() -> None:

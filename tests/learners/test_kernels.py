@@ -11,6 +11,7 @@ from autometa.core.budget import Deadline
 from autometa.learners import kernels
 from autometa.learners.base import FitData
 from autometa.learners.kernels import fit_gaussian_process, fit_kernel_svm, kernel_matrix
+from tests.helpers.fit_data import fit_data
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -20,7 +21,7 @@ def rows(n_rows: int = 200, n_features: int = 4, noise: float = 0.1, seed: int =
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, n_features)).astype(np.float32)
     y = np.sin(2 * X[:, 0]) + X[:, 1] ** 2 + noise * rng.normal(size=n_rows)
-    return FitData(X, y, "regression", 0, np.zeros(n_features, bool), np.zeros(n_features, np.int64))
+    return fit_data(X, y)
 
 
 @pytest.mark.parametrize(

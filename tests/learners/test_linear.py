@@ -4,6 +4,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 from autometa.learners.base import FitData
 from autometa.learners.linear import ELASTIC_NET, LOGISTIC_REGRESSION, RIDGE
+from tests.helpers.fit_data import fit_data
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -13,8 +14,7 @@ def rows(n_classes: int, n_features: int = 6) -> FitData:
     X = rng.normal(size=(200, n_features)).astype(np.float32)
     score = X[:, 0] - X[:, 1] + rng.normal(size=200)
     y = score if not n_classes else np.digitize(score, np.quantile(score, np.arange(1, n_classes) / n_classes))
-    problem = {0: "regression", 2: "binary"}.get(n_classes, "multiclass")
-    return FitData(X, y, problem, n_classes, np.zeros(n_features, bool), np.zeros(n_features, np.int64))
+    return fit_data(X, y)
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])

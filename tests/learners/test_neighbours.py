@@ -7,6 +7,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from autometa.learners import neighbours
 from autometa.learners.base import FitData
 from autometa.learners.neighbours import fit_nearest_neighbours
+from tests.helpers.fit_data import fit_data
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 def rows(n_rows: int = 200) -> FitData:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, 3)).astype(np.float32)
-    return FitData(X, X.sum(axis=1).astype(float), "regression", 0, np.zeros(3, bool), np.zeros(3, np.int64))
+    return fit_data(X, X.sum(axis=1).astype(float))
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])

@@ -10,6 +10,7 @@ from autometa.learners import epochs, neural
 from autometa.learners.base import FitData
 from autometa.learners.epochs import flat_cos
 from autometa.learners.neural import coslog4, fit_neural_network
+from tests.helpers.fit_data import fit_data
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -21,10 +22,7 @@ def rows(n_rows: int = 400, n_features: int = 4, seed: int = 0, validate: bool =
     X = rng.normal(size=(n_rows, n_features)).astype(np.float32)
     y = ((X[:, 0] * X[:, 1] + 0.3 * rng.normal(size=n_rows)) > 0).astype(np.int64)
     y[:2] = 0, 1
-    kept = n_rows * 3 // 4 if validate else n_rows
-    aside = {"X_val": X[kept:], "y_val": y[kept:]} if validate else {}
-    none = np.zeros(n_features, dtype=np.int64)
-    return FitData(X[:kept], y[:kept], "binary", 2, none.astype(bool), none, metric="roc_auc", **aside)
+    return fit_data(X, y, n_validation=n_rows - n_rows * 3 // 4 if validate else 0, metric="roc_auc")
 
 
 def as_regression(data: FitData) -> FitData:
@@ -48,10 +46,9 @@ def test_the_kept_arrays_compute_what_torch_computed(activation, embeddings):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 6)).astype(np.float32)
     X[:, 3:5] = X[:, 3:5] > 0
-    settings = neural._Settings(width=32, activation=activation, embeddings=embeddings)
-    none = np.zeros(6, dtype=np.int64)
-    data = FitData(X, np.arange(50) % 3, "multiclass", 3, none.astype(bool), none)
-    network = neural._Network(data, None, settings, torch.Generator().manual_seed(0))
+    settings = neural.NeuralNetworkSettings(width=32, activation=activation, embeddings=embeddings)
+    data = fit_data(X, np.arange(50) % 3)
+    network = neural._TorchNetwork(data, None, settings, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for tensor in network.tensors():
             tensor.add_(0.1 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1)))
@@ -149,6 +146,4 @@ def test_area_above_the_curve_agrees_with_scikit_learn(seed):
 
 
 def test_many_columns_are_trained_for_fewer_epochs():
-    assert neural._plan_epochs(1e9, 128) == 128
-    assert neural._plan_epochs(neural.MOST_OPERATIONS / 20, 128) == 20
-    assert neural._plan_epochs(1e13, 128) == neural.FEWEST_EPOCHS
+    assert [epochs.planned_epochs(n, 2e11, 12, 128) for n in (1e9, 1e10, 1e13)] == [128, 20, 12]

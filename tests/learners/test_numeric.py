@@ -18,6 +18,7 @@ from autometa.learners.mlp_maml.learner import MLP_MAML
 from autometa.learners.neighbours import NEAREST_NEIGHBOURS
 from autometa.learners.neural import NEURAL_NETWORK
 from autometa.learners.numeric import LARGEST_INPUT, TargetScale, bounded, probabilities
+from tests.helpers.fit_data import fit_data
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -51,8 +52,7 @@ def rows(problem: str, n_rows: int, n_features: int = 5, n_classes: int | None =
         y = np.digitize(score, np.quantile(score, np.linspace(0, 1, n_classes + 1)[1:-1])).astype(np.int64)
         y[:n_classes] = np.arange(n_classes)
     X.setflags(write=False)
-    none = np.zeros(n_features, dtype=np.int64)
-    return FitData(X, y, problem, n_classes, none.astype(bool), none, seed=seed)
+    return fit_data(X, y, problem, n_classes=n_classes, seed=seed)
 
 
 def fitted(learner: Learner, data: FitData):

@@ -3,6 +3,7 @@ import pytest
 
 from autometa.learners.base import FitData
 from autometa.learners.screening import MAX_COLUMNS, column_strengths, screened
+from tests.helpers.fit_data import fit_data
 
 
 def wide(n_columns: int, regression: bool, seed: int = 0) -> FitData:
@@ -10,16 +11,7 @@ def wide(n_columns: int, regression: bool, seed: int = 0) -> FitData:
     X = np.random.default_rng(seed).normal(size=(300, n_columns)).astype(np.float32)
     score = X[:, 7] + X[:, 11] ** 2
     y = score.astype(np.float64) if regression else (score > 1).astype(np.int64)
-    return FitData(
-        X,
-        y,
-        "regression" if regression else "binary",
-        0 if regression else 2,
-        np.arange(n_columns) == 7,
-        np.where(np.arange(n_columns) == 7, 9, 0),
-        X_val=X[:20],
-        y_val=y[:20],
-    )
+    return fit_data(X, y, categories={7: 9}, X_val=X[:20], y_val=y[:20])
 
 
 def test_tables_that_are_not_wide_are_left_alone() -> None:

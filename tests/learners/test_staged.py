@@ -9,11 +9,14 @@ import skops.io
 from autometa.core.space import Value
 from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner, StagedModel, stages_before
-from autometa.learners.boosting import CATBOOST, LIGHTGBM, XGBOOST
+from autometa.learners.catboost_fit import CATBOOST
+from autometa.learners.lightgbm_fit import LIGHTGBM
 from autometa.learners.linear import LOGISTIC_REGRESSION
 from autometa.learners.mlp_maml.learner import MLP_MAML
 from autometa.learners.neural import NEURAL_NETWORK
 from autometa.learners.trees import EXTRA_TREES, HIST_GRADIENT_BOOSTING, RANDOM_FOREST
+from autometa.learners.xgboost_fit import XGBOOST
+from tests.helpers.fit_data import mixed_table
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -38,7 +41,6 @@ SAMPLED: dict[str, dict[str, Value]] = {
     # Not the closed form, which is hard to improve on for so few rows: stages need epochs.
     "mlp_maml": {"n_epochs": 24, "start": "random"},
 }
-N_CLASSES = {"binary": 2, "multiclass": 4, "regression": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -49,29 +51,12 @@ def _library(request: pytest.FixtureRequest) -> None:
 
 def table(learner: Learner, problem: Problem) -> FitData:
     """Return rows whose target follows one number and one category, in the learner's view."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(240, 4)).astype(np.float32)
-    X[:, 1] = rng.integers(0, 6, 240)
-    score = X[:, 0] + 2.0 * (X[:, 1] % 2) + 0.3 * rng.normal(size=240)
-    if learner.view == "tree":
-        X[rng.random(X.shape) < 0.05] = np.nan
-    X.setflags(write=False)
-    n_classes = N_CLASSES[problem]
-    inner_bounds = np.quantile(score, np.linspace(0, 1, max(2, n_classes) + 1)[1:-1])
-    # Far from 0 and 1, so that a forgotten scale shows.
-    y = 1000.0 + 50.0 * score.astype(np.float64) if problem == "regression" else np.digitize(score, inner_bounds)
-    has_categories = learner.view == "tree"
-    return FitData(
-        X[:180],
-        y[:180],
-        problem,
-        n_classes,
-        categorical=np.array([False, has_categories, False, False]),
-        n_categories=np.array([0, 6 * has_categories, 0, 0]),
-        X_val=X[180:],
-        y_val=y[180:],
-        keep_stages=True,
-    )
+    data = replace(mixed_table(problem, is_tree_view=learner.view == "tree"), keep_stages=True)
+    if problem == "regression":
+        assert data.y_val is not None
+        # Far from 0 and 1, so that a forgotten scale shows.
+        data = replace(data, y=1000.0 + 50.0 * data.y, y_val=1000.0 + 50.0 * data.y_val)
+    return data
 
 
 def fitted(learner: Learner, data: FitData) -> Any:

@@ -21,6 +21,7 @@ from autometa.learners.trees import (
     Pace,
     affordable_leaves,
 )
+from tests.helpers.fit_data import N_CLASSES, fit_data, mixed_table
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -30,31 +31,6 @@ every_learner = pytest.mark.parametrize(
     "learner", [pytest.param(HIST_GRADIENT_BOOSTING, id=HIST_GRADIENT_BOOSTING.name), *FORESTS]
 )
 every_problem = pytest.mark.parametrize("problem", PROBLEMS)
-N_CLASSES = {"binary": 2, "multiclass": 4, "regression": 0}
-
-
-def table(problem: Problem, n_rows: int = 300, seed: int = 0) -> FitData:
-    """Return rows whose target follows one number and one category, with gaps."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_rows, 4)).astype(np.float32)
-    X[:, 1] = rng.integers(0, 6, n_rows)
-    score = X[:, 0] + 2.0 * (X[:, 1] % 2) + 0.3 * rng.normal(size=n_rows)
-    X[rng.random(X.shape) < 0.05] = np.nan
-    X.setflags(write=False)
-    n_classes = N_CLASSES[problem]
-    inner_bounds = np.quantile(score, np.linspace(0, 1, max(2, n_classes) + 1)[1:-1])
-    y = score.astype(np.float64) if problem == "regression" else np.digitize(score, inner_bounds)
-    n_fit = n_rows * 3 // 4
-    return FitData(
-        X[:n_fit],
-        y[:n_fit],
-        problem,
-        n_classes,
-        categorical=np.array([False, True, False, False]),
-        n_categories=np.array([0, 6, 0, 0]),
-        X_val=X[n_fit:],
-        y_val=y[n_fit:],
-    )
 
 
 def quickly(learner: Learner) -> dict[str, Any]:
@@ -82,7 +58,7 @@ def assert_valid(prediction: np.ndarray, data: FitData, n_rows: int) -> None:
 @every_learner
 @every_problem
 def test_predictions_are_valid_and_better_than_a_constant(learner: Learner, problem: Problem) -> None:
-    data = table(problem)
+    data = mixed_table(problem)
     assert data.X_val is not None and data.y_val is not None
     prediction = learner.fit(data, quickly(learner)).predict(data.X_val)
     assert_valid(prediction, data, len(data.X_val))
@@ -96,7 +72,7 @@ def test_predictions_are_valid_and_better_than_a_constant(learner: Learner, prob
 @every_learner
 @every_problem
 def test_a_saved_model_predicts_the_same(learner: Learner, problem: Problem) -> None:
-    data = replace(table(problem), n_iterations=20)
+    data = replace(mixed_table(problem), n_iterations=20)
     model: Any = learner.fit(data, quickly(learner))
     expected = model.predict(data.X)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(data.X), expected)
@@ -109,7 +85,7 @@ def test_a_saved_model_predicts_the_same(learner: Learner, problem: Problem) -> 
 @every_learner
 @every_problem
 def test_the_same_seed_gives_the_same_model(learner: Learner, problem: Problem) -> None:
-    data = replace(table(problem), seed=3)
+    data = replace(mixed_table(problem), seed=3)
     first, second = (learner.fit(data, {"max_features": 0.5, **quickly(learner)}) for _ in range(2))
     np.testing.assert_array_equal(first.predict(data.X), second.predict(data.X))
 
@@ -117,7 +93,7 @@ def test_the_same_seed_gives_the_same_model(learner: Learner, problem: Problem) 
 @every_learner
 @every_problem
 def test_a_passed_deadline_leaves_one_iteration(learner: Learner, problem: Problem) -> None:
-    data = replace(table(problem), deadline=Deadline.after(-1.0))
+    data = replace(mixed_table(problem), deadline=Deadline.after(-1.0))
     model: Any = learner.fit(data, quickly(learner))
     assert len(getattr(model.estimator, "estimators_", [0])) == 1
     assert model.n_iterations == (1 if learner is HIST_GRADIENT_BOOSTING else None)
@@ -127,7 +103,7 @@ def test_a_passed_deadline_leaves_one_iteration(learner: Learner, problem: Probl
 @every_learner
 @pytest.mark.parametrize("factor", [2.0**-33, 2.0**33], ids=["1e-10", "1e10"])
 def test_predictions_follow_the_scale_of_the_target(learner: Learner, factor: float) -> None:
-    data = replace(table("regression"), n_iterations=30)
+    data = replace(mixed_table("regression"), n_iterations=30)
     expected = learner.fit(data, quickly(learner)).predict(data.X) * factor
     prediction = learner.fit(replace(data, y=data.y * factor), quickly(learner)).predict(data.X)
     # A power of two changes no digit, so that even ties between splits fall the same way.
@@ -137,7 +113,7 @@ def test_predictions_follow_the_scale_of_the_target(learner: Learner, factor: fl
 @every_learner
 @every_problem
 def test_unseen_categories_and_empty_rows_are_predicted(learner: Learner, problem: Problem) -> None:
-    data = table(problem)
+    data = mixed_table(problem)
     X = np.array(data.X[:10])
     X[:5, 1] = 1000.0
     X[5:] = np.nan
@@ -151,7 +127,7 @@ def test_ten_rows_of_constant_columns_are_enough(learner: Learner, problem: Prob
     X[:, 1] = np.nan
     X.setflags(write=False)
     y = np.arange(10.0) if problem == "regression" else np.arange(10) % N_CLASSES[problem]
-    data = FitData(X, y, problem, N_CLASSES[problem], np.array([False, True]), np.array([0, 1]))
+    data = fit_data(X, y, problem, categories={1: 1})
     for given in (data, replace(data, X_val=X[:3], y_val=y[:3])):
         prediction = learner.fit(given, quickly(learner)).predict(X)
         assert_valid(prediction, data, 10)
@@ -164,7 +140,7 @@ def test_heavier_rows_win(learner: Learner) -> None:
     X = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
     y = np.tile([0, 1], 100)
     weight = np.where(y == 1, 1.8, 0.2)
-    data = FitData(X, y, "binary", 2, np.zeros(2, dtype=bool), np.zeros(2, dtype=np.int64), sample_weight=weight)
+    data = fit_data(X, y, sample_weight=weight)
     prediction = learner.fit(replace(data, n_iterations=10), {"min_samples_leaf": 30, **quickly(learner)}).predict(X)
     assert prediction[:, 1].mean() > 0.7
 
@@ -173,7 +149,7 @@ def test_heavier_rows_win(learner: Learner) -> None:
 def test_more_categories_than_histograms_have_bins_are_taken_as_numbers(learner: Learner) -> None:
     X = np.arange(600, dtype=np.float32).reshape(-1, 1)
     y = (X[:, 0] > 300).astype(np.int64)
-    data = FitData(X, y, "binary", 2, np.array([True]), np.array([600]))
+    data = fit_data(X, y, categories={0: 600})
     assert (learner.fit(data, quickly(learner)).predict(X).argmax(axis=1) == y).mean() > 0.95
 
 
@@ -182,21 +158,21 @@ def test_nothing_is_printed(learner: Learner, capfd: pytest.CaptureFixture[str])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for problem in PROBLEMS:
-            data = table(problem, n_rows=60)
+            data = mixed_table(problem, n_rows=60)
             learner.fit(data, quickly(learner)).predict(data.X)
     assert capfd.readouterr() == ("", "")
 
 
 @every_problem
 def test_hist_gradient_boosting_does_exactly_the_iterations_given(problem: Problem) -> None:
-    data = table(problem)
+    data = mixed_table(problem)
     for given in (replace(data, n_iterations=17), replace(data, n_iterations=17, X_val=None, y_val=None)):
         model: Any = HIST_GRADIENT_BOOSTING.fit(given, {})
         assert model.n_iterations == model.estimator.n_iter_ == 17
 
 
 def test_hist_gradient_boosting_keeps_its_best_iteration() -> None:
-    data = table("regression")
+    data = mixed_table("regression")
     assert data.X_val is not None and data.y_val is not None
     model: Any = HIST_GRADIENT_BOOSTING.fit(data, {})
     longer: Any = HIST_GRADIENT_BOOSTING.fit(replace(data, n_iterations=model.n_iterations + 20), {})
@@ -206,7 +182,7 @@ def test_hist_gradient_boosting_keeps_its_best_iteration() -> None:
 
 
 def test_growing_in_chunks_gives_what_one_fit_gives() -> None:
-    data = replace(table("regression"), n_iterations=40)
+    data = replace(mixed_table("regression"), n_iterations=40)
     reference = HistGradientBoostingRegressor(
         max_iter=40, learning_rate=0.1, min_samples_leaf=5, random_state=0, early_stopping=False
     )
@@ -222,13 +198,13 @@ def test_growing_in_chunks_gives_what_one_fit_gives() -> None:
 @every_forest
 @every_problem
 def test_forests_grow_all_their_trees_when_there_is_time(learner: Learner, problem: Problem) -> None:
-    model: Any = learner.fit(table(problem), {"n_estimators": 37})
+    model: Any = learner.fit(mixed_table(problem), {"n_estimators": 37})
     assert len(model.estimator.estimators_) == 37
 
 
 @every_forest
 def test_forests_never_rule_a_class_out(learner: Learner) -> None:
-    data = table("multiclass")
+    data = mixed_table("multiclass")
     assert learner.fit(data, quickly(learner)).predict(data.X).min() > 0
 
 

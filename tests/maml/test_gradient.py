@@ -14,7 +14,7 @@ from autometa.maml.gradient import GradientLearner, anil, first_order, maml, met
 from autometa.maml.losses import cross_entropy, squared_error
 from autometa.maml.networks import mlp, mlp_params
 from autometa.maml.protocol import Examples, FewShotTask
-from tests.maml.few_shot import blobs, double, one_of, sinusoids
+from tests.helpers.few_shot_tasks import blobs, double, one_of, sinusoids
 
 
 def smooth(params, inputs):

@@ -12,7 +12,7 @@ from autometa.maml.learned_optimiser import OPTIMISER, LearnedOptimiser
 from autometa.maml.losses import squared_error
 from autometa.maml.protocol import Examples, FewShotTask
 from autometa.maml.training import OuterSettings, meta_train
-from tests.maml.few_shot import double, one_of
+from tests.helpers.few_shot_tasks import double, one_of
 
 
 def linear(params, inputs):

@@ -8,7 +8,7 @@ import torch
 from autometa.maml.matching import LOG_SCALE, MatchingNetwork
 from autometa.maml.networks import mlp, mlp_params
 from autometa.maml.protocol import Examples
-from tests.maml.few_shot import blobs, double, one_of, sinusoids
+from tests.helpers.few_shot_tasks import blobs, double, one_of, sinusoids
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from autometa.exceptions import DivergenceError
 from autometa.maml.networks import mlp_features, mlp_params
 from autometa.maml.protocol import Examples
 from autometa.maml.prototypes import ProtoMAML, prototype_head
-from tests.maml.few_shot import blobs, double, one_of, sinusoids
+from tests.helpers.few_shot_tasks import blobs, double, one_of, sinusoids
 
 
 def doubled(params):

@@ -19,7 +19,7 @@ from autometa.maml.protocol import FewShotTask
 from autometa.maml.prototypes import ProtoMAML
 from autometa.maml.reptile import Reptile
 from autometa.maml.training import OuterSettings, meta_train
-from tests.maml.few_shot import one_of, sinusoids
+from tests.helpers.few_shot_tasks import one_of, sinusoids
 
 LEARNERS = {
     "pretraining": pretraining(mlp, squared_error),

@@ -1,6 +1,6 @@
-"""AdamW (Loshchilov and Hutter 2019) on one vector that all parameters lie in, one after the other.
+"""AdamW (Loshchilov and Hutter 2019) on one vector that holds all parameters.
 
-A step is then a dozen passes over one array, however many parameters there are.
+A step is a dozen passes over one array, whatever the number of parameters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 _BETAS = (0.9, 0.95)
-_LEAST = 1e-8
+_EPSILON = 1e-8
 
 
 class AdamW:
@@ -19,18 +19,18 @@ class AdamW:
     Parameters
     ----------
     params : mapping of str to ndarray
-        What the parameters are at first; copied.
+        First values of the parameters; copied.
     factors : mapping of str to float
-        By name, what the learning rate is multiplied by.
+        Factor of the learning rate, by name.
     decays : mapping of str to float
-        By name, what the weight decay is multiplied by.
+        Factor of the weight decay, by name.
     largest_norm : float
-        Longer gradients are shortened to this.
+        Longer gradients are shortened to this norm.
 
     Attributes
     ----------
     params, gradients, mean : dict of str to ndarray
-        By name. The arrays of `gradients` are to be written to; all are views that steps change.
+        Views by name, which steps change. Callers write the gradients before each step.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class AdamW:
         largest_norm: float,
     ) -> None:
         self._vector = np.concatenate([array.ravel() for array in params.values()]).astype(np.float32)
-        self._gradient, self._first, self._second, self._room = (np.zeros_like(self._vector) for _ in range(4))
+        self._gradient, self._first, self._second, self._buffer = (np.zeros_like(self._vector) for _ in range(4))
         self._mean = self._vector.copy()
         sizes = [array.size for array in params.values()]
         self._factor = np.repeat(np.array([factors[name] for name in params], dtype=np.float32), sizes)
@@ -58,36 +58,36 @@ class AdamW:
         Parameters
         ----------
         rate : float
-            Learning rate of parameters whose factor is 1.
+            Learning rate of parameters with factor 1.
         decay : float
-            Share of the rate by which parameters shrink whose factor of decay is 1.
+            Weight decay of parameters with factor 1, relative to the rate.
         n_averaged : int
-            About how many of the last steps the running mean is taken over.
+            Approximate number of steps that the running mean covers.
         """
-        gradient, room = self._gradient, self._room
+        gradient, buffer = self._gradient, self._buffer
         norm = float(np.sqrt(gradient @ gradient))
         gradient *= np.float32(min(1.0, self._largest_norm / (norm + 1e-6)))
         self.n_steps += 1
-        of_first, of_second = _BETAS
-        self._first += np.multiply(np.subtract(gradient, self._first, out=room), 1 - of_first, out=room)
+        beta1, beta2 = _BETAS
+        self._first += np.multiply(np.subtract(gradient, self._first, out=buffer), 1 - beta1, out=buffer)
         np.square(gradient, out=gradient)
-        self._second += np.multiply(np.subtract(gradient, self._second, out=room), 1 - of_second, out=room)
-        np.sqrt(self._second, out=room)
-        room *= (1 - of_second**self.n_steps) ** -0.5
-        room += _LEAST
-        np.divide(self._first, room, out=room)
-        room *= self._factor
-        room *= rate / (1 - of_first**self.n_steps)
-        # Of what was there before the step.
+        self._second += np.multiply(np.subtract(gradient, self._second, out=buffer), 1 - beta2, out=buffer)
+        np.sqrt(self._second, out=buffer)
+        buffer *= (1 - beta2**self.n_steps) ** -0.5
+        buffer += _EPSILON
+        np.divide(self._first, buffer, out=buffer)
+        buffer *= self._factor
+        buffer *= rate / (1 - beta1**self.n_steps)
+        # The decay is relative to the parameters before the step.
         self._vector -= np.multiply(np.multiply(self._decay, self._vector, out=gradient), rate * decay, out=gradient)
-        self._vector -= room
-        np.subtract(self._vector, self._mean, out=room)
-        room *= 1 / min(1 + self.n_steps, max(2, n_averaged))
-        self._mean += room
+        self._vector -= buffer
+        np.subtract(self._vector, self._mean, out=buffer)
+        buffer *= 1 / min(1 + self.n_steps, max(2, n_averaged))
+        self._mean += buffer
 
 
 def _views(vector: np.ndarray, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return parts of a vector by name, of the shapes of other arrays."""
+    """Return views into a vector, with the names and shapes of the arrays in `like`."""
     views, start = {}, 0
     for name, array in like.items():
         views[name] = vector[start : start + array.size].reshape(array.shape)

@@ -1,18 +1,18 @@
-"""Multilayer perceptrons whose weights all tables share at first, and that each table then makes its own.
+"""The learner `mlp_maml`: networks that start from shared weights and are fine-tuned on each table.
 
-A `projection` brings a table into the networks' slots, their trunks start from what was meta-learned on other tables
-and from random weights, and a head is fitted to each (see `head_fitting`). That is the first epoch. In the later ones
-a copy of the first network is trained by mini-batches, its projection too, so that no column is lost for good; the
-mean of about an epoch's steps is what it predicts by. The fitted networks keep half of the say, as training alone
-overfits after a fitted head (ensembles of a model before and after fine-tuning: WiSE-FT, Wortsman et al. 2022). It is
-done in NumPy, as loading torch takes longer than a fit to a small table.
+In the first epoch a `projection` maps the table to the networks' slots, one trunk starts from meta-learned weights and
+one from random weights, and a head is fitted to each (see `first_epoch`). In the later epochs a copy of the first
+network is trained by mini-batches; its projection is trained as well, so that no column is excluded for good, and it
+predicts with a running mean over about one epoch's steps. The fitted networks keep half of the weight, because training
+alone overfits after a fitted head (as in WiSE-FT, Wortsman et al. 2022). All is done in NumPy, because loading torch
+takes longer than a fit to a small table.
 
 ============ =====================================================================================================
-start        what the networks start from
+start        first weights of the networks
 ============ =====================================================================================================
 fitted_head  a trunk meta-learned so that a fitted head does well on new rows, and a random one; the default
 projected    two random trunks, fitted projection and heads
-random       one network with random weights everywhere, which has no fitted ones beside it
+random       one network with random weights everywhere, trained without fitted networks
 ============ =====================================================================================================
 """
 
@@ -28,9 +28,9 @@ from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.seeds import child_seed
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner
-from autometa.learners.epochs import NetworkModel, batch_size, flat_cos, train_by_epochs
+from autometa.learners.epochs import NetworkModel, batch_size, flat_cos, planned_epochs, train_by_epochs
 from autometa.learners.mlp_maml.adam import AdamW
-from autometa.learners.mlp_maml.head_fitting import TableRows, fit_slots_and_heads
+from autometa.learners.mlp_maml.first_epoch import TableRows, fit_slots_and_heads
 from autometa.learners.mlp_maml.network import (
     N_FEATURES,
     N_WAVES,
@@ -42,29 +42,29 @@ from autometa.learners.mlp_maml.network import (
 )
 from autometa.learners.mlp_maml.projection import N_SLOTS
 from autometa.learners.mlp_maml.starts import read_starts, shipped_starts_folder
-from autometa.learners.numeric import TargetScale, bounded
+from autometa.learners.numeric import TargetScale, bounded, target_scale
 
 MOST_OPERATIONS = 1.0e11
 """Floating-point operations of a training without a deadline: some seconds of one core."""
 
 FEWEST_EPOCHS = 8
-"""Trained for even when that exceeds `MOST_OPERATIONS`; only a deadline ends training sooner."""
+"""Epochs of a training without a deadline even if they exceed `MOST_OPERATIONS`."""
 
 _PATIENCE = 0.25
-"""Share of the epochs, and at least `_LEAST_PATIENCE`, without a better one after which training ends."""
+"""Training ends after this fraction of the epochs, and at least `_LEAST_PATIENCE`, without an improvement."""
 _LEAST_PATIENCE = 8
 _WARM_UP = 0.05
-"""Share of the training in which the learning rate rises: a good start is not to be thrown away by first steps."""
-_SAY = 0.5
-"""Of the trained network, where there are fitted ones beside it."""
+"""Fraction of the training in which the learning rate rises, so that the first steps do not destroy a good start."""
+_TRAINED_WEIGHT = 0.5
+"""Weight of the trained network beside the fitted ones."""
 
 _Arrays = dict[str, np.ndarray]
-"""Parameters of `shared_arrays` by name, with ``slots/weight`` (n_features, N_SLOTS) and ``slots/bias``."""
+"""Parameters of one network by name: those of `network.SHAPES`, ``slots/…`` and ``head/…``."""
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """Hyperparameters; the names are those of the strategy file."""
+class MlpMamlSettings:
+    """Hyperparameters with the names of the strategy file."""
 
     start: str = "fitted_head"
     n_epochs: int = 64
@@ -73,29 +73,26 @@ class _Settings:
     dropout: float = 0.0
 
 
+@dataclass(eq=False, repr=False)
 class SharedNetworkModel(NetworkModel):
-    """The arrays of fitted and trained networks, whose weighted mean predicts.
+    """A weighted mean of fitted and trained networks.
 
     Parameters
     ----------
     networks : list of dict of str to ndarray
-        Of each network the parameters of `shared_arrays` by name, with ``slots/weight`` (n_features, N_SLOTS) and
-        ``slots/bias``.
+        Parameters of each network by name.
     weights : list of float
-        What the outputs of the networks are multiplied by; their sum is 1.
+        Weights of the networks' outputs; their sum is 1.
     scale : TargetScale or None
         How a regression target was standardised; None for classification.
     n_iterations : int
-        Epochs trained until these arrays.
+        Epochs after which the networks had these parameters.
     """
 
-    def __init__(
-        self, networks: list[_Arrays], weights: list[float], scale: TargetScale | None, n_iterations: int
-    ) -> None:
-        self.networks = networks
-        self.weights = weights
-        self.scale = scale
-        self.n_iterations: int = n_iterations
+    networks: list[_Arrays]
+    weights: list[float]
+    scale: TargetScale | None
+    n_iterations: int
 
     def _n_outputs(self) -> int:
         return len(self.networks[0]["head/bias"])
@@ -112,7 +109,7 @@ def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetwor
     data : FitData
         Rows of the numeric view.
     parameters : mapping
-        ``start``, ``n_epochs`` (at most; fewer where `MOST_OPERATIONS` or the deadline ask for it),
+        ``start``, ``n_epochs`` (an upper bound; `MOST_OPERATIONS` and the deadline may lower it),
         ``learning_rate``, ``weight_decay`` and ``dropout``.
 
     Raises
@@ -122,13 +119,14 @@ def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetwor
     FloatingPointError
         If the training diverged.
     """
-    settings = _Settings(**parameters)  # type: ignore[arg-type]
+    settings = MlpMamlSettings(**parameters)  # type: ignore[arg-type]
     rng = np.random.default_rng(child_seed(data.seed, "epochs"))
-    scale = TargetScale(data.y, data.sample_weight) if data.problem == "regression" else None
-    # A training that diverges is reported once, at its end.
+    scale = target_scale(data)
+    # A diverging training is reported once, at its end.
     with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
-        network = _Network(data, scale, settings, rng)
-        n_epochs = data.n_iterations or _plan_epochs(network.n_operations() * len(data.X), settings.n_epochs)
+        network = _FineTuning(data, scale, settings, rng)
+        n_operations = network.n_operations() * len(data.X)
+        n_epochs = data.n_iterations or planned_epochs(n_operations, MOST_OPERATIONS, FEWEST_EPOCHS, settings.n_epochs)
         patience = max(_LEAST_PATIENCE, math.ceil(_PATIENCE * n_epochs))
         model = train_by_epochs(
             network,
@@ -143,13 +141,12 @@ def fit_mlp_maml(data: FitData, parameters: Mapping[str, Value]) -> SharedNetwor
         return model
 
 
-class _Network:
-    """The network in training: its parameters, their running mean, which is what predicts, and their optimiser.
+class _FineTuning:
+    """The network in training, whose running mean predicts, and the fitted networks, which predict alone at first."""
 
-    Beside it are the fitted networks, which predict alone until its first step.
-    """
-
-    def __init__(self, data: FitData, scale: TargetScale | None, settings: _Settings, rng: np.random.Generator) -> None:
+    def __init__(
+        self, data: FitData, scale: TargetScale | None, settings: MlpMamlSettings, rng: np.random.Generator
+    ) -> None:
         self.settings, self.scale, self.rng = settings, scale, rng
         self.X = bounded(data.X)
         self.y = scale.standardise(data.y).astype(np.float32) if scale else data.y
@@ -162,36 +159,37 @@ class _Network:
         else:
             self.fitted, self.penalty = self._fitted(data)
             params = self.fitted[0]
-        self.optimiser = AdamW(params, self._factors(params), _decays(params), largest_norm=5.0)
+        decays = {name: float(name in ("layer0/weight", "layer1/weight", "head/weight")) for name in params}
+        self.optimiser = AdamW(params, self._rate_factors(params), decays, largest_norm=5.0)
         self.n_averaged = math.ceil(len(self.X) / batch_size(len(self.X)))
 
     def _fitted(self, data: FitData) -> tuple[list[_Arrays], float]:
-        """Return networks with projection and head fitted to the rows, and the penalty of the first one's head."""
+        """Return networks with fitted projections and heads, and the penalty of the first head."""
         n_classes = None if self.scale else max(2, data.n_classes)
         rows = TableRows(self.X, self.y, data.problem, n_classes, self.weight)
         if self.weight is not None:
-            rows = rows.at(np.flatnonzero(self.weight > 0))
-        shared = _shared(self.settings.start, self.rng)
+            rows = rows.take(np.flatnonzero(self.weight > 0))
+        shared = _shared_parameters(self.settings.start, self.rng)
         found, self.is_cut_short = fit_slots_and_heads(shared, rows, data.seed, data.deadline)
-        # In a hurry only the first network is fitted.
+        # Past the deadline only the first network is fitted.
         fitted = [_without_penalties(params | own) for params, (own, _) in zip(shared, found, strict=False)]
         return fitted, found[0][1]
 
-    def _factors(self, params: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Return factors of the learning rate."""
+    def _rate_factors(self, params: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Return the factor of the learning rate for each parameter."""
         factors = {name: 0.5 if name.startswith("wave/") or name.endswith("bias") else 1.0 for name in params}
-        # A step of Adam moves every entry alike, so a slot of many columns would move by more.
+        # A step of Adam moves every entry by about the same amount, so that slots of many columns would move too far.
         factors["slots/weight"] = min(1.0, 4.0 / self.X.shape[1] ** 0.5)
-        # The gradient of a fitted head is noise, of which Adam makes steps as large as of any other.
+        # The gradient of a fitted head is noise, but Adam's steps are as large as for any other gradient.
         factors["head/weight"] = 1.0 if self.settings.start == "random" else 0.1
         return factors
 
     def n_operations(self) -> float:
-        """Return floating-point operations of training on one row: forward and twice that backward."""
+        """Return floating-point operations of training on one row; the backward pass takes two thirds of them."""
         return 6.0 * (sum(array.size for array in self.optimiser.params.values()) + 2 * N_SLOTS * N_WAVES)
 
     def step(self, rows: np.ndarray, share: float) -> None:
-        """Make one step of the optimiser on some rows."""
+        """Make one step of the optimiser on the rows at some indices."""
         params, gradients = self.optimiser.params, self.optimiser.gradients
         masks, dropped = None, np.float32(self.settings.dropout * flat_cos(share))
         if dropped > 0:
@@ -199,7 +197,7 @@ class _Network:
             masks = tuple(kept / (1 - dropped))
         weight = None if self.weight is None else self.weight[rows]
         write_gradients(gradients, params, self.X[rows], self.y[rows], weight, masks)
-        # The head keeps the penalty that it was fitted with. Losses of rows are twice those of the fit for numbers.
+        # The head keeps the penalty of its fit, where the loss of numbers is half the squared error.
         factor = 2.0 if self.scale else 1.0
         gradients["head/weight"] += np.float32(factor * self.penalty) * params["head/weight"]
         self.optimiser.step(self.settings.learning_rate * _rate(share), self.settings.weight_decay, self.n_averaged)
@@ -216,21 +214,21 @@ class _Network:
     def to_model(self, snapshot: list[np.ndarray], n_epochs: int) -> SharedNetworkModel:
         """Return the model of a snapshot."""
         trained = dict(zip(self.optimiser.mean, snapshot, strict=True))
-        # Of fitted networks the first epoch has no steps.
+        # Without a random start, the first epoch is the fit, which has no steps.
         return SharedNetworkModel(*self._predicting(trained, n_epochs > 1), self.scale, n_epochs)
 
     def _predicting(self, trained: _Arrays, has_steps: bool) -> tuple[list[_Arrays], list[float]]:
         """Return the networks that predict, and their weights."""
         if not self.fitted:
             return [trained], [1.0]
-        each = 1 / len(self.fitted)
+        weights = [1 / len(self.fitted)] * len(self.fitted)
         if not has_steps:
-            return self.fitted, [each for _ in self.fitted]
-        return [*self.fitted, trained], [*((1 - _SAY) * each for _ in self.fitted), _SAY]
+            return self.fitted, weights
+        return [*self.fitted, trained], [*((1 - _TRAINED_WEIGHT) * weight for weight in weights), _TRAINED_WEIGHT]
 
 
 def _mean_scores(networks: Sequence[_Arrays], weights: Sequence[float], X: np.ndarray) -> np.ndarray:
-    """Return the weighted mean of networks' outputs for rows, (n_rows, n_outputs)."""
+    """Return the weighted mean of the networks' outputs for rows, (n_rows, n_outputs)."""
     return np.sum([np.float32(w) * scores(arrays, X) for arrays, w in zip(networks, weights, strict=True)], axis=0)
 
 
@@ -238,13 +236,8 @@ def _without_penalties(params: Mapping[str, np.ndarray]) -> _Arrays:
     return {name: array for name, array in params.items() if not name.startswith("penalty/")}
 
 
-def _decays(params: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Return factors of the weight decay."""
-    return {name: float(name in ("layer0/weight", "layer1/weight", "head/weight")) for name in params}
-
-
-def _shared(start: str, rng: np.random.Generator) -> list[_Arrays]:
-    """Return the parameters that tables share, of each network to be fitted."""
+def _shared_parameters(start: str, rng: np.random.Generator) -> list[_Arrays]:
+    """Return the shared parameters of each network to be fitted."""
     first = random_arrays(rng)
     if start == "projected":
         return [first, random_arrays(rng)]
@@ -252,13 +245,13 @@ def _shared(start: str, rng: np.random.Generator) -> list[_Arrays]:
     if start not in starts:
         raise ValueError(f"start must be 'random', 'projected' or one of {sorted(starts)}, got {start!r}.")
     learnt = starts[start]
-    # How strong penalties usually are was learnt, too.
+    # The random network uses the learnt strengths of the penalties, too.
     penalties = {name: array for name, array in learnt.items() if name.startswith("penalty/")}
     return [learnt, first | penalties]
 
 
 def _random_of_table(data: FitData, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return a random projection, and a head that gives the mean or the class frequencies."""
+    """Return a random projection, and a head that predicts the mean or the class frequencies."""
     n_features, n_outputs = data.X.shape[1], 1 if data.problem == "regression" else max(2, data.n_classes)
     params = {
         "slots/weight": (rng.normal(size=(n_features, N_SLOTS)) / n_features**0.5).astype(np.float32),
@@ -275,11 +268,6 @@ def _random_of_table(data: FitData, rng: np.random.Generator) -> dict[str, np.nd
 def _rate(t: float) -> float:
     """Return the factor of the learning rate at progress `t`: a short rise, then half a cosine down to 0."""
     return min(1.0, (t + 1e-3) / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * min(t, 1.0)))
-
-
-def _plan_epochs(operations_per_epoch: float, n_epochs: int) -> int:
-    """Return the number of epochs that a training without a deadline takes."""
-    return min(n_epochs, max(FEWEST_EPOCHS, int(MOST_OPERATIONS / operations_per_epoch)))
 
 
 MLP_MAML = Learner(

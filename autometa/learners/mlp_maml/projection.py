@@ -1,8 +1,8 @@
-"""A table of any number of columns as a fixed number of slots, so that one network can be shared among tables.
+"""Projection of a table with any number of columns into a fixed number of slots, so that tables can share a network.
 
-The first slots are single columns, the one nearest to the target first; the others are directions of partial
-least squares (Wold 1966; de Jong 1993), which mix all columns. Every slot has mean 0 and deviation 1; slots that
-the table does not fill are 0.
+The first slots are single columns, ordered by their correlation with the target. The others are directions of partial
+least squares (Wold 1966; de Jong 1993), which mix all columns. Every slot has mean 0 and deviation 1; unused slots
+are 0.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ N_MIXED_SLOTS = 8
 N_SLOTS = N_COLUMN_SLOTS + N_MIXED_SLOTS
 
 LARGEST_SLOT = 3.0
-"""The network bounds slots smoothly at ±this, as in RealMLP (Holzmüller et al. 2024): no row is far from all others."""
+"""The network bounds slots smoothly at ±this, as RealMLP does (Holzmüller et al. 2024), so that no row is far from all
+others."""
 
 _MOST_ROWS = 4000
-"""The projection is learnt on no more rows, which bounds its memory and its time."""
+"""Largest number of rows that the projection is learnt on, which bounds its memory and its time."""
 _LEAST_DEVIATION = 1e-6
 
 
@@ -36,7 +37,7 @@ def fit_projection(X: np.ndarray, y: np.ndarray, problem: Problem, seed: int = 0
     problem : {"binary", "multiclass", "regression"}
         Kind of the target.
     seed : int
-        Of the rows that it is learnt on.
+        Seed of the sample of rows.
 
     Returns
     -------
@@ -55,20 +56,20 @@ def fit_projection(X: np.ndarray, y: np.ndarray, problem: Problem, seed: int = 0
     relation = standard.T @ targets / len(X)  # correlations, (n_features, n_targets)
     matrix = np.zeros((X.shape[1], N_SLOTS))
     nearness = np.square(relation).sum(axis=1)
-    # Rounded, so that equal columns keep their order on every machine.
+    # Rounding keeps the order of equal columns on every machine.
     nearest = np.argsort(-np.round(nearness, 9), kind="stable")[:N_COLUMN_SLOTS]
     nearest = nearest[varies[nearest]]
-    # A slot grows with the target where the target has a direction, else by a rule blind to the order of classes.
+    # The sign makes a slot grow with the target. For several classes it does not depend on their order.
     signs = np.sign((relation[nearest] ** 3).sum(axis=1)) if problem == "multiclass" else np.sign(relation[nearest, -1])
     matrix[nearest, np.arange(len(nearest))] = np.where(signs < 0, -1.0, 1.0)
-    for place, direction in enumerate(_directions(standard, targets)):
-        matrix[:, N_COLUMN_SLOTS + place] = direction
+    for i, direction in enumerate(_directions(standard, targets)):
+        matrix[:, N_COLUMN_SLOTS + i] = direction
     matrix *= scale[:, None]
     return matrix.astype(np.float32), (-mean @ matrix).astype(np.float32)
 
 
 def _targets(y: np.ndarray, problem: Problem) -> np.ndarray:
-    """Return standardised targets of shape (n_rows, n_targets); of two classes, the second one alone."""
+    """Return standardised targets of shape (n_rows, n_targets): an indicator per class, one for two classes."""
     if problem == "regression":
         columns = y[:, None].astype(np.float64)
     else:
@@ -81,24 +82,24 @@ def _targets(y: np.ndarray, problem: Problem) -> np.ndarray:
 
 
 def _directions(standard: np.ndarray, targets: np.ndarray) -> list[np.ndarray]:
-    """Return directions whose scores are uncorrelated and of deviation 1, by partial least squares."""
-    left = standard.copy()
+    """Return directions of partial least squares; their scores are uncorrelated and have deviation 1."""
+    residual = standard.copy()
     directions: list[np.ndarray] = []
     loadings: list[np.ndarray] = []
     for _ in range(min(N_MIXED_SLOTS, standard.shape[1])):
-        relation = left.T @ targets
+        relation = residual.T @ targets
         u, size, _ = np.linalg.svd(relation, full_matrices=False)
         weight = u[:, 0] * (1.0 if u[:, 0] @ relation.sum(axis=1) >= 0 else -1.0)
-        score = left @ weight
+        score = residual @ weight
         spread = float(score.std())
         if size[0] < 1e-9 * max(1.0, np.sqrt(relation.size)) or spread < _LEAST_DEVIATION:
             break
         score /= spread
-        loading = left.T @ score / len(score)
+        loading = residual.T @ score / len(score)
         direction = weight / spread
         for earlier, its_loading in zip(directions, loadings, strict=True):
             direction = direction - earlier * (its_loading @ weight / spread)
-        left -= np.outer(score, loading)
+        residual -= np.outer(score, loading)
         directions.append(direction)
         loadings.append(loading)
     return directions

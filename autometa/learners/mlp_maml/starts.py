@@ -1,7 +1,7 @@
-"""Meta-learned starts of the shared network in files: arrays and a card, nothing pickled.
+"""Files with meta-learned starts of the shared network, read and written without pickle.
 
-``mlp_maml.npz`` holds ``start/parameter`` arrays of every start; ``mlp_maml.card.toml`` says what they were
-trained on, and the checksum of the arrays.
+``mlp_maml.npz`` holds the arrays ``start/parameter`` of every start; ``mlp_maml.card.toml`` describes what they were
+trained on, and holds the checksum of the arrays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from autometa._support.files import shipped_folder
 from autometa.exceptions import MetaWeightsError
 
 STARTS_VERSION = 2
-"""Goes up when the network changes so that old arrays no longer fit."""
+"""Version of the network; it goes up when old arrays no longer fit."""
 
 _ADVICE = "Reinstall autometa to get the weights that ship, or use start = 'random'."
 _FILES = ArrayFolder(
@@ -33,31 +33,31 @@ _FILES = ArrayFolder(
 
 
 def shipped_starts_folder() -> Path:
-    """Return the folder of the starts that ship."""
+    """Return the folder of the starts that ship with autometa."""
     return shipped_folder("strategies") / "starts"
 
 
 def write_starts(folder: str | Path, starts: Mapping[str, Mapping[str, np.ndarray]], card: Mapping[str, Any]) -> None:
-    """Write starts by name, each of arrays by name, and a card of plain values."""
+    """Write the arrays of each start, and a card of plain values."""
     arrays = {f"{start}/{name}": array for start, one in starts.items() for name, array in one.items()}
     _FILES.write(Path(folder), arrays, card)
 
 
 @lru_cache(maxsize=4)
 def read_starts(folder: Path, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, dict[str, np.ndarray]]:
-    """Return starts by name, each of float32 arrays by name; they are read once and must not be changed.
+    """Return the float32 arrays of each start; they are cached and must not be changed.
 
     Parameters
     ----------
     folder : Path
-        Where the two files are.
+        Folder of the two files.
     shapes : tuple of (str, tuple of int)
         Names and shapes of the arrays that every start must have.
 
     Raises
     ------
     MetaWeightsError
-        If a file is missing or damaged, or of another network.
+        If a file is missing or damaged, or belongs to another network.
     """
     arrays, card = _FILES.read(folder)
     if card["starts_version"] != STARTS_VERSION:

@@ -1,7 +1,7 @@
-"""Meta-learning the start of the shared network: few-shot tasks from tables, and the meta-learners of its variants.
+"""Meta-training of the shared network's start: few-shot tasks drawn from tables, and a meta-learner in two variants.
 
 ============= ==============================================================================================
-`pooled`      the head is fitted to the very rows that the loss is taken on: pre-training on all tables
+`pooled`      the loss is taken on the rows that the head is fitted to: pre-training on all tables
 `fitted_head` the head is fitted to a support, the loss is taken on a query (Bertinetto et al. 2019)
 ============= ==============================================================================================
 """
@@ -18,10 +18,12 @@ from torch import Tensor
 
 from autometa.core.task import Problem
 from autometa.learners.epochs import row_losses
+from autometa.learners.mlp_maml.network import forward, outputs
 from autometa.learners.mlp_maml.projection import fit_projection
-from autometa.maml.inner import checked_adapt, differentiated
+from autometa.maml.inner import differentiated
+from autometa.maml.meta_learner import MetaLearner
 from autometa.maml.protocol import Examples, FewShotTask, Inputs, Params
-from autometa.metalearning.training.shared_network import fitted_head, scores
+from autometa.metalearning.training.differentiable_head import fitted_head
 
 Variant = Literal["fitted_head", "pooled"]
 
@@ -32,12 +34,12 @@ MOST_CLASSES = 10
 
 @dataclass(frozen=True)
 class Table:
-    """A prepared table: rows of the numeric view with their target, as few-shot tasks are drawn from.
+    """A prepared table that few-shot tasks are drawn from.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features), float32
-        Rows.
+        Rows of the numeric view.
     y : ndarray of shape (n_rows,)
         Codes of classes, or numbers.
     problem : {"binary", "multiclass", "regression"}
@@ -50,7 +52,7 @@ class Table:
 
 
 def draw_task(tables: Sequence[Table], rng: np.random.Generator) -> FewShotTask:
-    """Return support and query of one table; some numbers are cut into classes, some columns left out."""
+    """Return support and query of one table, at times with its numbers cut into classes or without some columns."""
     while True:
         table = tables[int(rng.integers(len(tables)))]
         n_support = int(rng.choice(SUPPORT_ROWS))
@@ -83,7 +85,7 @@ def _task(X: np.ndarray, y: np.ndarray, problem: Problem, n_support: int) -> Few
         centre, spread = y[support].mean(), y[support].std()
         if not spread > 1e-12 * max(1.0, abs(centre)):
             return None
-        # Far outliers would rule the whole training.
+        # Far outliers would dominate the training.
         y = np.clip((y - centre) / spread, -5.0, 5.0).astype(np.float32)
     else:
         codes = np.unique(y[support])
@@ -105,11 +107,11 @@ def _task(X: np.ndarray, y: np.ndarray, problem: Problem, n_support: int) -> Few
 
 
 @dataclass(frozen=True)
-class SharedNetworkLearner:
-    """The meta-learner of the shared network; a `MetaLearner`.
+class SharedNetworkLearner(MetaLearner):
+    """The meta-learner of the shared network.
 
-    Its inner loop is the fit of the head, so that `n_steps` counts nothing: gradient steps on a support are what the
-    training of `mlp_maml` makes.
+    Its inner loop is the fit of the head, so that `n_steps` has no effect. Gradient steps on a support are left to the
+    training of `mlp_maml`.
 
     Parameters
     ----------
@@ -119,21 +121,13 @@ class SharedNetworkLearner:
 
     variant: Variant = "fitted_head"
 
-    def initial(self, params: Mapping[str, Tensor], seed: int = 0) -> Params:
-        """Return the shared parameters; there are no others."""
-        return dict(params)
-
-    def adapt(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
-        """Return parameters for one task; see `MetaLearner.adapt`."""
-        return checked_adapt(self, params, support, n_steps)
-
     def inner(self, params: Mapping[str, Tensor], support: Examples, n_steps: int | None = None) -> Params:
         """Return the parameters with a fitted head, unchecked."""
         return {**params, **fitted_head(params, support.inputs, support.targets, support.n_classes, support.weights)}
 
     def predict(self, params: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
         """Return outputs for slots of rows."""
-        return scores(params, inputs)
+        return outputs(params, forward(params, inputs).features)
 
     def loss(self, params: Mapping[str, Tensor], examples: Examples) -> Tensor:
         """Return the mean loss on examples."""

@@ -10,6 +10,7 @@ from autometa.learners.base import FitData
 from autometa.learners.mlp_maml import learner as mlp_maml
 from autometa.learners.mlp_maml.learner import fit_mlp_maml
 from autometa.learners.mlp_maml.starts import write_starts
+from tests.helpers.fit_data import fit_data
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("error")
@@ -22,12 +23,8 @@ def rows(n_rows: int = 300, n_features: int = 4, validate: bool = True, problem:
     X = rng.normal(size=(n_rows, n_features)).astype(np.float32)
     score = X[:, 0] + np.sin(2 * X[:, -1]) + 0.3 * rng.normal(size=n_rows)
     y = 100 + 5 * score if problem == "regression" else (score > 0).astype(np.int64)
-    kept = n_rows * 3 // 4 if validate else n_rows
-    aside = {"X_val": X[kept:], "y_val": y[kept:]} if validate else {}
-    none = np.zeros(n_features, dtype=np.int64)
-    n_classes = 0 if problem == "regression" else 2
     metric = "rmse" if problem == "regression" else "log_loss"
-    return FitData(X[:kept], y[:kept], problem, n_classes, none.astype(bool), none, metric=metric, **aside)
+    return fit_data(X, y, problem, n_validation=n_rows - n_rows * 3 // 4 if validate else 0, metric=metric)
 
 
 @pytest.mark.parametrize("n_iterations", [1, 2, 5])
@@ -54,7 +51,7 @@ def test_one_epoch_asked_for_is_the_first_of_many(start):
 
 
 @pytest.mark.parametrize("start", ["fitted_head", "projected"])
-def test_fitted_networks_stay_as_they_are_and_keep_half_of_the_say(start):
+def test_fitted_networks_stay_as_they_are_and_keep_half_of_the_weight(start):
     first, later = (
         fit_mlp_maml(replace(rows(validate=False), n_iterations=n), {"start": start, "learning_rate": 0.02})
         for n in (1, 4)

@@ -3,8 +3,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from autometa.learners.mlp_maml.network import random_arrays  # noqa: E402
 from autometa.maml.training import OuterSettings, meta_train  # noqa: E402
-from autometa.metalearning.training.shared_network import random_parameters  # noqa: E402
 from autometa.metalearning.training.start_training import SharedNetworkLearner, Table, draw_task  # noqa: E402
 
 
@@ -29,7 +29,7 @@ def test_tasks_drawn_with_one_seed_are_the_same():
 @pytest.mark.parametrize("variant", ["fitted_head", "pooled"])
 def test_meta_training_lowers_the_loss_on_queries(variant):
     learner, some = SharedNetworkLearner(variant), tables()
-    params = random_parameters(torch.Generator().manual_seed(0))
+    params = {name: torch.from_numpy(array) for name, array in random_arrays(np.random.default_rng(0)).items()}
     trained = meta_train(learner, params, lambda rng: [draw_task(some, rng)], OuterSettings(12, 3e-3), seed=1)
     tasks = [draw_task(some, np.random.default_rng(seed)) for seed in range(20)]
 

@@ -42,7 +42,7 @@ def double(task: FewShotTask) -> FewShotTask:
     return FewShotTask(support, query)
 
 
-def one_of(tasks: FewShotTask, place: int) -> FewShotTask:
+def one_of(tasks: FewShotTask, index: int) -> FewShotTask:
     """Return one of stacked tasks."""
-    support, query = (part.with_parts(tuple(t[place] for t in part.parts())) for part in (tasks.support, tasks.query))
+    support, query = (part.with_parts(tuple(t[index] for t in part.parts())) for part in (tasks.support, tasks.query))
     return FewShotTask(support, query)

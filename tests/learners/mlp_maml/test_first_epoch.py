@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from autometa.core.budget import Deadline
-from autometa.learners.mlp_maml import head_fitting
-from autometa.learners.mlp_maml.head_fitting import STRENGTHS, TableRows, choose_strength, fit_slots_and_heads
+from autometa.learners.mlp_maml import first_epoch
+from autometa.learners.mlp_maml.first_epoch import STRENGTHS, TableRows, choose_strength, fit_slots_and_heads
 from autometa.learners.mlp_maml.network import N_FEATURES, random_arrays
 from autometa.learners.mlp_maml.projection import N_SLOTS
 
@@ -44,7 +44,7 @@ class SlowMachine:
 
     def __init__(self, monkeypatch, row_s: float) -> None:
         self.now_s, self.n_fits = 0.0, 0
-        projection, heads = head_fitting.fit_projection, head_fitting.fitted_heads
+        projection, heads = first_epoch.fit_projection, first_epoch.fitted_heads
 
         def slow_projection(X, *others):
             self.now_s += row_s * len(X)
@@ -55,8 +55,8 @@ class SlowMachine:
             self.now_s += row_s * len(seen) * len(strengths)
             return heads(shared, seen, targets, n_classes, weights, strengths)
 
-        monkeypatch.setattr(head_fitting, "fit_projection", slow_projection)
-        monkeypatch.setattr(head_fitting, "fitted_heads", slow_heads)
+        monkeypatch.setattr(first_epoch, "fit_projection", slow_projection)
+        monkeypatch.setattr(first_epoch, "fitted_heads", slow_heads)
 
     def deadline(self, seconds: float) -> Deadline:
         return Deadline.after(seconds, clock=lambda: self.now_s)
@@ -94,13 +94,13 @@ def test_the_penalty_is_chosen_by_all_four_folds_where_there_is_time(seconds, mo
 
 def test_folds_take_turns_among_networks(monkeypatch):
     networks = [random_arrays(np.random.default_rng(seed)) for seed in range(2)]
-    used, heads = [], head_fitting.fitted_heads
+    used, heads = [], first_epoch.fitted_heads
 
     def noted(shared, *others):
         used.append(next(place for place, network in enumerate(networks) if network is shared))
         return heads(shared, *others)
 
-    monkeypatch.setattr(head_fitting, "fitted_heads", noted)
+    monkeypatch.setattr(first_epoch, "fitted_heads", noted)
     fitted, _ = fit_slots_and_heads(networks, rows(0.1), 0, NEVER)
     assert used == [0, 1, 0, 1, 0, 1]  # four folds, then one head for each
     (one, _), (other, _) = fitted
