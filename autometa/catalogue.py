@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import tomllib
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from autometa import learners
 from autometa._support.files import shipped_folder
+from autometa._support.hints import did_you_mean
 from autometa._support.toml_lines import line_numbers, nearest_line
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import SearchSpace, Value, is_valid
@@ -380,8 +380,7 @@ def _allowed(distribution: BaseDistribution) -> str:
 
 
 def _expected(given: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = did_you_mean(given, known, form="did you mean {}? ")
     return f"{hint}expected one of {_listed(known)}" if known else f"{hint}there is none to choose from"
 
 

@@ -81,10 +81,10 @@ class AutoMeta(BaseEstimator):
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
-    policy : {"mixture", "gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="mixture"
-        What decides which configurations are tried: policies learnt from past tasks, of which the
-        ``"mixture"`` takes the one that was best at each stage of a search (in less than 8 s the
-        hand-made one); the hand-made ``"prior"``; the folder of weights of your own that
+    policy : {"gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="gaussian"
+        What decides which configurations are tried: policies learnt from past tasks (fits of less
+        than 8 s use the hand-made one instead of ``"gaussian"``, as there is no time to learn from
+        records); the hand-made ``"prior"``; the folder of weights of your own that
         `autometa train` wrote; or an object with a method ``propose``.
     experience : str, Path or None, default=None
         Folder of your own experience: every fit adds what it measured (meta-features,

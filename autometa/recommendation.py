@@ -20,7 +20,7 @@ from autometa.core.task import Task
 from autometa.evaluation.metrics import Metric
 from autometa.fit_inputs import read_inputs
 from autometa.fitting import available_strategies, describe_task
-from autometa.policy.registry import ADVISING_POLICY, checked_policy, make_policy
+from autometa.policy.registry import DEFAULT_POLICY, checked_policy, make_policy
 from autometa.tables.schema import Schema
 from autometa.tables.target import ProblemChoice
 
@@ -46,7 +46,7 @@ def recommend(
     problem: ProblemChoice = "auto",
     metric: str | Callable[..., Any] = "auto",
     strategies: Sequence[str | Path | Strategy] | None = None,
-    policy: str | Path | Policy = ADVISING_POLICY,
+    policy: str | Path | Policy = DEFAULT_POLICY,
     time_budget: float | None = 60.0,
 ) -> pd.DataFrame:
     """Return which strategies a policy would try on a table, and what it expects of them; nothing is fitted.
@@ -148,7 +148,7 @@ def advised_configurations(
     *,
     problem: ProblemChoice = "auto",
     metric: str | Callable[..., Any] = "auto",
-    policy: str | Path | Policy = ADVISING_POLICY,
+    policy: str | Path | Policy = DEFAULT_POLICY,
     time_budget: float | None = 60.0,
 ) -> list[Configuration]:
     """Return the configurations of one strategy that a policy would try on a table, the best first.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autometa.core.task import TaskDescription
 from autometa.policy.costs import CostModel, memory_model, seconds_model, share_of_time, size_of
-from tests.policy.past_tasks import make_past
+from tests.helpers.past_tasks import make_past
 
 STRATEGIES = np.repeat(["quick", "dear"], 5)
 EXPONENTS = np.repeat([[0.5, 1.0, 0.0], [1.5, 0.5, 1.0]], 5, axis=0).T

@@ -23,7 +23,7 @@ from autometa.policy.gain import GainPolicy, GainSettings
 from autometa.policy.observed import Seen, read_history
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.prior import PriorPolicy
-from tests.policy.past_tasks import (
+from tests.helpers.past_tasks import (
     describe,
     make_past,
     make_strategies,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from autometa.core.space import Configuration
 from autometa.policy.observed import read_history
-from tests.policy.past_tasks import measured, running
+from tests.helpers.past_tasks import measured, running
 
 A, B, C = (Configuration("s", {"x": x}) for x in (0.0, 0.5, 1.0))
 OTHER = Configuration("t", {"x": 0.0})

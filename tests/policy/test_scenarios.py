@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.scales import to_scale
 from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records
-from tests.policy.past_tasks import make_past
+from tests.helpers.past_tasks import make_past
 
 PAST = make_past()
 N = len(PAST.tasks)

@@ -32,7 +32,6 @@ from autometa.metalearning.replay.stored_predictions import KeptPredictions, rea
 from autometa.metalearning.training.portfolio import learn_portfolios
 from autometa.policy.fixed_order import FixedOrderPolicy
 from autometa.policy.gain import GAIN_SETTINGS, GainPolicy, GainSettings
-from autometa.policy.mixture import MixturePolicy, Stage
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.recurrent.policy import RecurrentPolicy
@@ -171,7 +170,6 @@ def named_policies(
     similarity: Callable[[PastTasks], np.ndarray] | None = None,
     seed: int = 0,
     *,
-    stages: Sequence[Stage] = (Stage("gaussian"),),
     predictions: str | Path | None = None,
     recurrent_s: float = 0.0,
 ) -> dict[str, Factory]:
@@ -186,8 +184,6 @@ def named_policies(
         know; equal ones by default.
     seed : int
         Seed of the random order and of the recurrent policy's training.
-    stages : sequence of Stage
-        Of the mixture; its policies are some of `GAIN_SETTINGS`.
     predictions : str or Path, optional
         Folder of the collection that kept predictions, by which portfolios are then chosen.
     recurrent_s : float
@@ -198,7 +194,6 @@ def named_policies(
         name: partial(_gain_policy_of, settings, similarity) for name, settings in GAIN_SETTINGS.items()
     }
     learnt["portfolio"] = partial(_portfolio, None if predictions is None else Path(predictions))
-    learnt["mixture"] = partial(_mixture, learnt, tuple(stages))
     if recurrent_s > 0:
         learnt["recurrent"] = partial(_recurrent, recurrent_s, seed)
     return {
@@ -220,10 +215,6 @@ def _prior(past: PastTasks) -> PriorPolicy:
 def _portfolio(predictions: Path | None, past: PastTasks) -> FixedOrderPolicy:
     orders, _ = learn_portfolios(past, predictions)
     return FixedOrderPolicy(past, orders, gain_policy(GAIN_SETTINGS["portfolio"], None, past))
-
-
-def _mixture(makers: Mapping[str, Factory], stages: Sequence[Stage], past: PastTasks) -> MixturePolicy:
-    return MixturePolicy({name: makers[name](past) for name in {stage.policy for stage in stages}}, stages)
 
 
 def _recurrent(most_s: float, seed: int, past: PastTasks) -> RecurrentPolicy:

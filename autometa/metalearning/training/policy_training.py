@@ -21,7 +21,6 @@ from autometa.metalearning.replay.assessment import assess, gain_policy
 from autometa.metalearning.replay.regret import surely_best
 from autometa.metalearning.training.metric_learning import learn_similarity, similarity_weights
 from autometa.metalearning.training.portfolio import PORTFOLIO_BUDGETS_S, learn_portfolios
-from autometa.metalearning.training.stage_learning import learn_stages
 from autometa.policy.gain import GAIN_SETTINGS, GainPolicy, GainSettings
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.weights_file import PolicyWeights, space_hash, write_weights
@@ -29,8 +28,10 @@ from autometa.policy.weights_file import PolicyWeights, space_hash, write_weight
 logger = logging.getLogger(__name__)
 
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0)
-_TUNED = ("gaussian", "attention")
-# Where temperatures are compared: mean regret after these many results, and at these many seconds.
+_TUNED = "attention"
+"""The policy whose temperatures are chosen; fits give `gaussian` a fixed one."""
+
+# Numbers of results and seconds at which policies are compared.
 _COUNTS = (1, 3, 5, 10, 16)
 _BUDGETS_S = (3.0, 10.0, 30.0)
 _N_FOLDS = 5
@@ -59,8 +60,8 @@ def train(
         Folder of the collection, which kept predictions: portfolios are then chosen by the
         loss of their ensembles, on the tasks that have those of nearly all configurations.
     n_replayed : int
-        Most tasks on which temperatures and mixtures of policies are compared; 0 keeps the
-        usual ones, and so does a comparison in which no other is better beyond chance.
+        Most tasks on which temperatures are compared; 0 keeps the usual ones, and so does a
+        comparison in which no other is better beyond chance.
     recurrent_s : float
         Most seconds for training the recurrent policy; 0 leaves it out, and needs no torch.
 
@@ -75,11 +76,8 @@ def train(
     choice = learn_similarity(past, seed=seed)
     logger.info("similarity of tasks: %s; errors on families left out: %s", choice.name, choice.errors)
     tasks = _replayed(past, n_replayed, seed)
-    weights_of = _SimilarityOfParts(choice.name)
-    temperatures, regret = _temperatures(past, weights_of, seed, tasks)
-    logger.info("temperatures without and with a limit of time: %s", temperatures)
-    stages, regret_of_stages = _stages(past, weights_of, temperatures, seed, tasks)
-    logger.info("stages of the mixture: %s", stages)
+    temperatures, regret = _temperatures(past, _SimilarityOfParts(choice.name), seed, tasks)
+    logger.info("temperatures without and with a time limit: %s", temperatures)
     card: dict[str, Any] = {
         "autometa_version": version("autometa"),
         "metadataset_sha256": fingerprint(metadataset),
@@ -91,8 +89,6 @@ def train(
         "temperatures": {name: list(pair) for name, pair in temperatures.items()},
         "portfolios": {"budgets_s": list(PORTFOLIO_BUDGETS_S), "judged_by": judged_by},
         "regret_left_out": regret,
-        "stages": stages,
-        "stages_regret_left_out": regret_of_stages,
         "strategies": _hashes(past),
     }
     arrays: Mapping[str, np.ndarray] = {}
@@ -135,60 +131,31 @@ def _replayed(past: PastTasks, n: int, seed: int) -> list[int]:
     return np.random.default_rng(child_seed(seed, "temperatures")).permutation(len(past.tasks))[:n].tolist()
 
 
-def _stages(
-    past: PastTasks,
-    weights_of: _SimilarityOfParts,
-    temperatures: Mapping[str, tuple[float, float]],
-    seed: int,
-    tasks: Sequence[int],
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
-    """Return the stages of the mixture, and the regrets that they were chosen by; none without a replay."""
-    if not tasks:
-        return [], {}
-    makers = {}
-    for name, (without, within) in temperatures.items():
-        settings = replace(GAIN_SETTINGS[name], temperature=without, temperature_in_time=within)
-        makers[name] = partial(_tempered, settings, weights_of)
-    return learn_stages(past, makers, tasks, child_seed(seed, "stages"))
-
-
 def _temperatures(
     past: PastTasks, weights_of: _SimilarityOfParts, seed: int, tasks: Sequence[int]
 ) -> tuple[dict[str, tuple[float, float]], dict[str, Any]]:
-    """Return the temperatures of each policy, and its regrets at the best ones on families left out."""
-    usual = {name: (GAIN_SETTINGS[name].temperature, GAIN_SETTINGS[name].temperature_in_time) for name in _TUNED}
+    """Return the best temperatures, and the regrets of the policies on families left out."""
+    usual = GAIN_SETTINGS[_TUNED].temperature, GAIN_SETTINGS[_TUNED].temperature_in_time
     if not tasks:
-        return usual, {}
-    has_seconds = bool(np.isfinite(past.seconds[tasks]).any())
-    policies = {}
-    for name in _TUNED:
-        for temperature in {*TEMPERATURES, *usual[name]}:
-            settings = replace(GAIN_SETTINGS[name], temperature=temperature, temperature_in_time=temperature)
-            policies[f"{name} {temperature}"] = partial(_tempered, settings, weights_of)
+        return {_TUNED: usual}, {}
+    policies = {"gaussian": partial(_tempered, GAIN_SETTINGS["gaussian"], weights_of)}
+    for temperature in {*TEMPERATURES, *usual}:
+        settings = replace(GAIN_SETTINGS[_TUNED], temperature=temperature, temperature_in_time=temperature)
+        policies[str(temperature)] = partial(_tempered, settings, weights_of)
     table = assess(past, policies, budgets_s=_BUDGETS_S, counts=_COUNTS, n_folds=_N_FOLDS, seed=seed, tasks=tasks)
-    by_task = table.pivot_table(index="task", columns=["limit", "policy"], values="regret", sort=False)
-    families = [past.families[past.tasks.index(task)] for task in by_task.index]
-    limits = ("trials", "seconds")
-    chosen = {
-        name: (
-            _best_temperature(by_task[limits[0]], name, usual[name][0], families),
-            _best_temperature(by_task[limits[1]], name, usual[name][1], families) if has_seconds else usual[name][1],
-        )
-        for name in _TUNED
-    }
-    regret = {
-        name: {
-            limit: float(by_task[limit, f"{name} {temperature}"].mean())
-            for limit, temperature in zip(limits[: 1 + has_seconds], chosen[name], strict=False)
-        }
-        for name in _TUNED
-    }
-    return chosen, {"n_tasks": len(tasks), **regret}
-
-
-def _best_temperature(regrets_of: pd.DataFrame, name: str, usual: float, families: Sequence[str]) -> float:
-    own = [column for column in regrets_of.columns if column.startswith(f"{name} ")]
-    return float(surely_best(regrets_of[own], f"{name} {usual}", families).split()[-1])
+    chosen = list(usual)
+    regret: dict[str, dict[str, float]] = {"gaussian": {}, _TUNED: {}}
+    for index, limit in enumerate(("trials", "seconds")):
+        part = table[table["limit"] == limit]
+        if part.empty:
+            continue
+        by_task = part.pivot_table(index="task", columns="policy", values="regret", sort=False)
+        families = [past.families[past.tasks.index(task)] for task in by_task.index]
+        best = surely_best(by_task.drop(columns="gaussian"), str(usual[index]), families)
+        chosen[index] = float(best)
+        regret["gaussian"][limit] = float(by_task["gaussian"].mean())
+        regret[_TUNED][limit] = float(by_task[best].mean())
+    return {_TUNED: (chosen[0], chosen[1])}, {"n_tasks": len(tasks), **regret}
 
 
 class _SimilarityOfParts:

@@ -28,9 +28,8 @@ from autometa.metalearning.replay.prediction_errors import prediction_errors
 from autometa.metalearning.replay.replay import describe_past, metric_of, replay
 from autometa.metalearning.training.portfolio import learn_portfolios
 from autometa.policy.gain import GAIN_SETTINGS
-from autometa.policy.mixture import MixturePolicy, Stage
 from autometa.policy.past_tasks import PastTasks
-from tests.policy.made_up import made_up_metadataset, made_up_past
+from tests.helpers.past_tasks import made_up_metadataset, made_up_past
 
 FEW = {"budgets_s": (2.0,), "counts": (1, 3), "n_folds": 3}
 
@@ -131,22 +130,12 @@ def test_tasks_without_seconds_are_judged_by_counts_alone() -> None:
     assert set(assess(past, {"random": RandomPolicy}, **FEW)["limit"]) == {"trials"}
 
 
-@pytest.mark.parametrize(
-    "name", [*GAIN_SETTINGS, "mixture", "random", "average_rank", "greedy", "greedy_per_second", "oracle"]
-)
+@pytest.mark.parametrize("name", [*GAIN_SETTINGS, "random", "average_rank", "greedy", "greedy_per_second", "oracle"])
 def test_every_named_policy_can_be_assessed(name: str) -> None:
     past = made_up_past(missing=0.2, n_tasks=6)
     table = assess(past, {name: named_policies(past)[name]}, budgets_s=(3.0,), counts=(2,), n_folds=2)
     assert table["regret"].between(0, 1).all()
     assert len(table) == 12
-
-
-def test_the_mixture_has_the_stages_that_it_is_given() -> None:
-    past = made_up_past(n_tasks=6)
-    stages = (Stage("portfolio"), Stage("gaussian", from_trial=2))
-    mixture = named_policies(past, stages=stages)["mixture"](past)
-    assert isinstance(mixture, MixturePolicy)
-    assert mixture.stages == stages and set(mixture.policies) == {"portfolio", "gaussian"}
 
 
 def test_the_portfolio_is_that_of_the_past_that_it_may_know() -> None:

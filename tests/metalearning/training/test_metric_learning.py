@@ -11,7 +11,7 @@ from scipy.optimize import check_grad
 from autometa.metalearning.training import metric_learning
 from autometa.metalearning.training.metric_learning import learn_similarity, measured_regrets, similarity_weights
 from autometa.policy.similarity import Similarity
-from tests.policy.made_up import made_up_past
+from tests.helpers.past_tasks import made_up_past
 
 TELLING = "landmark_ridge"
 

@@ -10,7 +10,7 @@ import pytest
 from autometa.evaluation.metrics import resolve_metric
 from autometa.metalearning.replay.stored_predictions import KeptPredictions
 from autometa.metalearning.training.portfolio import EnsembleGains, IncumbentGains, greedy_order, regrets
-from tests.policy.made_up import made_up_past
+from tests.helpers.past_tasks import made_up_past
 
 
 def plain_greedy(regret: np.ndarray, seconds: np.ndarray, budget_s: float, per_second: bool) -> list[int]:
