@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from autometa import learners
 from autometa._support.files import shipped_folder
 from autometa._support.hints import did_you_mean
-from autometa._support.toml_lines import line_numbers, nearest_line
+from autometa._support.toml_lines import line_of
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import SearchSpace, Value, is_valid
 from autometa.core.strategy import Fitness, Strategy
@@ -102,8 +102,7 @@ def read_strategy(path: str | Path) -> Strategy:
     faults: Problems = []
     strategy = _build(file, document, faults)
     if faults or strategy is None:
-        lines = line_numbers(text)
-        raise _refused(file, text, [(nearest_line(lines, where), what) for where, what in faults])
+        raise _refused(file, text, [(line_of(text, where), what) for where, what in faults])
     return strategy
 
 
