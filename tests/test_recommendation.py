@@ -19,7 +19,7 @@ from autometa.core.proposal import Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.policy.gain import GainPolicy
+from autometa.policy.expected_gain import GainPolicy
 from autometa.recommendation import COLUMNS, recommend
 from tests.helpers.past_tasks import make_past, make_strategies
 

@@ -176,7 +176,7 @@ def _collect(arguments: argparse.Namespace) -> None:
     from autometa.metadataset.pool import make_pool
     from autometa.metalearning.collection.collection import collect
     from autometa.metalearning.collection.export import export
-    from autometa.metalearning.collection.measuring import Settings
+    from autometa.metalearning.collection.measuring import CollectionSettings
 
     strategies = load_strategies(arguments.strategies)
     try:
@@ -184,7 +184,9 @@ def _collect(arguments: argparse.Namespace) -> None:
             arguments.tasks,
             arguments.out,
             strategies,
-            settings=Settings(arguments.time_limit, arguments.memory_limit, arguments.max_rows, arguments.random_state),
+            settings=CollectionSettings(
+                arguments.time_limit, arguments.memory_limit, arguments.max_rows, arguments.random_state
+            ),
             pool=make_pool(strategies)[: arguments.configurations],
             only=names_in(arguments.only) if arguments.only is not None else None,
             known=None if arguments.known is None else MetaDataset.load(arguments.known),
@@ -262,7 +264,7 @@ def _assess(arguments: argparse.Namespace) -> None:
     from autometa.metadataset.dataset import MetaDataset
     from autometa.metalearning.replay.assessment import assess, named_policies
     from autometa.metalearning.replay.prediction_errors import prediction_errors
-    from autometa.metalearning.training.metric_learning import learnt_weights
+    from autometa.metalearning.training.similarity_learning import learnt_weights
     from autometa.policy.past_tasks import PastTasks
 
     past = PastTasks.from_metadataset(MetaDataset.load(arguments.records))

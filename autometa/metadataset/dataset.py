@@ -13,11 +13,11 @@ import pandas as pd
 from optuna.study import Study
 
 from autometa._support.files import shipped_folder
-from autometa._support.seeds import child_seed
 from autometa.core.task import Problem
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset import checks as tables
-from autometa.metadataset import files, imports, matrices
+from autometa.metadataset import conversion, files, matrices
+from autometa.metadataset.families import family_parts
 from autometa.metadataset.schema import EVALUATION_KEY, STATUSES, TASK_COLUMNS
 from autometa.metadataset.summary import summarise
 
@@ -113,13 +113,13 @@ class MetaDataset:
         metric: str = "balanced_accuracy",
         tasks: pd.DataFrame | None = None,
     ) -> MetaDataset:
-        """Return the meta-dataset of a matrix of losses; see `imports.tables_from_matrix`."""
-        return cls(**imports.tables_from_matrix(losses, seconds, problem=problem, metric=metric, tasks=tasks))
+        """Return the meta-dataset of a matrix of losses; see `conversion.tables_from_matrix`."""
+        return cls(**conversion.tables_from_matrix(losses, seconds, problem=problem, metric=metric, tasks=tasks))
 
     @classmethod
     def from_studies(cls, studies: Iterable[Study]) -> MetaDataset:
-        """Return the meta-dataset of past Optuna studies; see `imports.tables_from_studies`."""
-        return cls(**imports.tables_from_studies(studies))
+        """Return the meta-dataset of past Optuna studies; see `conversion.tables_from_studies`."""
+        return cls(**conversion.tables_from_studies(studies))
 
     def concat(self, *others: MetaDataset) -> MetaDataset:
         """Return all tasks, configurations and evaluations of several meta-datasets.
@@ -215,18 +215,10 @@ class MetaDataset:
         ValueError
             If `n` is below 2 or above the number of families.
         """
-        sizes = self.tasks["family"].value_counts().sort_index()
-        if not 2 <= n <= len(sizes):
-            raise ValueError(f"n must be between 2 and the number of families ({len(sizes)}), got {n}.")
-        order = np.random.default_rng(child_seed(seed, "folds")).permutation(len(sizes))
-        parts: list[list[str]] = [[] for _ in range(n)]
-        n_tasks = np.zeros(n, dtype=int)
-        # The largest families first, each into the part with fewest tasks.
-        for family, size in sizes.iloc[order].sort_values(ascending=False, kind="stable").items():
-            smallest = int(n_tasks.argmin())
-            parts[smallest].append(str(family))
-            n_tasks[smallest] += size
-        return (self.split(leave_out=part) for part in parts)
+        n_families = self.tasks["family"].nunique()
+        if not 2 <= n <= n_families:
+            raise ValueError(f"n must be between 2 and the number of families ({n_families}), got {n}.")
+        return (self.split(leave_out=part) for part in family_parts(self.tasks["family"], n, seed))
 
     # --------------------------------------------------------------------------------------------- results
 

@@ -16,10 +16,9 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
-from autometa.metadataset.machine_speed import machine_speed
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import LOSS_COLUMNS
-from autometa.metadataset.store import FILE_NAME, Store, read_collected, read_features
+from autometa.metadataset.store import FILE_NAME, Store, evaluation_row, read_collected, read_features
 from autometa.tables.features import META_FEATURES
 
 _SETTINGS = {"kind": "experience"}
@@ -70,7 +69,9 @@ def remember(folder: Path, description: TaskDescription, evaluations: Iterable[E
             name = configuration_id(evaluation.configuration)
             if name not in by_configuration:
                 store.add_configurations([PoolEntry(evaluation.configuration, 0, "sample")])
-            by_configuration.setdefault(name, []).append(_row(task, name, description, evaluation, seed))
+            by_configuration.setdefault(name, []).append(
+                evaluation_row(task, evaluation, seed, _losses(description, evaluation))
+            )
         for rows in by_configuration.values():
             store.add(rows, None)
 
@@ -101,29 +102,11 @@ def _name(description: TaskDescription) -> str:
     return f"fit-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
-def _row(task: str, name: str, description: TaskDescription, evaluation: Evaluation, seed: int) -> dict[str, Any]:
-    losses: dict[str, float | None] = dict.fromkeys(LOSS_COLUMNS)
+def _losses(description: TaskDescription, evaluation: Evaluation) -> dict[str, float]:
     # A metric that is not recorded leaves no loss, but seconds and failures.
-    if f"loss_{description.metric}" in losses and evaluation.status == "ok":
-        losses[f"loss_{description.metric}"] = evaluation.loss / description.loss_unit
-    return {
-        "task": task,
-        "configuration": name,
-        "anchor": evaluation.anchor,
-        "progress": 1.0,
-        "n_iterations": 0,
-        "fold": evaluation.fold,
-        "seed": seed,
-        **losses,
-        "fit_s": evaluation.fit_s,
-        "predict_s": evaluation.predict_s,
-        "fit_cpu_s": evaluation.fit_cpu_s,
-        "predict_cpu_s": evaluation.predict_cpu_s,
-        "memory_mb": evaluation.memory_mb,
-        "machine_speed": machine_speed(),
-        "status": evaluation.status,
-        "error": evaluation.error,
-    }
+    if f"loss_{description.metric}" not in LOSS_COLUMNS or evaluation.status != "ok":
+        return {}
+    return {description.metric: evaluation.loss / description.loss_unit}
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from autometa.core.evaluation import Evaluation
 from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.checks import upgraded_evaluations
+from autometa.metadataset.machine_speed import machine_speed
+from autometa.metadataset.matrices import COSTS
 from autometa.metadataset.pool import PoolEntry, configuration_id
-from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, SCHEMA_VERSION, TASK_COLUMNS
+from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, LOSS_COLUMNS, SCHEMA_VERSION, TASK_COLUMNS
 
 FILE_NAME = "collected.sqlite"
 
@@ -45,6 +49,37 @@ ALTER TABLE evaluations ADD COLUMN progress DEFAULT 1.0;
 ALTER TABLE evaluations ADD COLUMN machine_speed;
 UPDATE settings SET value = '{SCHEMA_VERSION}' WHERE name = '{_VERSION}';
 """
+
+
+def evaluation_row(task: str, evaluation: Evaluation, seed: int, losses: Mapping[str, float]) -> dict[str, Any]:
+    """Return the row of a finished fit in the table of evaluations.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    evaluation : Evaluation
+        Anchor, fold, costs and status.
+    seed : int
+        Seed of the fit.
+    losses : mapping of str to float
+        By metric; those of other metrics are NaN.
+    """
+    return {
+        "task": task,
+        "configuration": configuration_id(evaluation.configuration),
+        "anchor": evaluation.anchor,
+        "progress": 1.0,
+        "n_iterations": 0,
+        "fold": evaluation.fold,
+        "seed": seed,
+        **dict.fromkeys(LOSS_COLUMNS, math.nan),
+        **{f"loss_{metric}": loss for metric, loss in losses.items()},
+        **{name: getattr(evaluation, name) for name in COSTS},
+        "machine_speed": machine_speed(),
+        "status": evaluation.status,
+        "error": evaluation.error,
+    }
 
 
 class Store:

@@ -15,9 +15,9 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.exceptions import PolicyError
 from autometa.metadataset.experience import recall
-from autometa.policy.fixed_order import FixedOrderPolicy
-from autometa.policy.gain import GAIN_SETTINGS, GainPolicy, GainSettings
+from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
 from autometa.policy.past_tasks import PastTasks
+from autometa.policy.portfolio_policy import PortfolioPolicy
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.recurrent.policy import RecurrentPolicy
 from autometa.policy.similarity import Similarity
@@ -125,7 +125,7 @@ def strategies_without_records(
 
     They get a share of the trials by exploration. The list is empty for policies that learn from no records.
     """
-    if not isinstance(policy, (GainPolicy, FixedOrderPolicy, RecurrentPolicy)):
+    if not isinstance(policy, (GainPolicy, PortfolioPolicy, RecurrentPolicy)):
         return []
     past = policy.past
     known = set(past.strategies[past.is_possible(strategies) & past.has_loss(description.problem)])
@@ -183,7 +183,7 @@ class _Maker:
         return GainPolicy(self._past, self._strategies, settings, similarity)
 
     def _portfolio(self) -> Policy:
-        return FixedOrderPolicy(self._past, self._weights.portfolios, self._gain("portfolio"), self._strategies)
+        return PortfolioPolicy(self._past, self._weights.portfolios, self._gain("portfolio"), self._strategies)
 
     def _recurrent(self) -> Policy:
         if not self._weights.arrays:

@@ -23,11 +23,12 @@ from autometa._support.machine import jobs_at_a_time
 from autometa._support.progress import CountBar
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
+from autometa.learners import learner_of
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.pool import PoolEntry, configuration_id, make_pool
 from autometa.metadataset.store import Store, check_comparable
 from autometa.metalearning.collection import measuring
-from autometa.metalearning.collection.measuring import Measured, Run, Settings, learner_of, measure
+from autometa.metalearning.collection.measuring import CollectionSettings, Measured, Run, measure
 from autometa.metalearning.collection.task_folder import Table, read_table_list
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def collect(
     out: Path | str,
     strategies: Sequence[Strategy],
     *,
-    settings: Settings | None = None,
+    settings: CollectionSettings | None = None,
     pool: Sequence[PoolEntry] | None = None,
     only: Collection[str] | None = None,
     known: MetaDataset | None = None,
@@ -62,7 +63,7 @@ def collect(
         Folder of the collection. One that is there is gone on with.
     strategies : sequence of Strategy
         What the pool is made of.
-    settings : Settings, optional
+    settings : CollectionSettings, optional
         Limits, sizes and seed.
     pool : sequence of PoolEntry, optional
         Configurations in the order of measuring; those of `make_pool` by default.
@@ -100,7 +101,7 @@ def collect(
         If `out` is damaged, was begun with other settings or in an older layout, or is being
         written; or if `known` was measured with other settings.
     """
-    settings = settings or Settings()
+    settings = settings or CollectionSettings()
     out = Path(out)
     # Dask's workers may have been started in another folder.
     tables = read_table_list(Path(tasks).resolve(), only)

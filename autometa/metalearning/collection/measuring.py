@@ -27,12 +27,12 @@ from autometa.evaluation.evaluator import Job, Outcome, evaluate
 from autometa.evaluation.metrics import resolve_metric
 from autometa.evaluation.workers import outcome_of, process_pool
 from autometa.evaluation.workspace import Workspace
-from autometa.learners import learner_named
+from autometa.learners import learner_of
 from autometa.learners.base import Learner
-from autometa.learners.sklearn_estimator import own_learner
-from autometa.metadataset.machine_speed import machine_speed
-from autometa.metadataset.pool import PoolEntry, configuration_id
-from autometa.metadataset.schema import HELD_OUT, LOSS_COLUMNS, LOSSES
+from autometa.metadataset.matrices import COSTS
+from autometa.metadataset.pool import PoolEntry
+from autometa.metadataset.schema import HELD_OUT, LOSSES
+from autometa.metadataset.store import evaluation_row
 from autometa.metalearning.collection.task_folder import LoadedTask, Table, load_task
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ _ENDED = "the collection was ended while this was measured"
 
 
 @dataclass(frozen=True)
-class Settings:
+class CollectionSettings:
     """How configurations are measured; the same for all rows of a collection.
 
     Parameters
@@ -145,7 +145,7 @@ class Run:
     ----------
     name : str
         Unique among runs, as the workers of a Dask cluster can serve several.
-    settings : Settings
+    settings : CollectionSettings
         Limits and seed.
     strategies : mapping of str to Strategy
         By name.
@@ -156,7 +156,7 @@ class Run:
     """
 
     name: str
-    settings: Settings
+    settings: CollectionSettings
     strategies: Mapping[str, Strategy]
     scratch: Path | None
     n_processes: int
@@ -204,13 +204,6 @@ def measure(run: Run, table: Table, entry: PoolEntry) -> Measured:
             held_out.append(outcome.held_out)
         kept = prepared.kept_predictions(predictions, np.mean(held_out, axis=0))
         return Measured(table, entry, rows, kept, task, prepared.kept())
-
-
-def learner_of(strategy: Strategy) -> Learner:
-    """Return the learner of a strategy."""
-    if isinstance(strategy.learner, str):
-        return learner_named(strategy.learner)
-    return own_learner(strategy.name, strategy.learner)
 
 
 class _Prepared:
@@ -272,40 +265,23 @@ class _Prepared:
 
     def rows_of(self, outcome: Outcome, job: Job) -> list[dict[str, Any]]:
         """Return the rows of one fit: the points of its curve over the iterations, then the finished fit."""
-        evaluation, rows = outcome.evaluation, []
-        n_iterations = outcome.n_iterations or 0
-        for n, predictions in outcome.stages:
-            rows.append(self._row(job, n / n_iterations, n, predictions))
-        measured = {
-            "fit_s": evaluation.fit_s,
-            "predict_s": evaluation.predict_s,
-            "fit_cpu_s": evaluation.fit_cpu_s,
-            "predict_cpu_s": evaluation.predict_cpu_s,
-            "memory_mb": evaluation.memory_mb,
-            "status": evaluation.status,
-            "error": _CUT_SHORT if evaluation.is_cut_short else evaluation.error,
-        }
-        return [*rows, {**self._row(job, 1.0, n_iterations, outcome.predictions), **measured}]
+        evaluation, n_iterations = outcome.evaluation, outcome.n_iterations or 0
+        finished = evaluation_row(self.table.task, evaluation, job.seed, self._losses(job, outcome.predictions))
+        finished |= {"n_iterations": n_iterations, "error": _CUT_SHORT if evaluation.is_cut_short else evaluation.error}
+        # Points of the curve come from the same fit, so they have no costs of their own.
+        point = {**finished, **dict.fromkeys(COSTS, math.nan), "status": "ok", "error": ""}
+        points = [
+            {**point, "progress": n / n_iterations, "n_iterations": n}
+            | {f"loss_{metric}": loss for metric, loss in self._losses(job, predictions).items()}
+            for n, predictions in outcome.stages
+        ]
+        return [*points, finished]
 
-    def _row(self, job: Job, progress: float, n_iterations: int, predictions: np.ndarray | None) -> dict[str, Any]:
-        row: dict[str, Any] = {
-            "task": self.table.task,
-            "configuration": configuration_id(job.configuration),
-            "anchor": job.anchor,
-            "progress": progress,
-            "n_iterations": n_iterations,
-            "fold": job.fold,
-            "seed": job.seed,
-            **dict.fromkeys(LOSS_COLUMNS, math.nan),
-            **dict.fromkeys(("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb"), math.nan),
-            "machine_speed": machine_speed(),
-            "status": "ok",
-            "error": "",
-        }
-        if predictions is not None:
-            y = self.loaded.task.y[self.loaded.folds[job.fold].validation]
-            row.update({f"loss_{name}": metric.loss(y, predictions) for name, metric in self._metrics.items()})
-        return row
+    def _losses(self, job: Job, predictions: np.ndarray | None) -> dict[str, float]:
+        if predictions is None:
+            return {}
+        y = self.loaded.task.y[self.loaded.folds[job.fold].validation]
+        return {name: metric.loss(y, predictions) for name, metric in self._metrics.items()}
 
     def kept(self) -> KeptRows:
         """Return folds and targets of the kept rows: fold after fold, then the rows held out."""

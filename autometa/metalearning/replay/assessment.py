@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from autometa._support.machine import jobs_at_a_time
-from autometa._support.seeds import child_seed
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.families import family_parts
 from autometa.metalearning.replay.baselines import (
     Oracle,
     RandomPolicy,
@@ -28,11 +28,11 @@ from autometa.metalearning.replay.baselines import (
 )
 from autometa.metalearning.replay.regret import paired_bootstrap
 from autometa.metalearning.replay.replay import Episode, metric_of, replay
-from autometa.metalearning.replay.stored_predictions import KeptPredictions, read_kept
+from autometa.metalearning.replay.stored_predictions import StoredPredictions, read_stored_predictions
 from autometa.metalearning.training.portfolio import learn_portfolios
-from autometa.policy.fixed_order import FixedOrderPolicy
-from autometa.policy.gain import GAIN_SETTINGS, GainPolicy, GainSettings
+from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
 from autometa.policy.past_tasks import PastTasks
+from autometa.policy.portfolio_policy import PortfolioPolicy
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.recurrent.policy import RecurrentPolicy
 from autometa.policy.similarity import Similarity
@@ -212,17 +212,17 @@ def _prior(past: PastTasks) -> PriorPolicy:
     return PriorPolicy(load_strategies())
 
 
-def _portfolio(predictions: Path | None, past: PastTasks) -> FixedOrderPolicy:
+def _portfolio(predictions: Path | None, past: PastTasks) -> PortfolioPolicy:
     orders, _ = learn_portfolios(past, predictions)
-    return FixedOrderPolicy(past, orders, gain_policy(GAIN_SETTINGS["portfolio"], None, past))
+    return PortfolioPolicy(past, orders, gain_policy(GAIN_SETTINGS["portfolio"], None, past))
 
 
 def _recurrent(most_s: float, seed: int, past: PastTasks) -> RecurrentPolicy:
     # torch takes seconds to load, and the other policies need none.
-    from autometa.metalearning.training.recurrent_training import TrainingSettings
+    from autometa.metalearning.training.recurrent_training import RecurrentSettings
     from autometa.metalearning.training.recurrent_tuning import train_recurrent
 
-    return RecurrentPolicy(past, train_recurrent(past, TrainingSettings(), seed=seed, max_s=most_s).arrays)
+    return RecurrentPolicy(past, train_recurrent(past, RecurrentSettings(), seed=seed, max_s=most_s).arrays)
 
 
 def family_folds(past: PastTasks, n: int, seed: int) -> list[np.ndarray]:
@@ -233,18 +233,12 @@ def family_folds(past: PastTasks, n: int, seed: int) -> list[np.ndarray]:
     ValueError
         If there are less than two families.
     """
-    families, sizes = np.unique(past.families, return_counts=True)
-    if len(families) < 2:
+    n_families = len(set(past.families))
+    if n_families < 2:
         raise ValueError(
-            f"Nothing can be left out of {len(families)} family of tasks; expected tasks of at least two families."
+            f"Nothing can be left out of {n_families} family of tasks; expected tasks of at least two families."
         )
-    shuffled = np.random.default_rng(child_seed(seed, "folds")).permutation(len(families))
-    parts: list[list[str]] = [[] for _ in range(min(n, len(families)))]
-    n_tasks = np.zeros(len(parts), dtype=int)
-    for family in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        smallest = int(n_tasks.argmin())
-        parts[smallest].append(str(families[family]))
-        n_tasks[smallest] += sizes[family]
+    parts = family_parts(past.families, min(n, n_families), seed)
     return [np.flatnonzero(np.isin(past.families, part)) for part in parts]
 
 
@@ -272,7 +266,7 @@ def _assess_fold(
     rows: list[tuple[object, ...]] = []
     # Task by task, so that predictions are read once, and ensembles that several policies find are chosen once.
     for task in tasks:
-        kept = read_kept(predictions, past, task) if predictions is not None else None
+        kept = read_stored_predictions(predictions, past, task) if predictions is not None else None
         judge = None if kept is None else _EnsembleJudge.of(kept, past, task)
         for name, policy in made.items():
             about = (name, past.tasks[task], past.families[task], past.problems[task])
@@ -322,13 +316,13 @@ class _EnsembleJudge:
         Past tasks in which the configurations of this task without predictions are not measured.
     """
 
-    def __init__(self, kept: KeptPredictions, past: PastTasks) -> None:
+    def __init__(self, kept: StoredPredictions, past: PastTasks) -> None:
         self.past = past
         self._chosen_on, self._judged_on = kept.split()
         self._known: dict[tuple[int, ...], float] = {}
 
     @classmethod
-    def of(cls, kept: KeptPredictions, past: PastTasks, task: int) -> _EnsembleJudge | None:
+    def of(cls, kept: StoredPredictions, past: PastTasks, task: int) -> _EnsembleJudge | None:
         """Return the judge; None where nothing that was recorded has predictions."""
         recorded = np.isfinite(past.losses[metric_of(past, task)][task])
         has_predictions = np.zeros(len(recorded), dtype=bool)

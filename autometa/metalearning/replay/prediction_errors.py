@@ -12,18 +12,18 @@ from autometa.core.task import TaskDescription
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.assessment import family_folds, without
 from autometa.metalearning.replay.replay import describe_past, metric_of
-from autometa.policy.costs import memory_model, seconds_model
-from autometa.policy.gain import GainPolicy
-from autometa.policy.observed import read_history
+from autometa.policy.cost_model import memory_model, seconds_model
+from autometa.policy.expected_gain import GainPolicy
+from autometa.policy.loss_transform import to_scale
+from autometa.policy.observed_history import read_history
 from autometa.policy.past_tasks import PastTasks
-from autometa.policy.scales import to_scale
 from autometa.policy.similarity import Similarity
 
 
 def prediction_errors(past: MetaDataset | PastTasks, *, n_folds: int = 10, seed: int = 0) -> pd.DataFrame:
     """Return the errors of what is predicted of a task before anything is tried on it.
 
-    Losses are compared on the scale of `scales.to_scale`, seconds and memory as logarithms.
+    Losses are compared on the scale of `loss_transform.to_scale`, seconds and memory as logarithms.
     The constant predicts a configuration's mean over the past tasks of the problem (all tasks,
     where it is not recorded there), the nearest neighbour what it had on the past task of the
     problem that resembles most; cells that one of the two cannot predict are left out.

@@ -25,7 +25,7 @@ _N_ROUNDS = 12
 
 
 @dataclass(frozen=True)
-class KeptPredictions:
+class StoredPredictions:
     """Predictions of many configurations for some rows of one task, none of them trained on these rows.
 
     Parameters
@@ -70,7 +70,7 @@ class KeptPredictions:
         """Return the predictions of an ensemble."""
         return np.sum([weight * self.predictions[index] for index, weight in weights.items() if weight > 0], axis=0)
 
-    def split(self) -> tuple[KeptPredictions, KeptPredictions]:
+    def split(self) -> tuple[StoredPredictions, StoredPredictions]:
         """Return the rows to choose an ensemble on, and those to judge it on.
 
         They are the validation rows and the rows held out. Collections of layout 1 have no rows held
@@ -81,12 +81,12 @@ class KeptPredictions:
             is_judged_on = np.arange(len(self.y)) % 2 == 1
         return self._rows(~is_judged_on), self._rows(is_judged_on)
 
-    def _rows(self, mask: np.ndarray) -> KeptPredictions:
+    def _rows(self, mask: np.ndarray) -> StoredPredictions:
         predictions = {index: values[mask] for index, values in self.predictions.items()}
-        return KeptPredictions(self.metric, self.y[mask], predictions)
+        return StoredPredictions(self.metric, self.y[mask], predictions)
 
 
-def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | None:
+def read_stored_predictions(folder: Path, past: PastTasks, task: int) -> StoredPredictions | None:
     """Return what a collection kept of a past task; None where there is nothing, or too little to judge.
 
     Parameters
@@ -117,4 +117,4 @@ def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | Non
     if len(predictions) < 2:
         return None
     y = y.astype(np.float64 if problem == "regression" else np.int64)
-    return KeptPredictions(resolve_metric(metric_of(past, task), problem), y, predictions, fold == HELD_OUT)
+    return StoredPredictions(resolve_metric(metric_of(past, task), problem), y, predictions, fold == HELD_OUT)

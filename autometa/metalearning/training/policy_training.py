@@ -19,9 +19,9 @@ from autometa.catalogue import load_strategies
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.assessment import assess, gain_policy
 from autometa.metalearning.replay.regret import surely_best
-from autometa.metalearning.training.metric_learning import learn_similarity, similarity_weights
 from autometa.metalearning.training.portfolio import PORTFOLIO_BUDGETS_S, learn_portfolios
-from autometa.policy.gain import GAIN_SETTINGS, GainPolicy, GainSettings
+from autometa.metalearning.training.similarity_learning import learn_similarity, similarity_weights
+from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.weights_file import PolicyWeights, space_hash, write_weights
 
@@ -94,10 +94,10 @@ def train(
     arrays: Mapping[str, np.ndarray] = {}
     if recurrent_s > 0:
         # torch takes seconds to load, and the other policies need none.
-        from autometa.metalearning.training.recurrent_training import TrainingSettings
+        from autometa.metalearning.training.recurrent_training import RecurrentSettings
         from autometa.metalearning.training.recurrent_tuning import train_recurrent
 
-        trained = train_recurrent(past, TrainingSettings(), seed=seed, max_s=recurrent_s)
+        trained = train_recurrent(past, RecurrentSettings(), seed=seed, max_s=recurrent_s)
         arrays = trained.arrays
         card["recurrent"] = {"most_seconds": recurrent_s, "is_complete": trained.is_complete}
     weights = PolicyWeights(past, choice.weights, temperatures, portfolios, arrays, card)

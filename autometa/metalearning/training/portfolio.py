@@ -21,7 +21,7 @@ import numpy as np
 
 from autometa.metalearning.replay.regret import normalised_regret
 from autometa.metalearning.replay.replay import metric_of
-from autometa.metalearning.replay.stored_predictions import KeptPredictions, read_kept
+from autometa.metalearning.replay.stored_predictions import StoredPredictions, read_stored_predictions
 from autometa.policy.past_tasks import PastTasks
 
 PORTFOLIO_BUDGETS_S = (10.0, 60.0, 600.0)
@@ -69,15 +69,15 @@ class IncumbentGains:
 class EnsembleGains:
     """Gains of the ensemble that is selected from what was chosen.
 
-    It is selected on some rows of a task and judged on others, see `KeptPredictions.split`.
+    It is selected on some rows of a task and judged on others, see `StoredPredictions.split`.
 
     Parameters
     ----------
-    tasks : sequence of KeptPredictions
+    tasks : sequence of StoredPredictions
         Past tasks.
     """
 
-    def __init__(self, tasks: Sequence[KeptPredictions]) -> None:
+    def __init__(self, tasks: Sequence[StoredPredictions]) -> None:
         self._tasks = [task.split() for task in tasks]
         self._members: list[list[int]] = [[] for _ in tasks]
         self._ensembles: list[np.ndarray | None] = [None] * len(tasks)
@@ -128,7 +128,7 @@ def learn_portfolios(
     judges = set()
     for problem in dict.fromkeys(past.problems):
         rows = [row for row, kind in enumerate(past.problems) if kind == problem]
-        kept = {row: read_kept(predictions, past, row) for row in rows} if predictions is not None else {}
+        kept = {row: read_stored_predictions(predictions, past, row) for row in rows} if predictions is not None else {}
         tasks = {row: task for row, task in kept.items() if task is not None and _is_whole(task, past, row)}
         judges.add("ensembles" if tasks else "incumbents")
         of_problem = past.select(list(tasks) or rows)
@@ -141,7 +141,7 @@ def learn_portfolios(
     return found, " and ".join(sorted(judges))
 
 
-def _is_whole(kept: KeptPredictions, past: PastTasks, task: int) -> bool:
+def _is_whole(kept: StoredPredictions, past: PastTasks, task: int) -> bool:
     """Whether predictions are there of nearly all that was measured: what has none could never be chosen."""
     n_measured = int(np.isfinite(past.losses[metric_of(past, task)][task]).sum())
     return len(kept.predictions) >= _LEAST_KEPT * n_measured

@@ -40,7 +40,7 @@ _SAVE_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class RecurrentSettings:
     r"""How a network is trained.
 
     Parameters
@@ -121,7 +121,7 @@ class Trained:
 
 def train(
     episodes: Episodes,
-    settings: TrainingSettings,
+    settings: RecurrentSettings,
     *,
     seed: int = 0,
     arrays: Mapping[str, np.ndarray] | None = None,
@@ -139,7 +139,7 @@ def train(
     ----------
     episodes : Episodes
         What it learns from.
-    settings : TrainingSettings
+    settings : RecurrentSettings
         How.
     seed : int
         Seed of weights, episodes and actions.
@@ -323,7 +323,7 @@ def _returns(rewards: np.ndarray, discount: float) -> np.ndarray:
 class _Learner:
     """Weights, Adam, and the rewards so far; can be written and read without pickle."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], settings: TrainingSettings) -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray], settings: RecurrentSettings) -> None:
         self.settings = settings
         self.weights = {
             name: torch.from_numpy(np.array(values, dtype=np.float32)).requires_grad_()

@@ -23,7 +23,7 @@ import numpy as np
 from autometa._support.seeds import child_seed
 from autometa.metalearning.replay.replay import metric_of
 from autometa.metalearning.training.recurrent_episodes import Observation
-from autometa.policy.costs import seconds_model
+from autometa.policy.cost_model import seconds_model
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.inputs import (
     LEAST_S,
@@ -38,7 +38,7 @@ from autometa.policy.recurrent.inputs import (
 from autometa.policy.recurrent.network import EMBEDDING, initial_arrays
 
 if TYPE_CHECKING:
-    from autometa.metalearning.training.recurrent_training import Trained, TrainingSettings
+    from autometa.metalearning.training.recurrent_training import RecurrentSettings, Trained
 
 # To the oracle, what falls half as fast is worth a sixteenth.
 _SHARPNESS = 4
@@ -296,7 +296,7 @@ class _Records:
 
 def train_recurrent(
     past: PastTasks,
-    settings: TrainingSettings,
+    settings: RecurrentSettings,
     *,
     episode_settings: EpisodeSettings | None = None,
     seed: int = 0,
@@ -313,7 +313,7 @@ def train_recurrent(
     ----------
     past : PastTasks
         What to learn from; tasks that the policy is to be judged on are left out.
-    settings : TrainingSettings
+    settings : RecurrentSettings
         How the network is trained.
     episode_settings : EpisodeSettings, optional
         What searches it is trained on.

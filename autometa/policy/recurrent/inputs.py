@@ -1,6 +1,6 @@
 """What the network of the recurrent policy reads of a search: the same in training and in use.
 
-Losses are read on the scale of `scales`, less their mean over configurations and past tasks of the problem, in
+Losses are read on the scale of `loss_transform`, less their mean over configurations and past tasks of the problem, in
 units of the spread of those tasks; seconds as logarithms. All numbers stay within a few units.
 
 =================== ==================================================================
@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from autometa.core.task import PROBLEMS
+from autometa.policy.loss_model import loss_model
+from autometa.policy.loss_transform import from_scale, to_scale
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.network import Shape
-from autometa.policy.scales import from_scale, to_scale
-from autometa.policy.scenarios import loss_model
 
 # Beyond it more is no news.
 _BOUND = 4.0
@@ -49,7 +49,7 @@ class LossScale:
     metric : str
         The metric of the losses.
     centre, spread : float
-        The value on the scale of `scales` that becomes 0, and the difference that becomes 1.
+        The value on the scale of `loss_transform` that becomes 0, and the difference that becomes 1.
     expected : ndarray of shape (n_configurations,)
         Mean value of each configuration on past tasks of the problem.
     values : ndarray of shape (n_tasks, n_configurations)

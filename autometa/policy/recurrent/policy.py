@@ -13,8 +13,9 @@ from autometa.core.proposal import Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.policy.costs import seconds_model, size_of
-from autometa.policy.gain import GainPolicy
+from autometa.policy.cost_model import seconds_model, size_of
+from autometa.policy.expected_gain import GainPolicy
+from autometa.policy.loss_model import has_records
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.inputs import (
     LossScale,
@@ -26,7 +27,6 @@ from autometa.policy.recurrent.inputs import (
     step_inputs,
 )
 from autometa.policy.recurrent.network import judge, start, step
-from autometa.policy.scenarios import has_records
 
 # Of so many trials one goes to strategies without records, as long as there are any.
 _ONE_IN = 5

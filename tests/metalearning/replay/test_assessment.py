@@ -27,7 +27,7 @@ from autometa.metalearning.replay.baselines import RandomPolicy, StaticPolicy, a
 from autometa.metalearning.replay.prediction_errors import prediction_errors
 from autometa.metalearning.replay.replay import describe_past, metric_of, replay
 from autometa.metalearning.training.portfolio import learn_portfolios
-from autometa.policy.gain import GAIN_SETTINGS
+from autometa.policy.expected_gain import GAIN_SETTINGS
 from autometa.policy.past_tasks import PastTasks
 from tests.helpers.past_tasks import made_up_metadataset, made_up_past
 

@@ -18,9 +18,9 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
-from autometa.policy.costs import seconds_model, size_of
-from autometa.policy.gain import GainPolicy, GainSettings
-from autometa.policy.observed import Seen, read_history
+from autometa.policy.cost_model import seconds_model, size_of
+from autometa.policy.expected_gain import GainPolicy, GainSettings
+from autometa.policy.observed_history import ObservedHistory, read_history
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.prior import PriorPolicy
 from tests.helpers.past_tasks import (
@@ -543,7 +543,7 @@ def test_duplicates_at_folds_and_anchors_are_one_configuration() -> None:
 def test_what_is_under_way_is_expected_to_end_as_foreseen() -> None:
     policy = POLICIES["gaussian"]
     best, *_ = policy.propose(TASK, (), math.inf).configurations
-    idle = Seen({}, {}, set(), set(), math.inf)
+    idle = ObservedHistory({}, {}, set(), set(), math.inf)
     busy = replace(idle, running={PAST.position[best]}, tried={PAST.position[best]})
     before, after = (policy.outlook(TASK, seen, math.inf).gain for seen in (idle, busy))
     assert (after <= before + 1e-12).all()

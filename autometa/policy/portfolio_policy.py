@@ -14,7 +14,7 @@ from autometa.core.task import TaskDescription
 from autometa.policy.past_tasks import PastTasks
 
 
-class FixedOrderPolicy:
+class PortfolioPolicy:
     """Tries a trained portfolio, and leaves the rest to another policy.
 
     Parameters

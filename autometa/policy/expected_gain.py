@@ -28,11 +28,11 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.learners import learner_named
-from autometa.policy.costs import memory_model, seconds_model, share_of_time, size_of
-from autometa.policy.observed import Seen, read_history
+from autometa.policy.cost_model import memory_model, seconds_model, share_of_time, size_of
+from autometa.policy.loss_model import LossModel, Scenarios, class_information, has_records, loss_model
+from autometa.policy.observed_history import ObservedHistory, read_history
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.prior import PriorPolicy
-from autometa.policy.scenarios import LossModel, Scenarios, class_information, has_records, loss_model
 from autometa.policy.similarity import Similarity
 from autometa.search.trial_records import ObservedSeconds
 
@@ -208,7 +208,7 @@ class GainPolicy:
             _probabilities(best, unknown), tuple(configurations), evidence=self._evidence(outlook.scenarios)
         )
 
-    def outlook(self, description: TaskDescription, seen: Seen, remaining_s: float) -> Outlook:
+    def outlook(self, description: TaskDescription, seen: ObservedHistory, remaining_s: float) -> Outlook:
         """Return what is expected of every configuration, given what was seen."""
         model = self._model(description)
         has_time_limit = math.isfinite(remaining_s)
@@ -240,12 +240,12 @@ class GainPolicy:
         score = gain / price / self._n_of_strategy(seen) ** self.settings.variety
         return Outlook(scenarios, gain, score, promise, seconds, deviation)
 
-    def _n_of_strategy(self, seen: Seen) -> np.ndarray:
+    def _n_of_strategy(self, seen: ObservedHistory) -> np.ndarray:
         """Return 1 + the number of configurations of its strategy that were tried, for each configuration."""
         own = self.past.strategies[:, None] == self.past.strategies[list(seen.tried)]
         return 1.0 + own.sum(axis=1)
 
-    def _loading_s(self, seen: Seen) -> np.ndarray:
+    def _loading_s(self, seen: ObservedHistory) -> np.ndarray:
         """Return the seconds that loading a library takes before a strategy's first fit."""
         loaded = set(self.past.strategies[list(seen.seconds)].tolist())
         return np.where(np.isin(self.past.strategies, list(loaded)), 0.0, self._load_s)
@@ -271,7 +271,9 @@ class GainPolicy:
             class_information=class_information(description.n_classes, description.features),
         )
 
-    def _current(self, scenarios: Scenarios, regret: np.ndarray, seen: Seen, uses_losses: bool) -> np.ndarray:
+    def _current(
+        self, scenarios: Scenarios, regret: np.ndarray, seen: ObservedHistory, uses_losses: bool
+    ) -> np.ndarray:
         """Return the regret of the best that was tried, in each scenario."""
         current = np.ones(len(regret))
         shown = list(seen.running)
@@ -339,7 +341,7 @@ class GainPolicy:
         """Whether the losses of a task are in the metric of the scenarios; else they tell only what was tried."""
         return description.metric in ("auto", self._model(description).metric)
 
-    def _explores(self, seen: Seen, n_tried: int) -> bool:
+    def _explores(self, seen: ObservedHistory, n_tried: int) -> bool:
         """Whether this trial is left to the study's sampler: every so often, and evenly."""
         # Counted are also trials beyond the recorded configurations: without them the count would stand still.
         n, share = n_tried - self.settings.n_first, self.settings.exploration

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autometa.core.space import Configuration
-from autometa.policy.observed import read_history
+from autometa.policy.observed_history import read_history
 from tests.helpers.past_tasks import measured, running
 
 A, B, C = (Configuration("s", {"x": x}) for x in (0.0, 0.5, 1.0))

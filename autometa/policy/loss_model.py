@@ -5,7 +5,7 @@ scenario       losses of all configurations, as they would be if the new task we
                one past task
 weight         probability of a scenario; they sum to 1
 level          mean of a configuration over the past tasks of a problem, on the scale of
-               `scales.to_scale`
+               `loss_transform.to_scale`
 unit           loss of a task that counts as 1: for log loss, of the classes' frequencies
                alone, as more classes lose more; 1 for all other metrics
 shift          deviation of a task from the levels, in units of the problem's spread
@@ -29,8 +29,8 @@ import numpy as np
 from autometa.core.task import Problem
 from autometa.metadataset.schema import LOSSES
 from autometa.policy.gaussian_model import GaussianModel
+from autometa.policy.loss_transform import from_scale, to_scale
 from autometa.policy.past_tasks import PastTasks
-from autometa.policy.scales import from_scale, to_scale
 
 # The log loss of classes of which one in a thousand is another, and a bit more.
 _LEAST_INFORMATION = 0.01

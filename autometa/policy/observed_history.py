@@ -11,7 +11,7 @@ from autometa.core.space import Configuration
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedHistory:
     """A history by configuration.
 
     Parameters
@@ -43,7 +43,9 @@ class Seen:
         return min([self.best_other, *self.losses.values()])
 
 
-def read_history(history: Sequence[Evaluation], position: Mapping[Configuration, int], loss_unit: float) -> Seen:
+def read_history(
+    history: Sequence[Evaluation], position: Mapping[Configuration, int], loss_unit: float
+) -> ObservedHistory:
     """Return a history by configuration; losses are divided by `loss_unit`."""
     losses: dict[Configuration, dict[int, list[float]]] = {}
     seconds: dict[Configuration, list[float]] = {}
@@ -65,7 +67,7 @@ def read_history(history: Sequence[Evaluation], position: Mapping[Configuration,
                 seconds.setdefault(configuration, []).append(taken_s)
     means = _means({c: {fold: _mean(v) for fold, v in folds.items()} for c, folds in losses.items()})
     known = {position[c]: loss for c, loss in means.items() if c in position}
-    return Seen(
+    return ObservedHistory(
         losses=known,
         seconds={position[c]: _mean(values) for c, values in seconds.items() if c in position},
         running=running - set(known),

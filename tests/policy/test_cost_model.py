@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autometa.core.task import TaskDescription
-from autometa.policy.costs import CostModel, memory_model, seconds_model, share_of_time, size_of
+from autometa.policy.cost_model import CostModel, memory_model, seconds_model, share_of_time, size_of
 from tests.helpers.past_tasks import make_past
 
 STRATEGIES = np.repeat(["quick", "dear"], 5)
