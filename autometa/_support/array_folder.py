@@ -1,5 +1,7 @@
 """Arrays and their card in a folder: one ``.npz`` without pickle, and a TOML file that holds its checksum."""
 
+# Tests: tests/policy/test_weights_file.py
+
 from __future__ import annotations
 
 import hashlib

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from datetime import date, time
 from typing import Any
 
-import tomli_w
-
 
 def toml_text(values: Mapping[str, Any]) -> str:
     """Return texts, numbers, booleans, dates, lists and nested mappings as TOML.
@@ -31,6 +29,9 @@ def toml_text(values: Mapping[str, Any]) -> str:
             raise TypeError(
                 f"{name} = {value!r} cannot be written as TOML; expected a text, number, boolean, list or mapping."
             )
+    # Imported late: nothing in this folder needs another library when it is loaded.
+    import tomli_w
+
     return tomli_w.dumps(values)
 
 

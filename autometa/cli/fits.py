@@ -1,5 +1,7 @@
 """The commands `fit`, `predict` and `report`."""
 
+# Tests: tests/test_cli.py
+
 from __future__ import annotations
 
 import argparse

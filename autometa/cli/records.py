@@ -1,5 +1,8 @@
 """The commands `collect`, `export`, `train` and `assess`."""
 
+# Tests: tests/test_cli.py
+# Tests: tests/test_cli_policies.py
+
 from __future__ import annotations
 
 import argparse

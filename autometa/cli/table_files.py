@@ -1,5 +1,7 @@
 """Tables and places that the command line names."""
 
+# Tests: tests/test_cli.py
+
 from __future__ import annotations
 
 import os

@@ -88,12 +88,12 @@ class MetaDataset:
         MetaDatasetError
             If a file is missing, damaged, of another format, or from a newer autometa.
         """
-        place = Path(path) if path is not None else shipped_folder("datasets") / "metadataset.npz"
-        content, manifest = files.read_folder(place) if place.is_dir() else files.read_npz(place)
+        source = Path(path) if path is not None else shipped_folder("datasets") / "metadataset.npz"
+        content, manifest = files.read_folder(source) if source.is_dir() else files.read_npz(source)
         try:
             return cls(**content, manifest=manifest)
         except (TypeError, ValueError) as error:
-            raise MetaDatasetError(f"{place} does not hold a meta-dataset of this layout: {error}") from error
+            raise MetaDatasetError(f"{source} does not hold a meta-dataset of this layout: {error}") from error
 
     def to_parquet(self, folder: str | Path) -> Path:
         """Write ``manifest.toml`` and a Parquet file per table, each replaced once all are complete."""
@@ -137,7 +137,7 @@ class MetaDataset:
         tasks = pd.concat([part.tasks for part in every], ignore_index=True)
         configurations = pd.concat([part.configurations for part in every], ignore_index=True)
         _check_agreement(tasks, list(TASK_COLUMNS))
-        # Places within a pool and origins may differ: a pool grows, what it is made of stays.
+        # Positions in a pool and origins may differ: a pool grows, what it is made of stays.
         _check_agreement(configurations, ["configuration", "strategy", "parameters"])
         numbered = [part.evaluations.assign(part=number) for number, part in enumerate(every)]
         evaluations = pd.concat(numbered, ignore_index=True)

@@ -4,6 +4,8 @@ Everything here counts on what `tables.checked_evaluations` promises: the codes 
 `configuration` are the numbers of rows in the tables of tasks and of configurations.
 """
 
+# Tests: tests/metadataset/test_dataset.py
+
 from __future__ import annotations
 
 import numpy as np

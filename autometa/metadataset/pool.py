@@ -57,7 +57,7 @@ class PoolEntry:
     configuration : Configuration
         What to measure.
     position : int
-        Its place within its strategy; 0 is the default.
+        Its index within its strategy; 0 is the default.
     origin : {"default", "published", "portfolio", "sample"}
         Where it comes from.
     """

@@ -9,6 +9,8 @@ evaluations
     A finished fit has progress 1; the points of its curve over the iterations come before it.
 """
 
+# Tests: tests/metadataset/test_dataset.py
+
 from __future__ import annotations
 
 from autometa.core.task import Problem
@@ -53,7 +55,7 @@ TASK_COLUMNS: dict[str, str] = {
 CONFIGURATION_COLUMNS: dict[str, str] = {
     "configuration": "str",
     "strategy": "str",
-    "position": "int64",  # place within the strategy's pool; 0 is the default
+    "position": "int64",  # index within the strategy's pool; 0 is the default
     "origin": "str",  # "default", "published", "portfolio" or "sample"
     "parameters": "str",  # JSON
 }

@@ -1,5 +1,7 @@
 """Counts of a meta-dataset: the tables of its datasheet."""
 
+# Tests: tests/metadataset/test_dataset.py
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Predicted seconds and memory of a configuration on a task."""
+"""Predict seconds and memory of every configuration on a task."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from autometa.policy.gaussian_model import GaussianModel
 from autometa.policy.past_tasks import PastTasks
 
 _LEAST_S, _LEAST_MB = 1e-3, 1.0
-# Pulls the exponents of a strategy towards those of all strategies, in units of squared log sizes.
 _SHRINKAGE = 20.0
-# Records come from one machine, fits from another, faster or slower by a factor of this logarithm.
+"""Strength of the pull of a strategy's exponents towards those of all strategies, in squared log sizes."""
+
 _MACHINE = 0.5
-# Below so many rows a part of every fit that does not depend on them hides how the rest grows.
+"""Standard deviation of the logarithm of the speed ratio between the recording machine and this one."""
+
 _BEND_ROWS = 3000
-# Beyond the largest recorded table, seconds grow with at least this power of the rows: what bounds the operations of a
-# fit has a least number of passes over the rows in it.
+"""Seconds have another exponent of the rows from here on: in smaller fits the constant part dominates."""
+
 _LEAST_GROWTH_OF_SECONDS = 0.7
+"""Least exponent of the rows beyond the largest recorded table, as a fit passes over the rows several times."""
 
 
 class CostModel:
-    """Predicts costs as products of powers of the task's size, corrected by what was measured on the task.
+    """Predicts costs as products of powers of the task's size, corrected by costs measured on the task.
 
-    The logarithm of a cost is linear in those of training rows, columns and classes, with
-    exponents of its own for each strategy, that of the rows another one from 3,000 rows on,
-    and a level for each configuration. What remains is Gaussian over the configurations, so
-    that a few measured costs on the task at hand (a slower machine, a table that is hard to
-    split) correct all the others.
+    The logarithm of a cost is linear in the logarithms of training rows, columns and classes. Each
+    strategy has its own exponents (the rows a second one from 3,000 rows on), each configuration
+    its own level. Residuals are Gaussian over the configurations, so a few costs measured on the
+    task at hand correct the predictions of all others.
 
     Parameters
     ----------
@@ -44,9 +45,9 @@ class CostModel:
     strategies : ndarray of shape (n_configurations,)
         Strategy of each configuration.
     least : float
-        Costs below it count as that.
+        Smaller costs count as this.
     machine : float
-        Standard deviation of the logarithm of a factor that all costs of a machine share.
+        Standard deviation of the logarithm of a factor common to all costs on a machine.
     least_growth : float
         Least exponent of the rows beyond the largest recorded task.
     """
@@ -72,12 +73,12 @@ class CostModel:
         for strategy in np.unique(strategies):
             own = strategies == strategy
             self._slopes[:, own] = _exponents(logs[:, own], bent, common, _SHRINKAGE)[:, None]
-        # What is lacking to the least growth, where rows have both exponents.
+        # Shortfall from the least growth, beyond the bend where both exponents of the rows apply.
         self._lacking = np.maximum(0.0, least_growth - self._slopes[0] - self._slopes[-1])
         residuals = logs - bent @ self._slopes
         learnt = GaussianModel.learn(residuals)
         self._model = replace(learnt, covariance=learnt.covariance + machine**2)
-        # Nothing is known of a configuration that was never measured but what the others cost.
+        # A configuration without records is predicted from the costs of the others.
         self.known = n_values > 0
         level = float(np.nanmedian(residuals)) if self.known.any() else 0.0
         self._mean = np.where(self.known, self._model.mean, level)
@@ -94,38 +95,38 @@ class CostModel:
         """
         expected = (_bent(size[None])[0] - self._centre) @ self._slopes
         expected += self._lacking * max(0.0, size[0] - self._largest)
-        places = np.array([place for place in seen if self.known[place]], dtype=np.int64)
-        values = np.log(np.maximum([seen[place] for place in places], self._least)) - expected[places]
-        mean, deviation = self._model.condition(places, values)
+        indices = np.array([index for index in seen if self.known[index]], dtype=np.int64)
+        values = np.log(np.maximum([seen[index] for index in indices], self._least)) - expected[indices]
+        mean, deviation = self._model.condition(indices, values)
         mean = np.where(self.known, mean, self._mean)
         return np.exp(np.clip(mean + expected, -20, 20)), deviation
 
 
 @functools.lru_cache(maxsize=4)
 def seconds_model(past: PastTasks) -> CostModel:
-    """Return the model of CPU seconds of one fit and prediction; the same object for the same past tasks."""
+    """Return the model of CPU seconds of one fit and prediction, fitted once for the same past tasks."""
     return CostModel(past.seconds, past.sizes, past.strategies, _LEAST_S, _MACHINE, _LEAST_GROWTH_OF_SECONDS)
 
 
 @functools.lru_cache(maxsize=4)
 def memory_model(past: PastTasks) -> CostModel:
-    """Return the model of the peak memory of an evaluation, in MiB; the same object for the same past tasks."""
+    """Return the model of the peak memory of an evaluation in MiB, fitted once for the same past tasks."""
     return CostModel(past.memory_mb, past.sizes, past.strategies, _LEAST_MB)
 
 
 def size_of(description: TaskDescription) -> np.ndarray:
-    """Return the size of a task as cost models take it."""
+    """Return the logarithms of a task's training rows, columns and classes."""
     rows = max(1.0, description.n_rows * description.train_share)
     return np.log([rows, max(1, description.n_columns), max(1, description.n_classes)])
 
 
 def _bent(sizes: np.ndarray) -> np.ndarray:
-    """Return sizes with the logarithm of the rows, as far as they are more than the bend, as another column."""
+    """Return sizes with another column: by how much the logarithm of the rows exceeds that of the bend."""
     return np.column_stack([sizes, np.maximum(0.0, sizes[:, 0] - np.log(_BEND_ROWS))])
 
 
 def _exponents(logs: np.ndarray, sizes: np.ndarray, centre: np.ndarray, shrinkage: float) -> np.ndarray:
-    """Return the exponents of the sizes that fit some columns best, each with a level of its own."""
+    """Return the exponents that fit some columns of log costs best, each column with its own level."""
     gram = shrinkage * np.eye(sizes.shape[1])
     moment = shrinkage * centre
     for column in logs.T:

@@ -1,14 +1,14 @@
-r"""Policies that try what promises the largest fall of regret, per second where time is short.
+r"""Policies that try the configuration with the largest expected gain: the expected fall of the regret, per second.
 
-All of them weigh scenarios (`scenarios`) and differ in what these are and how they are weighted.
+All of them weigh scenarios (`loss_model`); they differ in how scenarios are made and weighted.
 
 ================ =====================================================================
 regret           :math:`R_{sj}`, of configuration j in scenario s
-current regret   :math:`c_s`, of the best that was tried
-gain             :math:`\sum_s w_s \max(c_s - R_{sj}, 0)`, by which trying j is expected to
-                 lower the regret
-score            gain, times the probability that it ends in time, per second; less the more
-                 configurations of the strategy were tried, where that is wanted
+current regret   :math:`c_s`, of the incumbent
+gain             :math:`\sum_s w_s \max(c_s - R_{sj}, 0)`, the expected fall of the regret if
+                 j is tried
+score            gain per second, times the probability to end in time; with `variety`, divided
+                 by a power of the number of tried configurations of the strategy
 ================ =====================================================================
 
 Trying them in the order of their gains alone is the greedy portfolio (Feurer et al. 2022).
@@ -36,15 +36,17 @@ from autometa.policy.prior import PriorPolicy
 from autometa.policy.similarity import Similarity
 from autometa.search.trial_records import ObservedSeconds
 
-# Breaks ties once no scenario promises a gain: the best on average comes first.
 _TIE = 1e-6
-# A configuration is promising when it is at most this much worse than the best so far: its
-# neighbours may be better.
+"""Weight of the mean regret, which orders configurations once no scenario promises a gain."""
+
 _MARGIN = 0.05
+"""A configuration is promising if its regret exceeds that of the incumbent by less: its neighbours may be better."""
+
 _N_EVIDENCE = 5
-_ONE_UNKNOWN_IN = 5
-"""Of so many trials one is of a strategy without records, if it takes no more than this part of the time left."""
 _INTERVAL = (0.1, 0.5, 0.9)
+
+_TRIALS_PER_UNRECORDED = 5
+"""Every fifth trial goes to a strategy without records, if it should take at most a fifth of the time left."""
 
 
 @dataclass(frozen=True)
@@ -54,37 +56,34 @@ class GainSettings:
     Parameters
     ----------
     uses_features : bool
-        Whether past tasks that resemble the new one by their meta-features weigh more.
+        Whether past tasks with similar meta-features weigh more.
     uses_losses : bool
-        Whether losses seen on the new task change the weights.
+        Whether losses observed on the new task change the weights.
     corrects : bool
-        Whether scenarios are corrected to agree with the losses seen.
+        Whether scenarios are corrected to agree with the observed losses.
     uses_seconds : bool
-        Whether gains are taken per second when time is limited.
+        Whether gains are taken per second.
     temperature, temperature_in_time : float
-        Of the weights by losses, without and with a limit of time: small ones trust the most
-        likely scenarios alone. Without a limit 0.05 to 0.1 are better than 0.2 and more on OBOE's
-        records, in five folds drawn otherwise than those of `benchmarks.oboe`; with a limit 0.1
-        and 0.3 did not differ beyond chance. Training decides.
+        Temperatures of the weights by losses, without and with a time limit. A small temperature
+        concentrates the weights on few scenarios.
     overhead_s : float
-        Seconds that a trial takes besides its fits, counted in its price.
+        Seconds of a trial besides its fits, added to its price.
     patience : float
-        Share of the seconds left that is counted in every price besides: what takes much less than
-        that counts as equally cheap. 0 for the steepest fall at every moment; in fits more, as
-        only the end of the budget counts.
+        Fraction of the seconds left that is added to every price, so that much shorter trials
+        count as equally cheap. With 0 the regret falls fastest at every moment; fits use more,
+        as only the end of the budget counts.
     waiting_s : float
-        Without a limit of time, a fit of so many seconds, and as many as the trials before are expected
-        to have taken, is worth half as much: who counts trials waits for them, for the first ones
-        above all. Infinite where only the number of trials counts; less in fits.
+        Half-value time of runs without a time limit: the score of a configuration is halved if it is
+        expected to take this many seconds plus those expected of the trials so far. Infinite
+        where only the number of trials counts.
     exploration : float
-        Share of the trials, in [0, 1), beyond recorded configurations, once `n_first` of these
-        have a loss: what is left of the strategies' portfolios, then the study's sampler.
+        Fraction of the trials, in [0, 1), beyond recorded configurations, once `n_first` of these
+        have a loss. They are the rest of the strategies' portfolios, then left to the study's sampler.
     variety : float
-        Power of 1 + the number of configurations of a strategy that were tried, by which the scores
-        of its others are divided. A search ends in an ensemble, which gains little from the tenth
-        model of a kind: 0 for the best single one, more in fits.
+        Scores are divided by this power of 1 + the number of tried configurations of the strategy.
+        An ensemble gains little from the tenth model of a kind; 0 is best for a single model.
     n_first : int
-        Recorded configurations that come before that.
+        Number of recorded configurations with a loss before exploration begins.
     """
 
     uses_features: bool = True
@@ -118,24 +117,24 @@ GAIN_SETTINGS: Mapping[str, GainSettings] = {
     "gaussian_without_losses": GainSettings(uses_losses=False),
     "gaussian_without_seconds": GainSettings(uses_seconds=False),
 }
-"""Policies by expected gain, and what is left of the gaussian one without one of its parts."""
+"""Policies by expected gain, and the gaussian one without one of its parts."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a policy expects at one moment of a search.
+    """Expectations of a policy at one moment of a search.
 
     Parameters
     ----------
     scenarios : Scenarios
-        What the task may be like.
+        Scenarios of the task.
     gain : ndarray of shape (n_configurations,)
-        Expected fall of the regret; 0 for what was tried or cannot be tried.
+        Expected fall of the regret; 0 for configurations that were tried or cannot be tried.
     score : ndarray of shape (n_configurations,)
-        Gain per second in time; without a limit of time the gain, less what waiting for it costs; divided for variety.
+        Gain divided by the price and by the penalty for variety.
     promise : ndarray of shape (n_configurations,)
-        Like the score, also of what was tried, and with a margin: what configurations near
-        this one may still bring. Above 0 where a configuration is usable.
+        Gain with a margin, divided by the price, also of tried configurations: what their
+        neighbours may still bring. Positive where a configuration is usable.
     seconds, seconds_deviation : ndarray of shape (n_configurations,)
         Median seconds of a fit, and standard deviation of their logarithm.
     """
@@ -149,7 +148,7 @@ class Outlook:
 
     def order(self) -> list[int]:
         """Return the configurations that can be tried, the best score first."""
-        return [place for place in np.argsort(-self.score, kind="stable").tolist() if self.score[place] > 0]
+        return [index for index in np.argsort(-self.score, kind="stable").tolist() if self.score[index] > 0]
 
 
 @dataclass
@@ -161,12 +160,13 @@ class GainPolicy:
     past : PastTasks
         Past tasks.
     strategies : sequence of Strategy, optional
-        What may be proposed; all that was recorded by default. Those that were not recorded
-        get their share of the softmax, and every fifth trial if it takes no more than a fifth of the time left.
+        Strategies that may be proposed; all recorded ones by default. Strategies without records
+        get their share of the softmax, and every fifth trial if it should take at most a fifth of
+        the time left.
     settings : GainSettings
-        How scenarios are weighed.
+        How scenarios are weighted.
     similarity : Similarity, optional
-        By meta-features; equal weights by default.
+        Similarity of past tasks; by default all meta-features have equal weights.
     """
 
     past: PastTasks
@@ -185,31 +185,31 @@ class GainPolicy:
     # ------------------------------------------------------------------------------------- the protocol
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return all configurations that can be tried, the best score first, and the softmax over strategies.
+        """Return all configurations that can be tried, the best score first, and the probabilities of strategies.
 
         The search takes the first that fits into its time, or that can be evaluated at once.
         """
         possible = self._possible(description)
         if not possible.any():
-            # What was written by hand is better than nothing.
+            # Without records for the problem, the hand-made order decides.
             return PriorPolicy(self.strategies or ()).propose(description, history, remaining_s)
         known = dict.fromkeys(map(str, self.past.strategies[possible]))
         unknown = [strategy for strategy in self.strategies or () if strategy.name not in known]
         seen = read_history(history, self.past.position, description.loss_unit)
         outlook = self.outlook(description, seen, remaining_s)
-        configurations = [self.past.configurations[place] for place in outlook.order()]
+        configurations = [self.past.configurations[index] for index in outlook.order()]
         tried = {evaluation.configuration for evaluation in history}
         best = {name: float(outlook.promise[possible & (self.past.strategies == name)].max()) for name in known}
         if self._explores(seen, len(tried)) or not configurations:
             configurations = self._not_recorded(best, tried)
-        if first := _next_unknown(self._affordable(unknown, description, history, remaining_s), tried):
+        if first := next_unrecorded(self._affordable(unknown, description, history, remaining_s), tried):
             configurations.insert(0, first)
         return Proposal(
             _probabilities(best, unknown), tuple(configurations), evidence=self._evidence(outlook.scenarios)
         )
 
     def outlook(self, description: TaskDescription, seen: ObservedHistory, remaining_s: float) -> Outlook:
-        """Return what is expected of every configuration, given what was seen."""
+        """Return the expectations of all configurations, given the observed history."""
         model = self._model(description)
         has_time_limit = math.isfinite(remaining_s)
         uses_losses = self.settings.uses_losses and self._is_comparable(description)
@@ -226,14 +226,14 @@ class GainPolicy:
         promise = scenarios.weights @ np.maximum(current[:, None] + _MARGIN - regret, 0.0) + _TIE
         price = np.ones_like(seconds)
         if self.settings.uses_seconds and has_time_limit:
-            of_trial = seconds * description.fits_in_turn + self._loading_s(seen)
-            # Beside other trials, one more fit than its share passes until its last fold is done.
-            latency = of_trial + (seconds if description.fits_in_turn > 1 else 0.0)
-            in_time = share_of_time(latency, deviation, remaining_s)
-            besides = self.settings.overhead_s + self.settings.patience * remaining_s
-            price = (of_trial + besides) / np.maximum(in_time, _TIE)
+            trial_s = seconds * description.fits_in_turn + self._loading_s(seen)
+            # In parallel with other trials, the last fold ends up to one fit later.
+            latency_s = trial_s + (seconds if description.fits_in_turn > 1 else 0.0)
+            in_time = share_of_time(latency_s, deviation, remaining_s)
+            overhead_s = self.settings.overhead_s + self.settings.patience * remaining_s
+            price = (trial_s + overhead_s) / np.maximum(in_time, _TIE)
         elif self.settings.uses_seconds:
-            # Not by seconds that were measured, with which no second fit would be like the first.
+            # Measured seconds are not used: a repeated fit would differ from the first.
             expected, _ = self._seconds.predict(size, {})
             price += expected / (self.settings.waiting_s + expected[list(seen.tried)].sum())
         promise = np.where(model.usable, promise / price, 0.0)
@@ -241,7 +241,7 @@ class GainPolicy:
         return Outlook(scenarios, gain, score, promise, seconds, deviation)
 
     def _n_of_strategy(self, seen: ObservedHistory) -> np.ndarray:
-        """Return 1 + the number of configurations of its strategy that were tried, for each configuration."""
+        """Return, for each configuration, 1 + the number of tried configurations of its strategy."""
         own = self.past.strategies[:, None] == self.past.strategies[list(seen.tried)]
         return 1.0 + own.sum(axis=1)
 
@@ -255,11 +255,11 @@ class GainPolicy:
     ) -> Scenarios:
         log_prior = np.zeros(len(self.past.tasks))
         if self.settings.uses_features:
-            # By size, where nothing else was computed.
+            # The size is known even where no meta-features were computed.
             rows, columns = max(1, description.n_rows), max(1, description.n_columns)
             by_size = {"log_rows": math.log(rows), "log_columns": math.log(columns)}
             log_prior = self._similarity.log_similarity({**by_size, **description.features})
-        # Another kind of problem is another world: its tasks count where no other resembles more.
+        # Tasks of other problems count only where no task of the problem is similar.
         same = np.array([problem == description.problem for problem in self.past.problems])
         log_prior = log_prior - 2.0 * ~same
         temperature = self.settings.temperature_in_time if has_time_limit else self.settings.temperature
@@ -274,14 +274,14 @@ class GainPolicy:
     def _current(
         self, scenarios: Scenarios, regret: np.ndarray, seen: ObservedHistory, uses_losses: bool
     ) -> np.ndarray:
-        """Return the regret of the best that was tried, in each scenario."""
+        """Return the regret of the incumbent in each scenario."""
         current = np.ones(len(regret))
         shown = list(seen.running)
         if self.settings.corrects and uses_losses and math.isfinite(seen.best):
             low = scenarios.losses.min(axis=1)
             current = np.clip((seen.best - low) / scenarios.span()[:, 0], 0.0, 1.0)
         else:
-            # Scenarios that stay as they were are judged by what was tried, not by what it gave.
+            # In uncorrected scenarios the incumbent is the best of the tried configurations, whatever their losses.
             shown += list(seen.losses)
         return np.minimum(current, regret[:, shown].min(axis=1)) if shown else current
 
@@ -290,7 +290,7 @@ class GainPolicy:
     def explain(
         self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
     ) -> dict[Configuration, Prediction]:
-        """Return what is expected of each configuration that can be proposed, in the order of their scores."""
+        """Return predictions for each configuration that can be proposed, the best score first."""
         if not self._possible(description).any():
             return {}
         seen = read_history(history, self.past.position, description.loss_unit)
@@ -298,33 +298,33 @@ class GainPolicy:
         memory, _ = memory_model(self.past).predict(size_of(description), {})
         scenarios = outlook.scenarios
         default = self._default(description)
-        # As good as the default counts half, so that the default itself is sure of nothing.
+        # Ties count half, so that the default beats itself with probability 1/2.
         difference = scenarios.losses - scenarios.losses[:, [default]]
         beats = scenarios.weights @ ((difference < 0) + 0.5 * (difference == 0))
         unit = description.loss_unit if self._is_comparable(description) else math.nan
         found = {}
-        for place in outlook.order():
-            low, median, high = _quantiles(scenarios.losses[:, place], scenarios.weights) * unit
-            found[self.past.configurations[place]] = Prediction(
+        for index in outlook.order():
+            low, median, high = _quantiles(scenarios.losses[:, index], scenarios.weights) * unit
+            found[self.past.configurations[index]] = Prediction(
                 float(median),
                 float(low),
                 float(high),
-                float(outlook.seconds[place]),
-                float(memory[place]),
-                float(beats[place]),
+                float(outlook.seconds[index]),
+                float(memory[index]),
+                float(beats[index]),
             )
         return found
 
     def _default(self, description: TaskDescription) -> int:
-        """Return the default configuration that is best on average on past tasks of the problem."""
+        """Return the index of the strategy default that is best on average on past tasks of the problem."""
         first: dict[str, int] = {}
-        for place in np.flatnonzero(self._possible(description)):
-            first.setdefault(str(self.past.strategies[place]), int(place))
+        for index in np.flatnonzero(self._possible(description)):
+            first.setdefault(str(self.past.strategies[index]), int(index))
         same = np.array([problem == description.problem for problem in self.past.problems])
         losses = self._model(description).prior()[same]
         span = np.maximum(np.ptp(losses, axis=1, keepdims=True), 1e-12)
         regret = ((losses - losses.min(axis=1, keepdims=True)) / span).mean(axis=0)
-        return min(first.values(), key=lambda place: regret[place])
+        return min(first.values(), key=lambda index: regret[index])
 
     # ------------------------------------------------------------------------------------- parts
 
@@ -332,23 +332,23 @@ class GainPolicy:
         return loss_model(self.past, description.problem, description.metric)
 
     def _possible(self, description: TaskDescription) -> np.ndarray:
-        """Return which configurations can be proposed: possible today, and recorded for the problem."""
+        """Return a mask of the configurations that can be proposed: possible in today's spaces, with records."""
         if not has_records(self.past, description.problem):
             return np.zeros(len(self.past.configurations), dtype=bool)
         return self._may & self._model(description).usable
 
     def _is_comparable(self, description: TaskDescription) -> bool:
-        """Whether the losses of a task are in the metric of the scenarios; else they tell only what was tried."""
+        """Whether the losses of a task are in the metric of the scenarios."""
         return description.metric in ("auto", self._model(description).metric)
 
     def _explores(self, seen: ObservedHistory, n_tried: int) -> bool:
-        """Whether this trial is left to the study's sampler: every so often, and evenly."""
-        # Counted are also trials beyond the recorded configurations: without them the count would stand still.
+        """Whether this trial explores; such trials are spread evenly."""
+        # The count includes trials beyond the recorded configurations, or it would stand still.
         n, share = n_tried - self.settings.n_first, self.settings.exploration
         return len(seen.losses) >= self.settings.n_first and math.floor((n + 1) * share) > math.floor(n * share)
 
     def _not_recorded(self, promise: Mapping[str, float], tried: Collection[Configuration]) -> list[Configuration]:
-        """Return what is in the portfolios and not in the records; none leaves the choice to the study's sampler."""
+        """Return untried portfolio entries without records; if there are none, the study's sampler chooses."""
         ordered = sorted(self.strategies or (), key=lambda strategy: -promise.get(strategy.name, 0.0))
         return [
             configuration
@@ -365,31 +365,31 @@ class GainPolicy:
         history: Sequence[Evaluation],
         remaining_s: float,
     ) -> list[Strategy]:
-        """Return the strategies without records a trial of which takes no more than its share of the time."""
+        """Return the strategies without records whose trial should take at most its share of the time left."""
         if not unknown or not math.isfinite(remaining_s):
             return list(unknown)
         costs = {strategy.name: strategy.cost for strategy in self.strategies or ()}
         observed = ObservedSeconds(costs, [e for e in history if e.configuration.strategy in costs])
         expected = {strategy.name: observed.predict(strategy.name, 1.0) for strategy in unknown}
-        most_s = remaining_s / _ONE_UNKNOWN_IN / description.fits_in_turn
+        most_s = remaining_s / _TRIALS_PER_UNRECORDED / description.fits_in_turn
         return [s for s in unknown if (seconds := expected[s.name]) is not None and seconds <= most_s]
 
     def _evidence(self, scenarios: Scenarios) -> dict[str, float]:
         top = np.argsort(-scenarios.weights, kind="stable")[:_N_EVIDENCE]
         total = float(scenarios.weights[top].sum())
-        return {self.past.tasks[place]: float(scenarios.weights[place]) / total for place in top}
+        return {self.past.tasks[index]: float(scenarios.weights[index]) / total for index in top}
 
 
-def _next_unknown(unknown: Sequence[Strategy], tried: Collection[Configuration]) -> Configuration | None:
-    """Return a configuration of a strategy without records every so often, while its portfolio lasts."""
-    if len(tried) % _ONE_UNKNOWN_IN != _ONE_UNKNOWN_IN - 1:
+def next_unrecorded(unknown: Sequence[Strategy], tried: Collection[Configuration]) -> Configuration | None:
+    """Return the next portfolio entry of the strategies without records at every fifth trial, else None."""
+    if len(tried) % _TRIALS_PER_UNRECORDED != _TRIALS_PER_UNRECORDED - 1:
         return None
     left = (c for strategy in unknown for c in strategy.portfolio if c not in tried)
     return next(left, None)
 
 
 def _probabilities(promise: Mapping[str, float], unknown: Sequence[Strategy]) -> dict[str, float]:
-    """Return the softmax over strategies; a strategy's score is the logarithm of what its best one promises."""
+    """Return probabilities of strategies, proportional to the promise of their best configuration."""
     total = sum(promise.values())
     share = len(unknown) / (len(unknown) + len(promise))
     known = {name: (1 - share) * value / total for name, value in promise.items()}
@@ -400,5 +400,5 @@ def _quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return weighted quantiles of some values."""
     order = np.argsort(values)
     cumulative = np.cumsum(weights[order])
-    places = np.searchsorted(cumulative, np.array(_INTERVAL) * cumulative[-1])
-    return values[order][np.minimum(places, len(values) - 1)]
+    indices = np.searchsorted(cumulative, np.array(_INTERVAL) * cumulative[-1])
+    return values[order][np.minimum(indices, len(values) - 1)]

@@ -1,20 +1,20 @@
-r"""What a new task may be like: each past task, brought to what was seen of the new one.
+r"""Predict the losses of all configurations on a new task: each past task becomes a scenario of the new one.
 
 ============== =======================================================================
-scenario       losses of all configurations, as they would be if the new task were like
-               one past task
-weight         probability of a scenario; they sum to 1
-level          mean of a configuration over the past tasks of a problem, on the scale of
+scenario       losses of all configurations if the new task were like one past task
+weight         probability of a scenario; weights sum to 1
+level          mean of a configuration over the past tasks of a problem, transformed by
                `loss_transform.to_scale`
-unit           loss of a task that counts as 1: for log loss, of the classes' frequencies
-               alone, as more classes lose more; 1 for all other metrics
-shift          deviation of a task from the levels, in units of the problem's spread
+unit           loss of a task that counts as 1: for log loss, the loss of predicting the
+               class frequencies; 1 for all other metrics
+shift          deviation of a task from the levels, divided by the problem's spread
 ============== =======================================================================
 
-Scenarios are corrected pathwise (Matheron's rule; Wilson et al. 2021): to each past task the
-Gaussian regression of what was seen on what the past task had there is added. So they agree
-with what was seen, keep the shape of real tasks elsewhere, and their weights, by Bayes' rule,
-tell which past tasks needed the least correction.
+Scenarios are corrected pathwise (Matheron's rule; Wilson et al. 2021): the gaps between the
+observed losses and those of a past task are extended to all configurations by Gaussian
+regression, and added to the past task. A corrected scenario agrees with the observed losses and
+keeps the shape of a real task elsewhere. By Bayes' rule, past tasks that needed little
+correction get large weights.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from autometa.policy.gaussian_model import GaussianModel
 from autometa.policy.loss_transform import from_scale, to_scale
 from autometa.policy.past_tasks import PastTasks
 
-# The log loss of classes of which one in a thousand is another, and a bit more.
 _LEAST_INFORMATION = 0.01
+"""Lower bound of a task's unit under log loss, in nats: about that of one row in a thousand in a second class."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ class Scenarios:
 class LossModel:
     """Makes scenarios for tasks of one problem under one metric.
 
-    Tasks of other problems take part with their shifts: which configurations go together is
-    much the same for all problems, and there are more of them to learn it from.
+    Shifts of tasks of other problems are learnt from, too: which configurations are good together
+    differs little between problems.
 
     Parameters
     ----------
     past : PastTasks
         Past tasks.
     problem : {"binary", "multiclass", "regression"} or another kind that was recorded
-        Kind of the new task.
+        Problem of the new task.
     metric : str
-        Its metric; one that was not recorded for the problem is replaced by the first that was.
+        Metric of the new task; a metric without records for the problem is replaced by the first one with some.
 
     Attributes
     ----------
@@ -92,25 +92,25 @@ class LossModel:
         self._spread = 1.0
         self.usable = np.zeros(len(past.configurations), dtype=bool)
         for kind in np.unique(problems):
-            of = problems == kind
+            same_problem = problems == kind
             own_metric = self.metric if kind == problem else _recorded_metric(past, str(kind), metric)
-            units = _units(past, own_metric)[of]
-            values = to_scale(past.losses[own_metric][of], own_metric) - units[:, None]
-            values[np.isinf(values)] = np.nan  # a fit that diverged tells no more than one that failed
+            units = _units(past, own_metric)[same_problem]
+            values = to_scale(past.losses[own_metric][same_problem], own_metric) - units[:, None]
+            values[np.isinf(values)] = np.nan  # a fit that diverged counts as failed
             level, spread = _level_and_spread(values)
-            shifts[of] = (values - level) / spread
+            shifts[same_problem] = (values - level) / spread
             if kind == problem:
                 measured = level[np.isfinite(level)]
-                # What was never measured on the problem must not count as its best or its worst.
+                # A configuration without records for the problem gets the mean level, neither the best nor the worst.
                 self._level = np.where(np.isfinite(level), level, measured.sum() / max(1, len(measured)))
                 self._spread = spread
-                self.usable = np.isfinite(values).sum(axis=0) >= max(1, min(3, of.sum() // 4))
+                self.usable = np.isfinite(values).sum(axis=0) >= max(1, min(3, same_problem.sum() // 4))
         self._model = GaussianModel.learn(shifts)
         self._prior = self._level + self._spread * self._model.rows
         self._units = _units(past, self.metric)
 
     def prior(self) -> np.ndarray:
-        """Return every past task's losses as they are, of shape (n_tasks, n_configurations)."""
+        """Return the uncorrected losses of all past tasks, of shape (n_tasks, n_configurations)."""
         return from_scale(self._prior + self._units[:, None], self.metric)
 
     def scenarios(
@@ -122,38 +122,38 @@ class LossModel:
         temperature: float,
         class_information: float = 1.0,
     ) -> Scenarios:
-        """Return the scenarios, given the losses that were seen.
+        """Return the scenarios, given observed losses.
 
         Parameters
         ----------
         log_prior : ndarray of shape (n_tasks,)
-            Logarithm of how likely each past task is to resemble the new one, up to a constant.
+            Log-probability that the new task resembles each past task, up to a constant.
         seen : mapping of int to float
-            Losses measured on the new task, by configuration.
+            Losses measured on the new task, by index of the configuration.
         correct : bool
-            Whether scenarios are brought to what was seen, or stay past tasks as they were.
+            Whether scenarios are corrected to agree with the observed losses.
         temperature : float
-            Above 0; small ones trust the most likely scenarios alone.
+            Positive divisor of the log-likelihoods; a small one concentrates the weights on few scenarios.
         class_information : float
-            Of the new task, by `class_information`; above 0.
+            Unit of the new task, from `class_information`; positive.
         """
         unit = math.log(class_information) if self.metric == "log_loss" else 0.0
-        places = np.array([place for place in seen if self.usable[place]], dtype=np.int64)
+        indices = np.array([index for index in seen if self.usable[index]], dtype=np.int64)
         values, log_weights = self._prior, np.array(log_prior, dtype=np.float64)
-        if len(places):
-            measured = to_scale(np.array([seen[place] for place in places]), self.metric) - unit
-            gaps = (measured - self._prior[:, places]) / self._spread
-            precision = self._model.precision(places)
+        if len(indices):
+            measured = to_scale(np.array([seen[index] for index in indices]), self.metric) - unit
+            gaps = (measured - self._prior[:, indices]) / self._spread
+            precision = self._model.precision(indices)
             log_weights = log_weights - 0.5 / temperature * ((gaps @ precision) * gaps).sum(axis=1)
             if correct:
-                values = values + self._spread * gaps @ self._model.weights(places)
+                values = values + self._spread * gaps @ self._model.weights(indices)
         weights = np.exp(log_weights - log_weights.max())
         return Scenarios(from_scale(values + unit, self.metric), weights / weights.sum())
 
 
 @functools.lru_cache(maxsize=16)
 def loss_model(past: PastTasks, problem: str, metric: str) -> LossModel:
-    """Return the model for a problem and a metric; the same object for the same past tasks, as learning takes time."""
+    """Return the model for a problem and a metric, fitted once for the same past tasks."""
     return LossModel(past, problem, metric)
 
 
@@ -162,7 +162,7 @@ def class_information(n_classes: int, features: Mapping[str, float]) -> float:
     if n_classes < 2:
         return 1.0
     share = features.get("class_entropy", math.nan)
-    # Where it was not recorded, classes count as equally frequent.
+    # Without a recorded entropy, classes are taken as equally frequent.
     return max(_LEAST_INFORMATION, (share if math.isfinite(share) else 1.0) * math.log(n_classes))
 
 
@@ -176,9 +176,9 @@ def _units(past: PastTasks, metric: str) -> np.ndarray:
 
 
 def _recorded_metric(past: PastTasks, problem: str, metric: str) -> str:
-    """Return the metric, or the first that was recorded for the problem where it was not."""
-    of = np.array(past.problems) == problem
-    recorded = [name for name, matrix in past.losses.items() if np.isfinite(matrix[of]).any()]
+    """Return the metric if the problem has records of it, else the first one with records."""
+    same_problem = np.array(past.problems) == problem
+    recorded = [name for name, matrix in past.losses.items() if np.isfinite(matrix[same_problem]).any()]
     if metric in recorded:
         return metric
     usual = LOSSES.get(problem, ())  # type: ignore[call-overload]  # other kinds have none
@@ -186,9 +186,9 @@ def _recorded_metric(past: PastTasks, problem: str, metric: str) -> str:
 
 
 def has_records(past: PastTasks, problem: Problem) -> bool:
-    """Whether any past task is of a problem and has losses."""
-    of = np.array(past.problems) == problem
-    return any(np.isfinite(matrix[of]).any() for matrix in past.losses.values())
+    """Whether any past task of the problem has losses."""
+    same_problem = np.array(past.problems) == problem
+    return any(np.isfinite(matrix[same_problem]).any() for matrix in past.losses.values())
 
 
 def _level_and_spread(values: np.ndarray) -> tuple[np.ndarray, float]:

@@ -1,15 +1,19 @@
-"""Losses on a scale on which configurations differ by amounts that carry over between tasks."""
+"""Transform losses so that differences between configurations carry over from one task to another."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Losses in [0, 1], which get worse ever more slowly towards both ends.
+# Metrics whose losses lie in [0, 1].
 _BOUNDED = ("roc_auc", "balanced_accuracy", "accuracy", "f1", "f1_macro", "f1_weighted", "average_precision")
-# A fold of some hundred rows cannot tell smaller losses apart: without it, the difference between no
-# error and one error would count as much as that between one and thirty.
 _RESOLUTION = 0.003
+"""Added to both sides of the odds, as a fold of a few hundred rows cannot resolve smaller losses.
+
+Without it, the difference between no error and one would count as much as that between one and thirty.
+"""
+
 _LEAST = 1e-4
+"""Unbounded losses below this count as this."""
 
 
 def is_bounded(metric: str) -> bool:
@@ -18,7 +22,7 @@ def is_bounded(metric: str) -> bool:
 
 
 def to_scale(losses: np.ndarray, metric: str) -> np.ndarray:
-    """Return log-odds of losses in [0, 1], both sides raised by 0.003; logarithms of others, at least of 0.0001."""
+    """Return log-odds of bounded losses (both sides raised by 0.003), and logarithms of others (at least 0.0001)."""
     losses = np.asarray(losses, dtype=np.float64)
     if is_bounded(metric):
         kept = np.clip(losses, 0.0, 1.0)
@@ -27,9 +31,9 @@ def to_scale(losses: np.ndarray, metric: str) -> np.ndarray:
 
 
 def from_scale(values: np.ndarray, metric: str) -> np.ndarray:
-    """Return the losses behind values of `to_scale`."""
+    """Return the losses whose transformed values are given: the inverse of `to_scale`."""
     values = np.asarray(values, dtype=np.float64)
-    # Beyond these a double overflows; no loss of a task is out there.
+    # Wider bounds would overflow; losses of tasks are far inside.
     values = np.clip(values, -50.0, 50.0)
     if not is_bounded(metric):
         return np.exp(values)

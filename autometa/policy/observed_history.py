@@ -1,4 +1,4 @@
-"""What a history says about the configurations that a policy knows."""
+"""Summarise the history of a search by configuration, for policies that know some of the configurations."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class ObservedHistory:
     Parameters
     ----------
     losses : dict of int to float
-        Mean loss over the folds at anchor 1, of configurations that the policy knows. Where
-        only some folds were measured, as of pruned trials, what others lost there tells how
-        hard these folds are.
+        Mean loss over the folds at anchor 1, by index of a configuration that the policy knows.
+        Pruned trials have results of some folds only; their means are corrected for how hard
+        these folds were for other configurations.
     seconds : dict of int to float
-        Mean seconds of fit and prediction at anchor 1: of the wall clock, by which the search
-        ends, or of CPU where there are no others. Fits that were cut short have none.
+        Mean seconds of fit and prediction at anchor 1: wall-clock seconds, or CPU seconds where
+        no others were measured. Fits that were cut short are left out.
     running : set of int
         Known configurations that are being evaluated.
     tried : set of int
-        Known configurations of which there is anything in the history.
+        Known configurations with any entry in the history.
     best_other : float
         Lowest mean loss of a configuration that the policy does not know; inf without one.
     """
@@ -46,20 +46,20 @@ class ObservedHistory:
 def read_history(
     history: Sequence[Evaluation], position: Mapping[Configuration, int], loss_unit: float
 ) -> ObservedHistory:
-    """Return a history by configuration; losses are divided by `loss_unit`."""
+    """Return a history by configuration, losses divided by `loss_unit`; `position` maps known ones to their index."""
     losses: dict[Configuration, dict[int, list[float]]] = {}
     seconds: dict[Configuration, list[float]] = {}
     running, tried = set(), set()
     for evaluation in history:
         configuration = evaluation.configuration
-        place = position.get(configuration)
-        if place is not None:
-            tried.add(place)
+        index = position.get(configuration)
+        if index is not None:
+            tried.add(index)
             if evaluation.status == "failed" and evaluation.error == "running":
-                running.add(place)
+                running.add(index)
         if evaluation.status == "ok" and evaluation.anchor == 1 and math.isfinite(evaluation.loss):
-            of_fold = losses.setdefault(configuration, {}).setdefault(evaluation.fold, [])
-            of_fold.append(evaluation.loss / loss_unit)
+            fold_losses = losses.setdefault(configuration, {}).setdefault(evaluation.fold, [])
+            fold_losses.append(evaluation.loss / loss_unit)
             wall_s = evaluation.time_s
             taken_s = wall_s if math.isfinite(wall_s) else evaluation.fit_cpu_s + evaluation.predict_cpu_s
             # A fit that was cut short would have taken longer, and would make all others look quicker.
@@ -77,21 +77,23 @@ def read_history(
 
 
 def _means(losses: Mapping[Configuration, Mapping[int, float]]) -> dict[Configuration, float]:
-    """Return each configuration's mean over all folds, as if it had been measured on all of them."""
+    """Return each configuration's mean over all folds; folds without a result are corrected for."""
     most = max(map(len, losses.values()), default=0)
-    # Not the first that was measured on that many, as results come in any order.
-    folds = set(min((sorted(of_fold) for of_fold in losses.values() if len(of_fold) == most), default=[]))
-    complete = [of_fold for of_fold in losses.values() if set(of_fold) == folds]
-    total = _mean([_mean(list(of_fold.values())) for of_fold in complete]) if complete else 0.0
-    # A fold on which nothing is lost makes no ratio; losses below 0 come from metrics of the user's.
-    hardness = {fold: _mean([of_fold[fold] for of_fold in complete]) / total if total > 0 else 1.0 for fold in folds}
+    # The minimum does not depend on the order in which results came.
+    folds = set(min((sorted(fold_losses) for fold_losses in losses.values() if len(fold_losses) == most), default=[]))
+    complete = [fold_losses for fold_losses in losses.values() if set(fold_losses) == folds]
+    total = _mean([_mean(list(fold_losses.values())) for fold_losses in complete]) if complete else 0.0
+    # Ratios need positive losses; a custom metric can have losses of 0 or below.
+    hardness = {
+        fold: _mean([fold_losses[fold] for fold_losses in complete]) / total if total > 0 else 1.0 for fold in folds
+    }
     means = {}
-    for configuration, of_fold in losses.items():
-        if set(of_fold) == folds:
-            means[configuration] = _mean(list(of_fold.values()))
+    for configuration, fold_losses in losses.items():
+        if set(fold_losses) == folds:
+            means[configuration] = _mean(list(fold_losses.values()))
         else:
-            ratios = {fold: hardness.get(fold, 1.0) for fold in of_fold}
-            means[configuration] = _mean([v / ratios[f] if ratios[f] > 0 else v for f, v in of_fold.items()])
+            ratios = {fold: hardness.get(fold, 1.0) for fold in fold_losses}
+            means[configuration] = _mean([v / ratios[f] if ratios[f] > 0 else v for f, v in fold_losses.items()])
     return means
 
 

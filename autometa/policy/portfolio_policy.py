@@ -1,4 +1,4 @@
-"""The policy that tries a portfolio in the order that was trained for a kind of problem and a budget."""
+"""Try a portfolio in the order that was trained for a kind of problem and a budget."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from autometa.policy.past_tasks import PastTasks
 
 
 class PortfolioPolicy:
-    """Tries a trained portfolio, and leaves the rest to another policy.
+    """Tries a trained portfolio, then what another policy proposes.
 
     Parameters
     ----------
     past : PastTasks
         Past tasks, which hold the configurations.
     orders : mapping of str to mapping of float to sequence of int
-        By problem and by the seconds that an order is made for: places of configurations. The
-        one nearest to the seconds left is taken, the longest without a limit.
+        Indices of configurations, by problem and by the budget in seconds that an order was made
+        for. The order with the budget nearest to the seconds left is used, without a time limit
+        that of the longest budget.
     afterwards : Policy
-        Says what comes after the portfolio, and the strategies' probabilities.
+        Proposes what comes after the portfolio, and the probabilities of the strategies.
     strategies : sequence of Strategy, optional
-        What may be tried; all by default.
+        Strategies that may be tried; all by default.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class PortfolioPolicy:
         }
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return what is left of the order for the seconds left."""
+        """Return the untried part of the order for the seconds left, then the other policy's proposals."""
         proposal = self._afterwards.propose(description, history, remaining_s)
         orders = self._orders.get(description.problem, {})
         if not orders:
@@ -53,7 +54,7 @@ class PortfolioPolicy:
         if math.isinf(remaining_s):
             budget_s = max(orders)
         tried = {evaluation.configuration for evaluation in history}
-        order = [self.past.configurations[place] for place in orders[budget_s]]
+        order = [self.past.configurations[index] for index in orders[budget_s]]
         left = tuple(c for c in order if c in self._may and c not in tried)
         rest = tuple(c for c in proposal.configurations if c not in left)
         return Proposal(proposal.probabilities, (*left, *rest), proposal.evidence)

@@ -45,7 +45,7 @@ class StaticPolicy:
         if problem not in self._orders:
             rows = [row for row, kind in enumerate(self.past.problems) if kind == problem]
             of_problem = self.past.select(rows) if rows else self.past
-            self._orders[problem] = tuple(self.past.configurations[place] for place in self.order(of_problem))
+            self._orders[problem] = tuple(self.past.configurations[index] for index in self.order(of_problem))
         return _proposal(_untried(self._orders[problem], history))
 
 
@@ -88,7 +88,7 @@ class RandomPolicy:
         """Return what is left of the order."""
         if not history:
             order = self._rng.permutation(len(self.past.configurations))
-            self._order = [self.past.configurations[place] for place in order]
+            self._order = [self.past.configurations[index] for index in order]
         return _proposal(_untried(self._order, history))
 
 
@@ -121,7 +121,7 @@ class Oracle:
         late = sum((seconds > share * remaining_s).astype(int) for share in _SHARES_OF_TRY)
         order = np.lexsort((regret, late))
         possible = better & (seconds <= remaining_s)
-        fitting = (self.past.configurations[place] for place in order if possible[place])
+        fitting = (self.past.configurations[index] for index in order if possible[index])
         return _proposal(_untried(fitting, history))
 
     def _recognised(self, description: TaskDescription) -> np.ndarray:
@@ -141,16 +141,16 @@ def _greedy(past: PastTasks, *, per_second: bool) -> list[int]:
     first = greedy_order(IncumbentGains(regret), past.seconds, per_second=per_second)
     chosen = set(first)
     # Once all gains are used up, the best on average come first.
-    rest = [place for place in np.argsort(regret.mean(axis=0), kind="stable").tolist() if place not in chosen]
+    rest = [index for index in np.argsort(regret.mean(axis=0), kind="stable").tolist() if index not in chosen]
     return _measured(past, [*first, *rest])
 
 
-def _measured(past: PastTasks, places: Iterable[int]) -> list[int]:
-    """Return the places of configurations that have a loss on any of the tasks."""
+def _measured(past: PastTasks, indices: Iterable[int]) -> list[int]:
+    """Return the indices of configurations that have a loss on any of the tasks."""
     metrics = [metric_of(past, task) for task in range(len(past.tasks))]
     found = np.array([past.losses[metric][task] for task, metric in enumerate(metrics)])
     known = np.isfinite(found).any(axis=0)
-    return [int(place) for place in places if known[place]]
+    return [int(index) for index in indices if known[index]]
 
 
 def _untried(order: Iterable[Configuration], history: Sequence[Evaluation]) -> tuple[Configuration, ...]:

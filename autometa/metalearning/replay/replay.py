@@ -35,8 +35,8 @@ from autometa.search.engine import Search
 from autometa.search.next_configuration import placeholder
 from autometa.search.plan import Plan
 
-_PLACE = "place"
-"""The only hyperparameter in a replayed study: the place of a configuration among the recorded ones."""
+_INDEX = "index"
+"""The only hyperparameter in a replayed study: the index of a configuration among the recorded ones."""
 
 _PLAN = Plan(n_splits=1, is_holdout=True, anchors=(1.0,), max_members=1, use_workers=True, finish_s=0.0)
 
@@ -171,7 +171,7 @@ def replay(
     results.sort(key=lambda result: result.end_s)
     return Episode(
         task=past.tasks[task],
-        configurations=tuple(past.configurations[result.place] for result in results),
+        configurations=tuple(past.configurations[result.index] for result in results),
         losses=np.array([result.loss for result in results]),
         start_s=np.array([result.start_s for result in results]),
         end_s=np.array([result.end_s for result in results]),
@@ -214,7 +214,7 @@ def describe_past(past: PastTasks, task: int, metric: str) -> TaskDescription:
 
 @dataclass(frozen=True)
 class _Result:
-    place: int
+    index: int
     loss: float
     start_s: float
     end_s: float
@@ -294,13 +294,13 @@ class ReplayEvaluator:
         self._now_s = max(self._now_s, min(ends[0][0], self._now_s + timeout_s))
         ended = [end for end in ends if end[0] <= self._now_s]
         for end_s, handle, outcome in ended:
-            place = cast(int, handle.job.configuration.parameters[_PLACE])
-            self.results.append(_Result(place, outcome.evaluation.loss, handle.submitted_s, end_s))
+            index = cast(int, handle.job.configuration.parameters[_INDEX])
+            self.results.append(_Result(index, outcome.evaluation.loss, handle.submitted_s, end_s))
         return [(handle, outcome) for _, handle, outcome in ended]
 
     def _outcome(self, job: Job, kill_after_s: float) -> Outcome:
-        place = cast(int, job.configuration.parameters[_PLACE])
-        seconds, loss = float(self._seconds[place]), float(self._losses[place])
+        index = cast(int, job.configuration.parameters[_INDEX])
+        seconds, loss = float(self._seconds[index]), float(self._losses[index])
         limit_s = min(job.limit_s, kill_after_s)
         if seconds > limit_s:
             return Outcome(failed(job, "timeout", f"recorded as {seconds:.1f} s, allowed {limit_s:.1f} s", limit_s))
@@ -315,14 +315,14 @@ class ReplayEvaluator:
             predict_s=0.0,
             fit_cpu_s=seconds * self._speed,
             predict_cpu_s=0.0,
-            memory_mb=float(self._memory_mb[place]),
+            memory_mb=float(self._memory_mb[index]),
         )
         # The search takes a trial for complete when it has predictions, also of no rows.
         return Outcome(evaluation, predictions=np.empty(0))
 
 
 class _Pool:
-    """Stands between a policy, which knows recorded configurations, and a study, which knows their places.
+    """Stands between a policy, which knows recorded configurations, and a study, which knows their indices.
 
     Names and hyperparameters of records made elsewhere need not be possible in a study: lists,
     types that change from one configuration to the next. A whole number always is.
@@ -334,13 +334,13 @@ class _Pool:
         names = dict.fromkeys(configuration.strategy for configuration in past.configurations)
         self.aliases = {name: f"s{number}" for number, name in enumerate(names)}
         self._in_study = {
-            place: Configuration(self.aliases[past.configurations[place].strategy], {_PLACE: place})
-            for place in np.flatnonzero(is_recorded).tolist()
+            index: Configuration(self.aliases[past.configurations[index].strategy], {_INDEX: index})
+            for index in np.flatnonzero(is_recorded).tolist()
         }
         self.error: Exception | None = None
 
     def strategies(self, costs: Mapping[str, float]) -> list[Strategy]:
-        space = SearchSpace({_PLACE: IntDistribution(0, len(self._past.configurations) - 1)})
+        space = SearchSpace({_INDEX: IntDistribution(0, len(self._past.configurations) - 1)})
         return [
             Strategy(alias, "replay", space, cost=costs.get(name, 1.0), description=name)
             for name, alias in self.aliases.items()
@@ -348,18 +348,18 @@ class _Pool:
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
         """Return what the policy proposes of the configurations that are recorded on the task and not tried yet."""
-        places = [cast(int, evaluation.configuration.parameters[_PLACE]) for evaluation in history]
+        indices = [cast(int, evaluation.configuration.parameters[_INDEX]) for evaluation in history]
         seen = [
-            replace(evaluation, configuration=self._past.configurations[place])
-            for evaluation, place in zip(history, places, strict=True)
+            replace(evaluation, configuration=self._past.configurations[index])
+            for evaluation, index in zip(history, indices, strict=True)
         ]
-        tried = {*places}
+        tried = {*indices}
         passed_over: dict[Configuration, Evaluation] = {}
         while True:
             proposed = self._ask(description, [*seen, *passed_over.values()], remaining_s)
             known = {configuration: self._past.position.get(configuration, -1) for configuration in proposed}
-            untried = {configuration: place for configuration, place in known.items() if place not in tried}
-            found = tuple(self._in_study[place] for place in untried.values() if place in self._in_study)
+            untried = {configuration: index for configuration, index in known.items() if index not in tried}
+            found = tuple(self._in_study[index] for index in untried.values() if index in self._in_study)
             new = {c: placeholder(c) for c in untried if c not in passed_over}
             if found or not new:
                 # Without probabilities there is nothing for a sampler to choose from.

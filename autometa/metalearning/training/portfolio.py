@@ -35,11 +35,11 @@ _SHARES = (0.5, 0.2)
 class Gains(Protocol):
     """Gains of a configuration on each past task, given those that were chosen before."""
 
-    def of(self, place: int) -> np.ndarray:
+    def of(self, index: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
         ...
 
-    def add(self, place: int) -> None:
+    def add(self, index: int) -> None:
         """Choose a configuration."""
         ...
 
@@ -57,13 +57,13 @@ class IncumbentGains:
         self._regret = regret
         self._values = np.ones(len(regret))
 
-    def of(self, place: int) -> np.ndarray:
+    def of(self, index: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
-        return np.maximum(self._values - self._regret[:, place], 0.0)
+        return np.maximum(self._values - self._regret[:, index], 0.0)
 
-    def add(self, place: int) -> None:
+    def add(self, index: int) -> None:
         """Choose a configuration."""
-        self._values = np.minimum(self._values, self._regret[:, place])
+        self._values = np.minimum(self._values, self._regret[:, index])
 
 
 class EnsembleGains:
@@ -83,21 +83,21 @@ class EnsembleGains:
         self._ensembles: list[np.ndarray | None] = [None] * len(tasks)
         self._values = np.ones(len(tasks))
 
-    def of(self, place: int) -> np.ndarray:
+    def of(self, index: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
         gains = np.zeros(len(self._tasks))
         for number, ((_, judged_on), ensemble) in enumerate(zip(self._tasks, self._ensembles, strict=True)):
-            new = judged_on.predictions.get(place)
+            new = judged_on.predictions.get(index)
             if new is not None:
                 mixed = [new] if ensemble is None else [(1 - share) * ensemble + share * new for share in _SHARES]
                 gains[number] = self._values[number] - min(judged_on.regret(predictions) for predictions in mixed)
         return np.maximum(gains, 0.0)
 
-    def add(self, place: int) -> None:
+    def add(self, index: int) -> None:
         """Choose a configuration."""
         for number, (chosen_on, judged_on) in enumerate(self._tasks):
-            if place in chosen_on.predictions:
-                weights = chosen_on.weights([*self._members[number], place])
+            if index in chosen_on.predictions:
+                weights = chosen_on.weights([*self._members[number], index])
                 # Members without weight are not considered again, or the selection would take ever longer.
                 self._members[number] = [member for member, weight in weights.items() if weight > 0]
                 self._ensembles[number] = ensemble = judged_on.mix(weights)
@@ -169,26 +169,26 @@ def greedy_order(
     prices = np.exp(np.log(seconds).mean(axis=0)) if per_second else np.ones(seconds.shape[1])
     elapsed = np.zeros(len(seconds))
 
-    def score(place: int) -> float:
-        in_time = elapsed + seconds[:, place] <= budget_s
-        return float((gains.of(place) * in_time).mean() / prices[place])
+    def score(index: int) -> float:
+        in_time = elapsed + seconds[:, index] <= budget_s
+        return float((gains.of(index) * in_time).mean() / prices[index])
 
     # A gain only falls as more is chosen, so an old score is a bound, and most need no second look
     # (Minoux 1978, accelerated greedy algorithms).
-    bounds = [(-score(place), place) for place in range(seconds.shape[1])]
+    bounds = [(-score(index), index) for index in range(seconds.shape[1])]
     heapq.heapify(bounds)
     order: list[int] = []
     while bounds and (n is None or len(order) < n):
-        _, place = heapq.heappop(bounds)
-        current = score(place)
+        _, index = heapq.heappop(bounds)
+        current = score(index)
         if bounds and -current > bounds[0][0]:
-            heapq.heappush(bounds, (-current, place))
+            heapq.heappush(bounds, (-current, index))
         elif current <= 0:
             break
         else:
-            order.append(place)
-            gains.add(place)
-            elapsed += seconds[:, place]
+            order.append(index)
+            gains.add(index)
+            elapsed += seconds[:, index]
     return order
 
 

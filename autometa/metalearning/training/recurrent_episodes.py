@@ -1,5 +1,7 @@
 """What a recurrent network is trained on: batches of episodes, whatever an episode is."""
 
+# Tests: tests/policy/recurrent/test_policy.py
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -15,6 +15,8 @@ advantage   by how much an action did better than the network's value of the sta
 =========== ==========================================================================
 """
 
+# Tests: tests/policy/recurrent/test_policy.py
+
 from __future__ import annotations
 
 import json
@@ -311,9 +313,9 @@ def _returns(rewards: np.ndarray, discount: float) -> np.ndarray:
     """Return discounted sums of what comes from each step on; steps are the first axis."""
     sums = np.zeros(rewards.shape, dtype=np.float32)
     following = np.zeros(rewards.shape[1])
-    for place in reversed(range(len(rewards))):
-        following = rewards[place] + discount * following
-        sums[place] = following
+    for index in reversed(range(len(rewards))):
+        following = rewards[index] + discount * following
+        sums[index] = following
     return sums
 
 
@@ -376,5 +378,5 @@ class _Learner:
             for name, weight in self.weights.items():
                 kept = {key: f"{key} {name}" for key in ("step", "exp_avg", "exp_avg_sq")}
                 self._adam.state[weight] = {
-                    key: torch.from_numpy(arrays[place]) for key, place in kept.items() if place in arrays
+                    key: torch.from_numpy(arrays[index]) for key, index in kept.items() if index in arrays
                 }

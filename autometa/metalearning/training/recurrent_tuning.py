@@ -11,6 +11,8 @@ oracle       knows all losses and seconds; the largest fall per second is worth 
 ============ ======================================================================
 """
 
+# Tests: tests/policy/recurrent/test_policy.py
+
 from __future__ import annotations
 
 import math
@@ -258,7 +260,7 @@ class _Records:
         tasks = range(len(past.tasks))
         kinds = [(past.problems[task], metric_of(past, task)) for task in tasks]
         scales = {kind: LossScale.learn(past, *kind) for kind in dict.fromkeys(kinds)}
-        places = {kind: place for place, kind in enumerate(scales)}
+        indices = {kind: index for index, kind in enumerate(scales)}
         losses = np.array([past.losses[metric][task] for task, (_, metric) in enumerate(kinds)])
         usable = np.array([scales[kind].usable for kind in kinds])
         costs = seconds_model(past)
@@ -268,7 +270,7 @@ class _Records:
         seconds = np.where(np.isnan(past.seconds), np.array(middle)[:, None], past.seconds)
         return cls(
             scales=tuple(scales.values()),
-            scale_of=np.array([places[kind] for kind in kinds]),
+            scale_of=np.array([indices[kind] for kind in kinds]),
             values=np.array([scales[kind].values[task] for task, kind in enumerate(kinds)]),
             expected=np.array([scales[kind].expected for kind in kinds]),
             has_loss=np.isfinite(losses) & usable,
@@ -283,8 +285,8 @@ class _Records:
     def losses(self, values: np.ndarray, tasks: np.ndarray) -> np.ndarray:
         """Return the losses behind values on the scales of some tasks."""
         losses = np.empty_like(values)
-        for place, scale in enumerate(self.scales):
-            of = self.scale_of[tasks] == place
+        for index, scale in enumerate(self.scales):
+            of = self.scale_of[tasks] == index
             losses[of] = scale.to_losses(values[of])
         return losses
 

@@ -126,8 +126,8 @@ def _learnt(past: PastTasks, regret: np.ndarray) -> np.ndarray:
 
 def _penalties(past: PastTasks) -> np.ndarray:
     """Return what is taken off the logits of past tasks for each of them; its own family is left out."""
-    places, families = np.arange(len(past.tasks)), np.array(past.families)
-    return np.where(families[:, None] == families, np.inf, _OTHER_PROBLEM * _differs(past, places, places))
+    indices, families = np.arange(len(past.tasks)), np.array(past.families)
+    return np.where(families[:, None] == families, np.inf, _OTHER_PROBLEM * _differs(past, indices, indices))
 
 
 def _error_and_slope(
