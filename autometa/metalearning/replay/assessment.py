@@ -1,4 +1,4 @@
-"""How good policies are on tasks that they have not seen: replayed searches, families of tasks left out."""
+"""Assess policies by replayed searches on tasks of families that they were not trained on."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from autometa.policy.recurrent.policy import RecurrentPolicy
 from autometa.policy.similarity import Similarity
 
 Factory = Callable[[PastTasks], Policy]
-"""Makes a policy of the past tasks that it may know."""
+"""Makes a policy from the past tasks that it may know."""
 
 BUDGETS_S = (1.0, 10.0, 60.0, 600.0)
 COUNTS = (1, 3, 5, 10, 16, 32)
-# Ensembles are chosen from the best few, as in a fit.
 _MOST_MEMBERS = 16
+"""Ensembles are selected from this many of the best configurations, as in a fit."""
 
 
 def assess(
@@ -58,38 +58,37 @@ def assess(
     tasks: Sequence[int] | None = None,
     predictions: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Return the regret of policies on every task, made of the tasks of other families.
+    """Return the regret of policies on every task, each policy made from tasks of other families.
 
     Parameters
     ----------
     past : MetaDataset or PastTasks
         Recorded results.
     policies : mapping of str to callable
-        By name: makes a policy of the tasks that it may know. `named_policies` has some.
+        Makers of policies by name; `named_policies` has some.
     budgets_s : sequence of float
-        Seconds; each is a search of its own, and the policy is told them. Tasks without
-        recorded seconds are left out.
+        Time limits in seconds, each for a search of its own. Tasks without recorded seconds are
+        left out.
     counts : sequence of int
-        Numbers of results, of one search without a limit of time.
+        Numbers of results at which one search without a time limit is judged.
     n_folds : int
-        Parts of the families; fewer where there are fewer families.
+        Number of parts of the families, at most the number of families.
     seed : int
         Seed of the parts and the searches.
     n_jobs : int
-        Processes; at most one per core that may be used.
+        Number of processes; at most one per core that may be used.
     tasks : sequence of int, optional
-        Only these are searched on; all by default.
+        Indices of the tasks to search on; all by default.
     predictions : str or Path, optional
-        Folder of the collection that kept predictions, for the regret of ensembles.
+        Folder of a collection with stored predictions, for the regret of ensembles.
 
     Returns
     -------
     DataFrame
         A row per policy, task, and limit: policy, task, family, problem, limit ("trials" or
         "seconds"), at, regret (1 before the first result) and ensemble_regret (NaN without
-        predictions): of the ensemble chosen on validation rows, judged on rows held out. Where
-        not all that was recorded has predictions, it is that of a search of its own, among
-        those that have.
+        predictions). The ensemble is selected on validation rows and judged on held-out rows. If
+        some recorded configurations have no predictions, another search among the others is made for it.
 
     Raises
     ------
@@ -122,19 +121,19 @@ def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int
     Parameters
     ----------
     table : DataFrame
-        What `assess` returned.
+        Table returned by `assess`.
     baseline : str
         Name of the policy to compare with.
     value : {"regret", "ensemble_regret"}
-        What to compare.
+        Column to compare.
     seed : int
         Seed of the bootstrap.
 
     Returns
     -------
     DataFrame
-        Index policy, limit, at; columns mean, difference (below 0: better than the baseline),
-        low and high, the bounds of the paired 95% interval over families.
+        Index policy, limit, at; columns mean, difference (negative if better than the baseline),
+        low and high (bounds of the paired 95% interval over families).
 
     Raises
     ------
@@ -155,7 +154,7 @@ def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int
 
 
 def gain_policy(settings: GainSettings, similarity: np.ndarray | None, past: PastTasks) -> GainPolicy:
-    """Return a policy by expected gain; `similarity` are weights of the meta-features."""
+    """Return a policy by expected gain; `similarity` holds the weights of the meta-features."""
     return GainPolicy(past, settings=settings, similarity=Similarity(past.feature_names, past.features, similarity))
 
 
@@ -173,22 +172,21 @@ def named_policies(
     predictions: str | Path | None = None,
     recurrent_s: float = 0.0,
 ) -> dict[str, Factory]:
-    """Return all policies that can be assessed by name: baselines, learnt ones, ablations.
+    """Return makers of all policies that can be assessed by name: baselines, learnt ones, ablations.
 
     Parameters
     ----------
     past : PastTasks
-        All tasks, which the oracle knows.
+        All tasks, for the oracle.
     similarity : callable, optional
-        Makes weights of the meta-features, of shape (n_features,), of the tasks that a policy may
-        know; equal ones by default.
+        Returns weights of the meta-features, of shape (n_features,), given the tasks that a policy
+        may know; by default all weights are equal.
     seed : int
         Seed of the random order and of the recurrent policy's training.
     predictions : str or Path, optional
-        Folder of the collection that kept predictions, by which portfolios are then chosen.
+        Folder of a collection with stored predictions; portfolios are then chosen by their ensembles.
     recurrent_s : float
-        Most seconds for training the recurrent policy, each time it is made; 0 leaves it out, and
-        needs no torch.
+        Most seconds for each training of the recurrent policy; 0 leaves it out, and needs no torch.
     """
     learnt: dict[str, Factory] = {
         name: partial(_gain_policy_of, settings, similarity) for name, settings in GAIN_SETTINGS.items()
@@ -208,7 +206,7 @@ def named_policies(
 
 
 def _prior(past: PastTasks) -> PriorPolicy:
-    """Return the hand-made policy over the strategies that ship, which learns from no records."""
+    """Return the hand-made policy over the strategies that ship; it does not use `past`."""
     return PriorPolicy(load_strategies())
 
 
@@ -226,7 +224,7 @@ def _recurrent(most_s: float, seed: int, past: PastTasks) -> RecurrentPolicy:
 
 
 def family_folds(past: PastTasks, n: int, seed: int) -> list[np.ndarray]:
-    """Return the tasks of each of at most `n` parts; no family is in two, and all are about as large.
+    """Return the indices of the tasks in each of at most `n` parts; no family is in two parts.
 
     Raises
     ------
@@ -264,7 +262,7 @@ def _assess_fold(
     train = without(past, test)
     made = {name: make(train) for name, make in policies.items()}
     rows: list[tuple[object, ...]] = []
-    # Task by task, so that predictions are read once, and ensembles that several policies find are chosen once.
+    # Task by task, so that predictions are read once, and an ensemble found by several policies is selected once.
     for task in tasks:
         kept = read_stored_predictions(predictions, past, task) if predictions is not None else None
         judge = None if kept is None else _EnsembleJudge.of(kept, past, task)
@@ -282,7 +280,7 @@ def _assess_fold(
 
 @dataclass(frozen=True)
 class _Search:
-    """An episode, and how many of its results are in time for a limit."""
+    """An episode, and the number of its results within a limit."""
 
     limit: str
     at: float
@@ -313,7 +311,7 @@ class _EnsembleJudge:
     Attributes
     ----------
     past : PastTasks
-        Past tasks in which the configurations of this task without predictions are not measured.
+        Past tasks in which configurations without predictions on this task count as not measured.
     """
 
     def __init__(self, kept: StoredPredictions, past: PastTasks) -> None:
@@ -323,14 +321,14 @@ class _EnsembleJudge:
 
     @classmethod
     def of(cls, kept: StoredPredictions, past: PastTasks, task: int) -> _EnsembleJudge | None:
-        """Return the judge; None where nothing that was recorded has predictions."""
+        """Return the judge, or None if no recorded configuration has predictions."""
         recorded = np.isfinite(past.losses[metric_of(past, task)][task])
         has_predictions = np.zeros(len(recorded), dtype=bool)
         has_predictions[list(kept.predictions)] = True
         if not (recorded & has_predictions).any():
             return None
         if (recorded & ~has_predictions).any():
-            # Results of an earlier collection came without: no ensemble can be made of them.
+            # Records of an earlier collection have no predictions, so they cannot be in an ensemble.
             hidden = np.zeros_like(past.failed)
             hidden[task] = ~has_predictions
             losses = {metric: np.where(hidden, np.nan, matrix) for metric, matrix in past.losses.items()}
@@ -338,7 +336,7 @@ class _EnsembleJudge:
         return cls(kept, past)
 
     def regret(self, search: _Search) -> float:
-        """Return the regret; 1 where nothing was found."""
+        """Return the regret; 1 without a result."""
         results = zip(search.episode.configurations[: search.n_results], search.episode.losses, strict=False)
         found = {self.past.position[configuration] for configuration, loss in results if not math.isnan(loss)}
         losses = self._chosen_on.losses
