@@ -1,4 +1,4 @@
-"""Meta-training: from a meta-dataset to the weights of policies."""
+"""Train policies on a meta-dataset and write their weights."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def train(
     n_replayed: int = 24,
     recurrent_s: float = 0.0,
 ) -> PolicyWeights:
-    """Return what policies learn from a meta-dataset.
+    """Return the weights of policies trained on a meta-dataset.
 
     Parameters
     ----------
     metadataset : MetaDataset
-        Recorded results; tasks without any loss are left out.
+        Recorded results; tasks without a loss are left out.
     seed : int
-        Seed of the parts that are left out, and of the tasks that are replayed.
+        Seed of the cross-validation over families, and of the choice of replayed tasks.
     out : str or Path, optional
         Folder to write the weights into.
     predictions : str or Path, optional
-        Folder of the collection, which kept predictions: portfolios are then chosen by the
-        loss of their ensembles, on the tasks that have those of nearly all configurations.
+        Folder of a collection with stored predictions. Portfolios are then chosen by the loss of
+        their ensembles, on tasks with predictions of nearly all configurations.
     n_replayed : int
         Most tasks on which temperatures are compared; 0 keeps the usual ones, and so does a
-        comparison in which no other is better beyond chance.
+        comparison without a significant winner.
     recurrent_s : float
         Most seconds for training the recurrent policy; 0 leaves it out, and needs no torch.
 
@@ -71,7 +71,7 @@ def train(
         If no task has a loss.
     """
     past = _with_results(PastTasks.from_metadataset(metadataset))
-    # First, as a folder without predictions is then found out at once.
+    # First, so that a folder without predictions is reported at once.
     portfolios, judged_by = learn_portfolios(past, None if predictions is None else Path(predictions))
     choice = learn_similarity(past, seed=seed)
     logger.info("similarity of tasks: %s; errors on families left out: %s", choice.name, choice.errors)
@@ -93,7 +93,7 @@ def train(
     }
     arrays: Mapping[str, np.ndarray] = {}
     if recurrent_s > 0:
-        # torch takes seconds to load, and the other policies need none.
+        # torch takes seconds to import, and the other policies do not need it.
         from autometa.metalearning.training.recurrent_training import RecurrentSettings
         from autometa.metalearning.training.recurrent_tuning import train_recurrent
 
@@ -107,7 +107,7 @@ def train(
 
 
 def fingerprint(metadataset: MetaDataset) -> str:
-    """Return a checksum of the tables of a meta-dataset, in whatever files they lie."""
+    """Return a checksum of the tables of a meta-dataset, independent of the file format."""
     digest = hashlib.sha256()
     for table in (metadataset.tasks, metadataset.configurations, metadataset.evaluations):
         digest.update(",".join(map(str, table.columns)).encode())
@@ -125,7 +125,7 @@ def _with_results(past: PastTasks) -> PastTasks:
 
 
 def _replayed(past: PastTasks, n: int, seed: int) -> list[int]:
-    """Return the tasks on which searches are replayed; none where no family can be left out."""
+    """Return the indices of the tasks to replay; none if there is only one family."""
     if n <= 0 or len(set(past.families)) < 2:
         return []
     return np.random.default_rng(child_seed(seed, "temperatures")).permutation(len(past.tasks))[:n].tolist()
@@ -159,7 +159,7 @@ def _temperatures(
 
 
 class _SimilarityOfParts:
-    """Learns the weights of meta-features once for each part of the past that others are left out of."""
+    """Learns the weights of meta-features once for each training part."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -176,6 +176,6 @@ def _tempered(settings: GainSettings, weights_of: _SimilarityOfParts, past: Past
 
 
 def _hashes(past: PastTasks) -> Mapping[str, str]:
-    """Return the search spaces of strategies that ship, so that a later change is noticed."""
+    """Return digests of the spaces of strategies that ship, so that a later change is noticed."""
     known = {strategy.name: strategy.space for strategy in load_strategies()}
     return {str(name): space_hash(known[name]) for name in dict.fromkeys(past.strategies.tolist()) if name in known}

@@ -1,4 +1,4 @@
-r"""Which meta-features tell that past tasks resemble a new one: attention, learnt.
+r"""Learn the weights of meta-features with which similar tasks have similar regrets (attention).
 
 ================ =====================================================================
 weight           :math:`w_f = e^{\theta_f}`, of the squared difference in meta-feature f
@@ -7,8 +7,8 @@ attention        :math:`a_{ik}`, softmax over past tasks k of other families of 
 expected regret  :math:`\sum_k a_{ik} R_{kj}`, over the tasks that have configuration j
 ================ =====================================================================
 
-As in matching networks (Vinyals et al. 2016), the weights are such that attention predicts what was
-left out: here the regrets of a task, by the tasks of other families.
+As in matching networks (Vinyals et al. 2016), the weights minimise the error with which attention predicts
+left-out results: here the regrets on a task, from tasks of other families.
 """
 
 from __future__ import annotations
@@ -24,27 +24,32 @@ from autometa.metalearning.replay.replay import metric_of
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.similarity import Similarity
 
-# Tasks of another problem count where no other resembles more, as in a policy.
 _OTHER_PROBLEM = 2.0
+"""Subtracted from the logits of tasks of another problem, as in a policy."""
+
 _TOTALS = (1.0, 4.0, 16.0)
-# Pulls the logarithms of the weights towards equal ones, in units of their squared error.
+"""Sums of the equal weights that are compared."""
+
 _REGULARISER = 0.3
+"""Strength of the pull of the log weights towards equal ones, relative to the error of equal weights."""
+
 _MOST_LOG = 4.0
+"""Largest distance of a log weight from the equal ones."""
 
 
 @dataclass(frozen=True)
 class SimilarityChoice:
-    """Weights of the meta-features, and how the choice was made.
+    """The chosen weights of the meta-features, and the errors of all candidates.
 
     Parameters
     ----------
     weights : ndarray of shape (n_features,)
-        For `Similarity`; all 0 where meta-features did not help.
+        Weights for `Similarity`; all 0 where meta-features did not help.
     name : str
-        What was chosen: ``"none"``, ``"equal, total …"`` or ``"learnt"``.
+        Chosen candidate: ``"none"``, ``"equal, total …"`` or ``"learnt"``.
     errors : dict of str to float
-        Mean squared error of the expected regret on families that were left out, by what
-        could have been chosen; empty where there are too few families to tell.
+        Mean squared error of the expected regret on families left out, by candidate; empty with
+        fewer than three families.
     """
 
     weights: np.ndarray
@@ -53,9 +58,9 @@ class SimilarityChoice:
 
 
 def learn_similarity(past: PastTasks, *, n_folds: int = 5, seed: int = 0) -> SimilarityChoice:
-    """Return the weights that predict regrets of families best that were left out.
+    """Return the weights that best predict regrets on families left out.
 
-    Equal weights, learnt ones and none are compared; the best are made again of all tasks.
+    Equal, learnt and zero weights are compared by cross-validation; the best kind is fitted on all tasks.
     """
     regret = measured_regrets(past)
     usual = f"equal, total {_TOTALS[1]:g}"
@@ -77,17 +82,17 @@ def learn_similarity(past: PastTasks, *, n_folds: int = 5, seed: int = 0) -> Sim
 
 
 def learnt_weights(past: PastTasks) -> np.ndarray:
-    """Return the weights of the choice that is best on these tasks, of shape (n_features,)."""
+    """Return the weights that `learn_similarity` chooses on these tasks, of shape (n_features,)."""
     return learn_similarity(past).weights
 
 
 def similarity_weights(past: PastTasks, name: str) -> np.ndarray:
-    """Return what was chosen under a name, made of some other tasks."""
+    """Return the weights of the candidate `name`, fitted on these tasks."""
     return _candidates(past, measured_regrets(past), learn=name == "learnt")[name]
 
 
 def measured_regrets(past: PastTasks) -> np.ndarray:
-    """Return the regret of each configuration on each past task; NaN where it has no loss."""
+    """Return the regret of each configuration on each past task; NaN without a loss."""
     rows = [past.losses[metric_of(past, task)][task] for task in range(len(past.tasks))]
     return np.array([np.where(np.isnan(losses), np.nan, normalised_regret(losses, losses)) for losses in rows])
 
@@ -101,14 +106,14 @@ def _candidates(past: PastTasks, regret: np.ndarray, *, learn: bool) -> dict[str
 
 
 def _learnt(past: PastTasks, regret: np.ndarray) -> np.ndarray:
-    """Return the weights with the lowest error where each family is predicted by the others."""
+    """Return the weights with the lowest leave-one-family-out error."""
     similarity = Similarity(past.feature_names, past.features)
     if len(set(past.families)) < 2:
         return similarity.weights
     distances = np.array([similarity.squared_differences(row) for row in past.features])
     penalties = _penalties(past)
     start = np.log(similarity.weights)
-    # Errors of regrets are small numbers, at which the search would stop at once.
+    # Unscaled, the small errors would end the optimiser at once.
     unit = max(_error_and_slope(similarity.weights, distances, penalties, regret)[0], 1e-12)
 
     def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -125,7 +130,7 @@ def _learnt(past: PastTasks, regret: np.ndarray) -> np.ndarray:
 
 
 def _penalties(past: PastTasks) -> np.ndarray:
-    """Return what is taken off the logits of past tasks for each of them; its own family is left out."""
+    """Return what is subtracted from the logits of past tasks for each task; inf within a family."""
     indices, families = np.arange(len(past.tasks)), np.array(past.families)
     return np.where(families[:, None] == families, np.inf, _OTHER_PROBLEM * _differs(past, indices, indices))
 
@@ -133,13 +138,13 @@ def _penalties(past: PastTasks) -> np.ndarray:
 def _error_and_slope(
     weights: np.ndarray, distances: np.ndarray, penalties: np.ndarray, regret: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Return the mean squared error of expected regrets, and its slope in the weights."""
+    """Return the mean squared error of expected regrets, and its gradient with respect to the weights."""
     attention = _attention(distances, weights, penalties)
     expected, share = _expected(attention, regret)
     known = np.isfinite(regret) & np.isfinite(expected)
     residuals = np.where(known, expected - regret, 0.0)
     n = max(1, int(known.sum()))
-    # d error / d attention: each task adds its regret less the mean, where it has one.
+    # d error / d attention: each task contributes its regret minus the mean, where it has one.
     by_expected = np.where(known, 2 * residuals / n / np.where(share > 0, share, 1.0), 0.0)
     has, values = np.isfinite(regret), np.nan_to_num(regret)
     by_attention = by_expected @ values.T - (by_expected * np.nan_to_num(expected)) @ has.T
@@ -155,7 +160,7 @@ def _attention(distances: np.ndarray, weights: np.ndarray, penalties: np.ndarray
 
 
 def _expected(attention: np.ndarray, regret: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return expected regrets, NaN where no past task has any, and the attention that they rest on."""
+    """Return expected regrets (NaN if no past task has any) and the sum of attention behind each."""
     share = attention @ np.isfinite(regret)
     sums = attention @ np.nan_to_num(regret)
     return np.where(share > 1e-12, sums / np.where(share > 1e-12, share, 1.0), np.nan), share
