@@ -60,7 +60,7 @@ class ArrayFolder:
         text = toml_text({**first, **{name: value for name, value in card.items() if name not in first}})
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # The card comes last: without the right one, new arrays are not taken for whole.
+            # The card is written last, as its checksum must match the arrays.
             for name, content in ((self.arrays, data), (self.card, text.encode())):
                 with replaced(folder / name) as stream:
                     stream.write(content)

@@ -1,4 +1,4 @@
-"""The commands `collect`, `export`, `train` and `assess`."""
+"""Run the commands `collect`, `export`, `train` and `assess`."""
 
 # Tests: tests/test_cli.py
 # Tests: tests/test_cli_policies.py
@@ -170,7 +170,7 @@ def _collect(arguments: argparse.Namespace) -> None:
         raise ValueError("--scheduler is the address of a Dask cluster; it needs --backend dask.")
     if arguments.configurations is not None and arguments.configurations < 1:
         raise ValueError(f"--configurations must be at least 1, got {arguments.configurations}.")
-    # Before hours of work: without it their result could not be written.
+    # Checked before hours of work, as the result could not be written without it.
     import_optional("pyarrow", extra="meta")
     from tqdm.auto import tqdm
 

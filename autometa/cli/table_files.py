@@ -1,4 +1,4 @@
-"""Tables and places that the command line names."""
+"""Read the tables, columns and names that the command line gives, and check where results are written."""
 
 # Tests: tests/test_cli.py
 
@@ -79,7 +79,7 @@ def names_in(file: Path) -> list[str]:
 
 
 def check_destination(file: Path) -> None:
-    """Refuse a place that cannot be written to before any work is done."""
+    """Raise OSError if a file cannot be written, before any work is done."""
     if file.is_dir():
         raise IsADirectoryError(f"{file} is a folder; name a file.")
     folder = file.parent

@@ -1,4 +1,4 @@
-"""The three tables of a meta-dataset, checked against the schema and cast to its types."""
+"""Check the three tables of a meta-dataset against the schema, and cast them to its types."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def upgraded_evaluations(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def named(values: Iterable[object], most: int = 5) -> str:
-    """Return the first of some values as text, and how many more there are."""
+    """Return at most `most` values as text, and the number of the others."""
     listed = list(values)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(repr(getattr(value, "item", lambda v=value: v)()) for value in islice(listed, most)) + more

@@ -1,4 +1,4 @@
-"""Results that others measured, as the tables of a meta-dataset."""
+"""Convert matrices of results and Optuna studies to the tables of a meta-dataset."""
 
 from __future__ import annotations
 
@@ -34,20 +34,19 @@ def tables_from_matrix(
     Parameters
     ----------
     losses : DataFrame of shape (n_tasks, n_configurations)
-        Losses, lower is better (of a score, 1 − score). The index names the tasks, the columns
-        the configurations: as a literal ``{'algorithm': ..., 'hyperparameters': {...}}``, or as
-        any other text, which is then a strategy without hyperparameters. NaN and infinity
-        are failed evaluations.
+        Losses, lower is better (for a score, 1 − score). The index names the tasks, the columns
+        the configurations: a literal ``{'algorithm': ..., 'hyperparameters': {...}}``, or any
+        other text as a strategy without hyperparameters. NaN and infinity are failed evaluations.
     seconds : DataFrame of shape (n_tasks, n_configurations), optional
         Wall-clock seconds of the fits, with the same index and columns in any order.
     problem : {"binary", "multiclass", "regression"}
-        Kind of all tasks.
+        Problem of all tasks.
     metric : str
         Metric of the losses, one of ``schema.LOSSES[problem]``.
     tasks : DataFrame, optional
-        More about the tasks, by the same index: columns of the schema such as ``n_rows`` and
-        ``family``, and meta-features. Counts that are left out are 0, a family that is left
-        out is the task itself.
+        Further columns about the tasks, with the same index: columns of the schema such as
+        ``n_rows`` and ``family``, and meta-features. Missing counts are 0; without a family, each
+        task is its own.
 
     Raises
     ------
@@ -85,17 +84,17 @@ def tables_from_matrix(
 
 
 def tables_from_studies(studies: Iterable[Study]) -> Tables:
-    """Return the tables of past Optuna studies, a task each, with problem and metric "objective".
+    """Return the tables of past Optuna studies: each is a task with problem and metric "objective".
 
-    - The loss is the study's value, with its sign turned where the study maximises.
-    - A trial's parameters are a configuration of the strategy "objective". A configuration that
-      is tried again has the next `seed`.
-    - Intermediate values are points of the learning curve at step / last step, where the last is
-      that of the longest trial; steps that start from 0 are counted from 1. The value of a
-      completed trial is the point at anchor 1; a pruned trial has only points before it.
+    - The loss is the objective value, negated if the study maximises.
+    - The parameters of a trial are a configuration of the strategy "objective". Repeated
+      configurations get the next `seed`.
+    - Intermediate values are points of the learning curve at progress step / last step, where the
+      last step is that of the longest trial; steps that start from 0 are counted from 1. The value
+      of a completed trial is the point at progress 1, which a pruned trial does not have.
     - `fit_s` is the duration of a completed or failed trial.
-    - Failed trials have the status "failed", unless the same configuration was completed by
-      another trial. Trials without parameters, and those that wait or run, are left out.
+    - Failed trials have the status "failed", unless another trial completed the same configuration.
+      Trials without parameters, and waiting or running ones, are left out.
 
     Raises
     ------
@@ -149,7 +148,7 @@ def _rows_of(study: Study) -> Iterator[tuple[Configuration, dict[str, Any]]]:
 
 
 def _points(trial: FrozenTrial, first: int, last: int) -> Iterator[dict[str, Any]]:
-    """Yield what a trial measured: its learning curve, then its end."""
+    """Yield the points of a trial's learning curve, then its final value."""
     reported = {step + first: value for step, value in sorted(trial.intermediate_values.items())}
     for n_iterations, value in reported.items():
         if trial.state != TrialState.FAIL and 0 < n_iterations < last and not np.isnan(value):
@@ -165,7 +164,7 @@ def _points(trial: FrozenTrial, first: int, last: int) -> Iterator[dict[str, Any
 
 
 def _read_name(column: object) -> Configuration:
-    """Return the configuration that a column's name means."""
+    """Return the configuration that the name of a column describes."""
     try:
         content = ast.literal_eval(str(column))
         return Configuration(str(content["algorithm"]), content["hyperparameters"])
@@ -187,7 +186,7 @@ def _configurations(configurations: Sequence[Configuration], origin: str) -> pd.
 
 
 def _tasks(names: pd.Index, problem: str, about: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of tasks; what `about` does not say is 0, or the task's own name."""
+    """Return the table of tasks; columns missing in `about` are 0, and the family is the name of the task."""
     frame = about.reindex(names).assign(task=names, problem=problem)
     if "family" not in frame:
         frame["family"] = names
@@ -200,7 +199,7 @@ def _tasks(names: pd.Index, problem: str, about: pd.DataFrame) -> pd.DataFrame:
 
 
 def _evaluations(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with all columns of the schema: anchor 1, fold 0, seed 0 and NaN where they say nothing."""
+    """Return rows with all columns of the schema; missing ones are anchor 1, progress 1, fold 0, seed 0, else NaN."""
     ends = {"anchor": 1.0, "progress": 1.0, "n_iterations": 0, "fold": 0, "seed": 0}
     missing = {name: ends.get(name, np.nan) for name in EVALUATION_COLUMNS if name not in rows}
     return rows.assign(**missing)

@@ -1,4 +1,4 @@
-"""The user's own growing meta-dataset: what fits have measured, without rows, labels or names of their tables."""
+"""Keep results of the user's own fits for later ones, without rows, labels or names of their tables."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from autometa.metadataset.store import FILE_NAME, Store, evaluation_row, read_co
 from autometa.tables.features import META_FEATURES
 
 _SETTINGS = {"kind": "experience"}
-# Another fit that ends at the same moment writes for milliseconds.
 _PATIENCE_S = 5.0
+"""Seconds to wait for another fit that is writing, which takes milliseconds."""
 
 
 def remember(folder: Path, description: TaskDescription, evaluations: Iterable[Evaluation], seed: int) -> None:
-    """Add what a fit has measured.
+    """Add the results of a fit.
 
-    Kept are sizes, meta-features, configurations, losses and seconds. The task is named by a
-    digest of its meta-features, so that fits of the same table count as one task.
+    Sizes, meta-features, configurations, losses and seconds are stored. The task is named by a
+    digest of its meta-features, so fits of the same table count as one task.
 
     Parameters
     ----------
     folder : Path
-        The experience; made if needed.
+        Folder of the experience; created if needed.
     description : TaskDescription
         The task, with meta-features.
     evaluations : iterable of Evaluation
-        What was measured, on any anchor and fold; fits that the deadline cut short are left out.
+        Results at any anchor and fold; fits that the deadline cut short are left out.
     seed : int
-        Seed of the fit: a fit again with the same seed is not counted twice.
+        Seed of the fit; repeated fits with the same seed count once.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def remember(folder: Path, description: TaskDescription, evaluations: Iterable[E
         by_configuration: dict[str, list[dict[str, Any]]] = {}
         for evaluation in evaluations:
             if evaluation.is_cut_short:
-                # Neither its loss nor its seconds are those of the configuration.
+                # Without the deadline, its loss and seconds would be others.
                 continue
             name = configuration_id(evaluation.configuration)
             if name not in by_configuration:
@@ -77,12 +77,12 @@ def remember(folder: Path, description: TaskDescription, evaluations: Iterable[E
 
 
 def recall(folder: Path) -> MetaDataset | None:
-    """Return all that was remembered; None before the first fit.
+    """Return the results of all fits so far; None before the first one.
 
     Raises
     ------
     MetaDatasetError
-        If the file is damaged or something else.
+        If the file is damaged, or holds a collection.
     """
     if not (folder / FILE_NAME).is_file():
         return None
@@ -103,7 +103,7 @@ def _name(description: TaskDescription) -> str:
 
 
 def _losses(description: TaskDescription, evaluation: Evaluation) -> dict[str, float]:
-    # A metric that is not recorded leaves no loss, but seconds and failures.
+    # With a metric that is not in the schema, only seconds and failures are stored.
     if f"loss_{description.metric}" not in LOSS_COLUMNS or evaluation.status != "ok":
         return {}
     return {description.metric: evaluation.loss / description.loss_unit}

@@ -1,11 +1,11 @@
-"""A meta-dataset in files: a folder of Parquet files for exchange, or one file of NumPy arrays to ship.
+"""Read and write a meta-dataset: a folder of Parquet files for exchange, or one file of NumPy arrays.
 
 A folder holds ``tasks.parquet``, ``configurations.parquet``, ``evaluations.parquet`` and
-``manifest.toml``, which tells the version of the layout, and rows and checksum of each file.
+``manifest.toml`` with the version of the layout, and the number of rows and checksum of each file.
 
 An ``.npz`` file holds an array ``table/column`` for each column. A text column is an array of
-codes, beside it ``table/column/texts``: the texts that they count, as a JSON list. The array
-``manifest`` is JSON too. Nothing is pickled, and the zip's own checksums guard the bytes.
+codes, with their texts as a JSON list in ``table/column/texts``. The array ``manifest`` is JSON,
+too. Nothing is pickled, and the checksums of the zip format protect the bytes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read_folder(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     _check_version(folder / _MANIFEST, manifest)
     tables = {}
     for table, (checksum, n_rows) in described.items():
-        # Not the manifest's name of the file, which might point anywhere.
+        # The name in the manifest is ignored, as it might point anywhere.
         file = folder / f"{table}.parquet"
         data = _bytes(file)
         if (found := hashlib.sha256(data).hexdigest()) != checksum:
@@ -93,7 +93,7 @@ def write_npz(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any], f
             else:
                 coded = values.astype("category").cat
                 arrays[name] = coded.codes.to_numpy()
-                # One JSON text, as arrays of texts drop NUL characters at their ends.
+                # One JSON text, as arrays of texts drop NUL characters at the end.
                 arrays[f"{name}/texts"] = np.array(json.dumps(coded.categories.tolist()))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -112,7 +112,7 @@ def read_npz(file: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     data = _bytes(file)
     with _reading(file, "a file of NumPy arrays (.npz)"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # Entry by entry, as `read` always compares checksums; what is pickled is refused.
+            # Entry by entry, as `ZipFile.read` compares checksums; pickled arrays are refused.
             arrays = {
                 name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
                 for name in archive.namelist()
@@ -133,14 +133,14 @@ def read_npz(file: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
 
 
 def _upgraded(tables: dict[str, pd.DataFrame], manifest: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return tables in the layout of today."""
+    """Return tables in the current layout."""
     if manifest["schema_version"] == SCHEMA_VERSION:
         return tables
     return {**tables, "evaluations": upgraded_evaluations(tables["evaluations"])}
 
 
 def free_entries(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a manifest says beyond the description of its files."""
+    """Return the entries of a manifest that do not describe its files."""
     return {name: value for name, value in manifest.items() if name not in ("schema_version", "files")}
 
 
@@ -196,11 +196,11 @@ def _reading(file: Path, expected: str) -> Iterator[None]:
 
 
 def _write(folder: Path, content: dict[str, bytes]) -> None:
-    """Write files into a folder; none is replaced before all are complete, the last one of `content` last."""
+    """Write files into a folder and replace them, in order, once all are complete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            # The stack ends with the first that it was given.
+            # The stack closes its blocks in reverse, so the first file is opened last.
             for name in reversed(content):
                 stream = stack.enter_context(replaced(folder / name))
                 stream.write(content[name])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from autometa.metalearning.training import metric_learning
+from autometa.metalearning.training import similarity_learning
 from autometa.metalearning.training.similarity_learning import learn_similarity, measured_regrets, similarity_weights
 from autometa.policy.similarity import Similarity
 from tests.helpers.past_tasks import made_up_past
@@ -52,7 +52,7 @@ def test_the_slope_is_that_of_the_error(seed: int) -> None:
     regret = measured_regrets(past)
 
     def part(number: int):
-        return lambda weights: metric_learning._error_and_slope(weights, distances, penalties, regret)[number]
+        return lambda weights: similarity_learning._error_and_slope(weights, distances, penalties, regret)[number]
 
     start = similarity.weights * np.random.default_rng(seed).uniform(0.5, 2, len(similarity.weights))
     assert check_grad(part(0), part(1), start) < 1e-6
@@ -68,6 +68,6 @@ def test_too_few_families_to_leave_any_out_give_equal_weights(n_tasks: int) -> N
 
 def test_a_family_is_not_predicted_by_itself() -> None:
     past = made_up_past(n_tasks=8, n_families=4)
-    penalties = metric_learning._penalties(past)
+    penalties = similarity_learning._penalties(past)
     families = np.array(past.families)
     np.testing.assert_array_equal(np.isinf(penalties), families[:, None] == families)
