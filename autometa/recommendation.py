@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from autometa._support.numbers import checked_count
 from autometa._support.process_state import kept_process_state
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
@@ -94,10 +94,9 @@ def recommend(
     >>> len(advice), bool(advice["probability"].is_monotonic_decreasing)
     (3, True)
     """
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+    n = checked_count("n", n)
     with kept_process_state():
-        return _advice(X, y, int(n), problem, metric, strategies, policy, time_budget)
+        return _advice(X, y, n, problem, metric, strategies, policy, time_budget)
 
 
 def _advice(

@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return the content of an ``.npz`` file of arrays; arrays of objects are refused."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def arrays_in(data: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of an ``.npz`` file; checksums are compared, and pickled arrays refused."""
+    import numpy as np
+
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
+            for name in archive.namelist()
+        }
+
+
 @dataclass(frozen=True)
 class ArrayFolder:
     """What the two files are called, and what is raised where they are no good.
@@ -51,11 +71,7 @@ class ArrayFolder:
 
     def write(self, folder: Path, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
         """Write arrays by name and a card of plain values; the folder is made if needed."""
-        import numpy as np
-
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        data = buffer.getvalue()
+        data = npz_bytes(arrays)
         first = {self.version_field: self.version, "sha256": hashlib.sha256(data).hexdigest()}
         text = toml_text({**first, **{name: value for name, value in card.items() if name not in first}})
         try:
@@ -77,8 +93,6 @@ class ArrayFolder:
         AutometaError
             `error`, if a file is missing or damaged, does not belong to the other, or is of a newer layout.
         """
-        import numpy as np
-
         card = self._card(folder / self.card)
         file = folder / self.arrays
         data = self._bytes(file)
@@ -88,13 +102,7 @@ class ArrayFolder:
                 f"got {found} ({len(data):,} bytes). {self.advice}"
             )
         try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                arrays = {
-                    name.removesuffix(".npy"): np.lib.format.read_array(
-                        io.BytesIO(archive.read(name)), allow_pickle=False
-                    )
-                    for name in archive.namelist()
-                }
+            arrays = arrays_in(data)
         except Exception as error:  # a forged file can fail anywhere
             raise self.error(
                 f"{file} does not hold {self.content} ({type(error).__name__}: {error}). {self.advice}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from numbers import Integral
+from typing import Any
+
+from autometa._support.numbers import is_whole_number
 
 
 def child_seed(seed: int, *names: object) -> int:
@@ -16,9 +18,9 @@ def child_seed(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little") >> 1
 
 
-def checked_seed(seed: object) -> int:
+def checked_seed(seed: Any) -> int:
     """Return the seed of a user as an int, or raise an error that says what is wrong with it."""
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
+    if not is_whole_number(seed):
         raise TypeError(f"seed must be a whole number of at least 0, got {seed!r}.")
     if seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}.")

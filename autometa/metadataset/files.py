@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 import tomllib
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autometa._support.array_folder import arrays_in, npz_bytes
 from autometa._support.files import replaced
 from autometa._support.imports import import_optional
 from autometa._support.toml_text import toml_text
@@ -95,9 +95,7 @@ def write_npz(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any], f
                 arrays[name] = coded.codes.to_numpy()
                 # One JSON text, as arrays of texts drop NUL characters at the end.
                 arrays[f"{name}/texts"] = np.array(json.dumps(coded.categories.tolist()))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    _write(file.parent, {file.name: buffer.getvalue()})
+    _write(file.parent, {file.name: npz_bytes(arrays)})
     return file
 
 
@@ -111,12 +109,7 @@ def read_npz(file: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """
     data = _bytes(file)
     with _reading(file, "a file of NumPy arrays (.npz)"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # Entry by entry, as `ZipFile.read` compares checksums; pickled arrays are refused.
-            arrays = {
-                name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-                for name in archive.namelist()
-            }
+        arrays = arrays_in(data)
         manifest = json.loads(str(arrays.pop("manifest")))
     _check_version(file, manifest)
     columns: dict[str, dict[str, Any]] = {table: {} for table in TABLES}

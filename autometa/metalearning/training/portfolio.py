@@ -201,8 +201,14 @@ def regrets(past: PastTasks) -> np.ndarray:
     ValueError
         If a task has no results at all.
     """
+    return np.nan_to_num(measured_regrets(past), nan=1.0)
+
+
+def measured_regrets(past: PastTasks) -> np.ndarray:
+    """Return what `regrets` returns, but NaN without a loss."""
     rows = [past.losses[metric_of(past, task)][task] for task in range(len(past.tasks))]
-    return np.array([normalised_regret(losses, losses) for losses in rows]).reshape(len(rows), len(past.configurations))
+    found = [np.where(np.isnan(losses), np.nan, normalised_regret(losses, losses)) for losses in rows]
+    return np.array(found).reshape(len(rows), len(past.configurations))
 
 
 def _filled(seconds: np.ndarray) -> np.ndarray:

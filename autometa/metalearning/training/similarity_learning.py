@@ -19,8 +19,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from autometa.metalearning.replay.assessment import family_folds
-from autometa.metalearning.replay.regret import normalised_regret
-from autometa.metalearning.replay.replay import metric_of
+from autometa.metalearning.training.portfolio import measured_regrets
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.similarity import Similarity
 
@@ -89,12 +88,6 @@ def learnt_weights(past: PastTasks) -> np.ndarray:
 def similarity_weights(past: PastTasks, name: str) -> np.ndarray:
     """Return the weights of the candidate `name`, fitted on these tasks."""
     return _candidates(past, measured_regrets(past), learn=name == "learnt")[name]
-
-
-def measured_regrets(past: PastTasks) -> np.ndarray:
-    """Return the regret of each configuration on each past task; NaN without a loss."""
-    rows = [past.losses[metric_of(past, task)][task] for task in range(len(past.tasks))]
-    return np.array([np.where(np.isnan(losses), np.nan, normalised_regret(losses, losses)) for losses in rows])
 
 
 def _candidates(past: PastTasks, regret: np.ndarray, *, learn: bool) -> dict[str, np.ndarray]:

@@ -9,7 +9,8 @@ import pytest
 from scipy.optimize import check_grad
 
 from autometa.metalearning.training import similarity_learning
-from autometa.metalearning.training.similarity_learning import learn_similarity, measured_regrets, similarity_weights
+from autometa.metalearning.training.portfolio import measured_regrets
+from autometa.metalearning.training.similarity_learning import learn_similarity, similarity_weights
 from autometa.policy.similarity import Similarity
 from tests.helpers.past_tasks import made_up_past
 
