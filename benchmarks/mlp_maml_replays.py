@@ -45,7 +45,7 @@ def replay(out: Path, seed: int) -> pd.DataFrame:
 def policy_without(strategy: str | None, past: PastTasks) -> GainPolicy:
     """Return the gaussian policy of past tasks without the records of a strategy."""
     known = past if strategy is None else _without(strategy, past)
-    return gain_policy(settings_in_fits("gaussian"), _weights(known), known)
+    return gain_policy(settings_in_fits("gaussian"), _weights, known)
 
 
 @lru_cache(maxsize=8)

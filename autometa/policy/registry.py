@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,12 +110,12 @@ def make_policy(policy: str | Path | Policy, strategies: Sequence[Strategy], exp
     if isinstance(policy, Path):
         # The weights may know strategies of the caller's, beside those that ship or instead of them.
         known = {strategy.name: strategy for strategy in (*load_strategies(), *strategies)}
-        return _Maker(read_weights(policy, known.values()), strategies, experience).make(DEFAULT_POLICY)
+        return _trained_policy(DEFAULT_POLICY, read_weights(policy, known.values()), strategies, experience)
     if not isinstance(policy, str):
         return policy
     if policy == PRIOR:
         return PriorPolicy(strategies)
-    return _Maker(_shipped_weights(), strategies, experience).make(policy)
+    return _trained_policy(policy, _shipped_weights(), strategies, experience)
 
 
 def strategies_without_records(
@@ -163,32 +163,21 @@ def _shipped_weights() -> PolicyWeights:
     return read_weights()
 
 
-class _Maker:
-    """Makes policies of trained weights."""
-
-    def __init__(self, weights: PolicyWeights, strategies: Sequence[Strategy], experience: Path | None) -> None:
-        self._weights, self._strategies = weights, strategies
-        self._past = weights.past
-        remembered = None if experience is None else recall(experience)
-        if remembered is not None:
-            self._past = self._past.join(PastTasks.from_metadataset(remembered))
-
-    def make(self, name: str) -> Policy:
-        makers: dict[str, Callable[[], Policy]] = {"portfolio": self._portfolio, "recurrent": self._recurrent}
-        return makers[name]() if name in makers else self._gain(name)
-
-    def _gain(self, name: str) -> GainPolicy:
-        settings = settings_in_fits(name, self._weights.temperatures.get(name))
-        similarity = Similarity(self._past.feature_names, self._past.features, self._weights.similarity)
-        return GainPolicy(self._past, self._strategies, settings, similarity)
-
-    def _portfolio(self) -> Policy:
-        return PortfolioPolicy(self._past, self._weights.portfolios, self._gain("portfolio"), self._strategies)
-
-    def _recurrent(self) -> Policy:
-        if not self._weights.arrays:
+def _trained_policy(
+    name: str, weights: PolicyWeights, strategies: Sequence[Strategy], experience: Path | None
+) -> Policy:
+    past = weights.past
+    remembered = None if experience is None else recall(experience)
+    if remembered is not None:
+        past = past.join(PastTasks.from_metadataset(remembered))
+    if name == "recurrent":
+        if not weights.arrays:
             raise PolicyError(
                 "The weights hold no recurrent policy. Train one (`autometa train`), or choose another policy."
             )
         # The network's actions are the configurations that it was trained on, so no experience is joined.
-        return RecurrentPolicy(self._weights.past, self._weights.arrays, self._strategies)
+        return RecurrentPolicy(weights.past, weights.arrays, strategies)
+    settings = settings_in_fits(name, weights.temperatures.get(name))
+    similarity = Similarity(past.feature_names, past.features, weights.similarity)
+    gain_policy = GainPolicy(past, strategies, settings, similarity)
+    return PortfolioPolicy(past, weights.portfolios, gain_policy, strategies) if name == "portfolio" else gain_policy

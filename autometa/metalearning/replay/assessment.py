@@ -153,15 +153,12 @@ def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int
     return pd.DataFrame(rows, columns=names).set_index(names[:3])
 
 
-def gain_policy(settings: GainSettings, similarity: np.ndarray | None, past: PastTasks) -> GainPolicy:
-    """Return a policy by expected gain; `similarity` holds the weights of the meta-features."""
-    return GainPolicy(past, settings=settings, similarity=Similarity(past.feature_names, past.features, similarity))
-
-
-def _gain_policy_of(
+def gain_policy(
     settings: GainSettings, similarity: Callable[[PastTasks], np.ndarray] | None, past: PastTasks
 ) -> GainPolicy:
-    return gain_policy(settings, None if similarity is None else similarity(past), past)
+    """Return a policy by expected gain; `similarity` returns the weights of the meta-features, by default equal ones."""
+    weights = None if similarity is None else similarity(past)
+    return GainPolicy(past, settings=settings, similarity=Similarity(past.feature_names, past.features, weights))
 
 
 def named_policies(
@@ -189,7 +186,7 @@ def named_policies(
         Most seconds for each training of the recurrent policy; 0 leaves it out, and needs no torch.
     """
     learnt: dict[str, Factory] = {
-        name: partial(_gain_policy_of, settings, similarity) for name, settings in GAIN_SETTINGS.items()
+        name: partial(gain_policy, settings, similarity) for name, settings in GAIN_SETTINGS.items()
     }
     learnt["portfolio"] = partial(_portfolio, None if predictions is None else Path(predictions))
     if recurrent_s > 0:

@@ -21,7 +21,7 @@ from autometa.metalearning.replay.assessment import assess, gain_policy
 from autometa.metalearning.replay.regret import surely_best
 from autometa.metalearning.training.portfolio import PORTFOLIO_BUDGETS_S, learn_portfolios
 from autometa.metalearning.training.similarity_learning import learn_similarity, similarity_weights
-from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
+from autometa.policy.expected_gain import GAIN_SETTINGS
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.weights_file import PolicyWeights, space_hash, write_weights
 
@@ -138,10 +138,10 @@ def _temperatures(
     usual = GAIN_SETTINGS[_TUNED].temperature, GAIN_SETTINGS[_TUNED].temperature_in_time
     if not tasks:
         return {_TUNED: usual}, {}
-    policies = {"gaussian": partial(_tempered, GAIN_SETTINGS["gaussian"], weights_of)}
+    policies = {"gaussian": partial(gain_policy, GAIN_SETTINGS["gaussian"], weights_of)}
     for temperature in {*TEMPERATURES, *usual}:
         settings = replace(GAIN_SETTINGS[_TUNED], temperature=temperature, temperature_in_time=temperature)
-        policies[str(temperature)] = partial(_tempered, settings, weights_of)
+        policies[str(temperature)] = partial(gain_policy, settings, weights_of)
     table = assess(past, policies, budgets_s=_BUDGETS_S, counts=_COUNTS, n_folds=_N_FOLDS, seed=seed, tasks=tasks)
     chosen = list(usual)
     regret: dict[str, dict[str, float]] = {"gaussian": {}, _TUNED: {}}
@@ -169,10 +169,6 @@ class _SimilarityOfParts:
         if past.tasks not in self._known:
             self._known[past.tasks] = similarity_weights(past, self._name)
         return self._known[past.tasks]
-
-
-def _tempered(settings: GainSettings, weights_of: _SimilarityOfParts, past: PastTasks) -> GainPolicy:
-    return gain_policy(settings, weights_of(past), past)
 
 
 def _hashes(past: PastTasks) -> Mapping[str, str]:

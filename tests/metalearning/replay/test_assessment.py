@@ -167,7 +167,8 @@ def test_meta_features_that_tell_the_kind_of_task_pay_off(seed: int) -> None:
     past = made_up_past(seed, n_tasks=24)
     weights = (np.array(past.feature_names) == "landmark_ridge") * 16.0
     policies = {
-        name: partial(gain_policy, GAIN_SETTINGS[name], weights) for name in ("gaussian", "gaussian_without_features")
+        name: partial(gain_policy, GAIN_SETTINGS[name], lambda _: weights)
+        for name in ("gaussian", "gaussian_without_features")
     }
     compared = compare(assess(past, policies, budgets_s=(), counts=(1,), n_folds=4), "gaussian_without_features")
     assert compared.loc["gaussian", "high"].iloc[0] < 0
