@@ -26,7 +26,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int:
         Valid TOML.
     path : sequence of str or int
         Keys and positions in arrays from the root, e.g. ``("portfolio", 1, "alpha")``. Steps that
-        the text does not have are passed over, so a missing key is at its table.
+        the text does not have are skipped, so a missing key is at its table.
     """
     known = _part_of(tomllib.loads(text), path)
     if not known:

@@ -75,7 +75,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
-    fit.add_argument("--n-jobs", metavar="N", type=int, help="evaluations at a time; -1: one per core")
+    fit.add_argument("--n-jobs", metavar="N", type=int, help="number of parallel evaluations; -1: one per core")
     fit.add_argument("--memory-limit", metavar="GIB", type=float, help="GiB for all worker processes together")
     fit.add_argument("--storage", metavar="URL", help="where to keep the Optuna study, e.g. sqlite:///study.db")
     fit.add_argument("--study-name", metavar="NAME", help="name of the study; one that is there is resumed")

@@ -36,21 +36,23 @@ def _add_collect(commands: Any) -> None:
         "collect",
         help="measure configurations on a folder of tables",
         description="Measure the pool of configurations on every table of a folder, and write a meta-dataset. "
-        "Stop it at any time: the same command goes on where it stopped. On a cluster, start a worker per core with "
+        "Stop it at any time: the same command resumes it. On a cluster, start a worker per core with "
         "`dask worker ADDRESS --nthreads 1`; all must see the folder of tables under the same path.",
     )
     collect.set_defaults(run=_collect)
     collect.add_argument(
         "--tasks", metavar="FOLDER", type=Path, required=True, help="tasks.csv and a Parquet or CSV file per task"
     )
-    collect.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where to keep what is measured")
+    collect.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where to store the results")
     collect.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
     collect.add_argument("--configurations", metavar="N", type=int, help="only the first N of the pool")
     collect.add_argument("--only", metavar="FILE", type=Path, help="names of the tasks to use, one per line")
     collect.add_argument(
-        "--known", metavar="RECORDS", type=Path, help="a meta-dataset: what is in it is not measured again"
+        "--known", metavar="RECORDS", type=Path, help="a meta-dataset whose results are not measured again"
     )
-    collect.add_argument("--jobs", metavar="N", type=int, default=2, help="evaluations at a time; default: %(default)s")
+    collect.add_argument(
+        "--jobs", metavar="N", type=int, default=2, help="number of parallel evaluations; default: %(default)s"
+    )
     collect.add_argument(
         "--time-limit", metavar="SECONDS", type=float, default=60.0, help="of an evaluation; default: %(default)g"
     )

@@ -136,7 +136,7 @@ class MetaDataset:
         tasks = pd.concat([part.tasks for part in every], ignore_index=True)
         configurations = pd.concat([part.configurations for part in every], ignore_index=True)
         _check_agreement(tasks, list(TASK_COLUMNS))
-        # Positions in a pool and origins may differ: a pool grows, what it is made of stays.
+        # Positions and origins may differ, as a pool grows; names, strategies and parameters may not.
         _check_agreement(configurations, ["configuration", "strategy", "parameters"])
         numbered = [part.evaluations.assign(part=number) for number, part in enumerate(every)]
         evaluations = pd.concat(numbered, ignore_index=True)

@@ -19,7 +19,7 @@ TRAIN_SHARE = 2 / 3
 """Fraction of a recorded task's rows that one fit trains on."""
 
 
-@dataclass(frozen=True, eq=False)  # so that it hashes by identity, and what was learnt of it can be kept
+@dataclass(frozen=True, eq=False)  # hashed by identity, as models of it are cached
 class PastTasks:
     """Losses, seconds and memory of configurations on past tasks.
 

@@ -156,7 +156,7 @@ def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int
 def gain_policy(
     settings: GainSettings, similarity: Callable[[PastTasks], np.ndarray] | None, past: PastTasks
 ) -> GainPolicy:
-    """Return a policy by expected gain; `similarity` returns the weights of the meta-features, by default equal ones."""
+    """Return a policy by expected gain; `similarity` returns weights of the meta-features, by default equal ones."""
     weights = None if similarity is None else similarity(past)
     return GainPolicy(past, settings=settings, similarity=Similarity(past.feature_names, past.features, weights))
 

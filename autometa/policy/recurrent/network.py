@@ -94,7 +94,7 @@ def initial_arrays(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarr
     for name, size in shape.of_arrays().items():
         scale = 0.0 if name.endswith("bias") else 1 / np.sqrt(max(1, size[0]))
         scale *= 0.1 if name in ("query_weight", "option_weight", "value_weight") else 1.0
-        # Rows of an embedding are read one at a time.
+        # Single rows of an embedding are read, so its scale does not depend on its size.
         scale = 0.5 if name == "embedding" else scale
         arrays[name] = (scale * rng.standard_normal(size)).astype(np.float32)
     return arrays
