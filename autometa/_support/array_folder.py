@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autometa._support.files import replaced
 from autometa._support.toml_text import toml_text
 from autometa.exceptions import AutometaError
 
@@ -58,8 +59,9 @@ class ArrayFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # The card comes last: without the right one, new arrays are not taken for whole.
-            (folder / self.arrays).write_bytes(data)
-            (folder / self.card).write_text(text, encoding="utf-8")
+            for name, content in ((self.arrays, data), (self.card, text.encode())):
+                with replaced(folder / name) as stream:
+                    stream.write(content)
         except OSError as error:
             raise self.error(
                 f"{folder} cannot be written: {error.strerror or error}. Choose another folder."

@@ -14,9 +14,7 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import tomllib
-import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autometa._support.files import replaced
 from autometa._support.imports import import_optional
 from autometa._support.toml_text import toml_text
 from autometa.exceptions import MetaDatasetError, MissingDependencyError
@@ -196,25 +195,18 @@ def _reading(file: Path, expected: str) -> Iterator[None]:
         ) from error
 
 
-def _write(folder: Path, content: Mapping[str, bytes]) -> None:
-    """Write files beside where they belong, and move them there in order once all are complete."""
-    # Not names of the tempfile module's: the files should get the permissions that any new file gets.
-    unfinished = {name: folder / f".{name}.{uuid.uuid4().hex}" for name in content}
+def _write(folder: Path, content: dict[str, bytes]) -> None:
+    """Write files into a folder; none is replaced before all are complete, the last one of `content` last."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in content.items():
-            with unfinished[name].open("xb") as stream:
-                stream.write(data)
+        with contextlib.ExitStack() as stack:
+            # The stack ends with the first that it was given.
+            for name in reversed(content):
+                stream = stack.enter_context(replaced(folder / name))
+                stream.write(content[name])
                 stream.flush()
-                os.fsync(stream.fileno())
-        for name, path in unfinished.items():
-            path.replace(folder / name)
     except OSError as error:
         raise MetaDatasetError(
             f"{folder / next(iter(content))} could not be written: {error.strerror or error}. "
             "Check the folder, its permissions and the space left, or choose another place."
         ) from error
-    finally:
-        for path in unfinished.values():
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from autometa._support.files import replaced
 from autometa._support.progress import CountBar
 from autometa._support.seeds import child_seed
 from autometa.learners.numeric import torch_threads
@@ -350,10 +351,8 @@ class _Learner:
             arrays[f"weight {name}"] = weight.detach().numpy()
             for key, value in self._adam.state[weight].items():
                 arrays[f"{key} {name}"] = value.numpy()
-        new = path.with_name(path.name + ".new")
-        with new.open("wb") as file:
-            np.savez(file, **arrays)
-        new.replace(path)
+        with replaced(path) as stream:
+            np.savez(stream, **arrays)
 
     def read(self, path: Path, settings: str) -> None:
         """Go on from a file.
