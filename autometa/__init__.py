@@ -23,7 +23,7 @@ _PUBLIC = {
     "MetaPruner": "autometa.transfer.pruning.pruner",
     "SearchSpace": "autometa.core.space",
     "Strategy": "autometa.core.strategy",
-    "StudyArchive": "autometa.transfer.archive.archive",
+    "StudyArchive": "autometa.transfer.study_archive",
     "load": "autometa.persistence",
     "load_strategies": "autometa.catalogue",
     "recommend": "autometa.recommendation",

@@ -16,8 +16,8 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState
 
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.sampling.sampler import MetaSampler
+from autometa.transfer.study_archive import StudyArchive
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
