@@ -24,7 +24,7 @@ _PUBLIC = {
     "SearchSpace": "autometa.core.space",
     "Strategy": "autometa.core.strategy",
     "StudyArchive": "autometa.transfer.study_archive",
-    "load": "autometa.persistence",
+    "load": "autometa.loading",
     "load_strategies": "autometa.catalogue",
     "recommend": "autometa.recommendation",
     "save": "autometa.persistence",
