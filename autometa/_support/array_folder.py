@@ -1,4 +1,6 @@
-"""Arrays and their card in a folder: one ``.npz`` without pickle, and a TOML file that holds its checksum."""
+"""Writes and reads arrays with a card: one ``.npz`` without pickle, and a TOML file that holds its checksum."""
+# Tests: tests/maml/test_weights.py
+# Tests: tests/policy/test_weights_file.py
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArrayFolder:
-    """What the two files are called, and what is raised where they are no good.
+    """The names of the two files, and the error for files that cannot be used.
 
     Parameters
     ----------
@@ -30,13 +32,13 @@ class ArrayFolder:
     version_field : str
         Field of the card with the version of the layout.
     version : int
-        The newest layout that can be read; writing writes it.
+        The layout that is written, and the newest that can be read.
     error : type of AutometaError
-        What is raised.
+        The error that is raised.
     content : str
-        What the arrays are, for messages.
+        Description of the arrays, for messages.
     advice : str
-        What to do about files that are no good.
+        What to do about files that cannot be used, for messages.
     """
 
     arrays: str
@@ -48,7 +50,7 @@ class ArrayFolder:
     advice: str
 
     def write(self, folder: Path, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
-        """Write arrays by name and a card of plain values; the folder is made if needed."""
+        """Write arrays by name and a card of plain values; the folder is created if needed."""
         import numpy as np
 
         buffer = io.BytesIO()
@@ -70,10 +72,7 @@ class ArrayFolder:
     def read(self, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays by name, and the card.
 
-        Raises
-        ------
-        AutometaError
-            `error`, if a file is missing or damaged, does not belong to the other, or is of a newer layout.
+        Raises `error` if a file is missing or damaged, does not belong to the other, or has a newer layout.
         """
         import numpy as np
 

@@ -1,5 +1,6 @@
 """Predicts the end of a learning curve by a recurrent network: trained with torch, used with NumPy."""
-# Tests: tests/transfer/pruning/test_curves.py tests/transfer/pruning/test_pruner.py
+# Tests: tests/transfer/pruning/test_curves.py
+# Tests: tests/transfer/pruning/test_pruner.py
 
 from __future__ import annotations
 
