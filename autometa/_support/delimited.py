@@ -125,15 +125,7 @@ def find_form(sample: str, *, is_cut: bool = False, candidates: Sequence[str] = 
 
     A separator must split the rows, outside of quotes, into as many fields as the header. If several do, the one that
     leaves the fewest separators inside fields is chosen; decimal commas do not count.
-
-    Parameters
-    ----------
-    sample : str
-        The beginning of the text, with the header.
-    is_cut : bool
-        Whether the text goes on after the sample.
-    candidates : sequence of str
-        Separators to choose from; the first of equals is chosen.
+    The first of equals is chosen. `is_cut` tells whether the text goes on after the sample.
     """
     hint = _EXCEL_HINT.match(sample)
     if hint:

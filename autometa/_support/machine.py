@@ -14,11 +14,7 @@ def usable_cores(root: Path = Path("/")) -> int:
     """Return how many cores this process may use, at least 1.
 
     It is the smallest of the machine's cores, the process's affinity and the quotas of its control groups, rounded up.
-
-    Parameters
-    ----------
-    root : Path
-        Folder to read ``proc`` and ``sys`` from.
+    `root` holds the folders ``proc`` and ``sys``.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     n_cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
@@ -37,12 +33,7 @@ def available_bytes(root: Path = Path("/")) -> int:
     """Return the bytes that this process and its children can use now; 4 GiB if the system does not tell.
 
     It is the smallest of the machine's available memory and what the limits of the process's control groups leave.
-    Inactive cached files count as free.
-
-    Parameters
-    ----------
-    root : Path
-        Folder to read ``proc`` and ``sys`` from.
+    Inactive cached files count as free. `root` holds the folders ``proc`` and ``sys``.
     """
     left = [free for folder in _control_groups("memory", root) if (free := _free_bytes(folder)) is not None]
     meminfo = _fields(root / "proc/meminfo")

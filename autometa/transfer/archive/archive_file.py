@@ -126,19 +126,7 @@ def read_content(connection: sqlite3.Connection, known: Content) -> Content:
 def write_sources(connection: sqlite3.Connection, known: Content, sources: Sequence[SourceStudy]) -> Content:
     """Write the studies that differ from those in the file, within a transaction, and return the new content.
 
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        See `writing`.
-    known : Content
-        What the file holds.
-    sources : sequence of SourceStudy
-        What it is to hold: the known studies in their order, then new ones.
-
-    Raises
-    ------
-    ArchiveError
-        If a categorical choice has no JSON.
+    `sources` are the `known` studies in their order, then new ones. A choice without JSON raises ArchiveError.
     """
     rows = list(known.sources)
     if len(sources) == len(rows) and all(map(operator.is_, sources, known.sources.values())):

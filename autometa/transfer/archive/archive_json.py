@@ -1,5 +1,4 @@
 """Writes values, choices and distributions of past studies as JSON and reads them back with their types."""
-# Tests: tests/transfer/archive/test_archive_file.py
 
 from __future__ import annotations
 

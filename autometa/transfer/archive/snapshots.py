@@ -77,21 +77,8 @@ def entered(
 ) -> tuple[int, SourceStudy]:
     """Return the index of a study in an archive, and its entry with the new trials added.
 
-    Parameters
-    ----------
-    sources : sequence of SourceStudy
-        The archive.
-    now : StudySnapshot
-        The study.
-    name : str or None
-        Name in the archive; None keeps that of the entry, or takes that of the study.
-    tags : mapping of str to str or None
-        Its tags; None keeps those of the entry.
-
-    Returns
-    -------
-    tuple of (int, SourceStudy)
-        The index is ``len(sources)`` for an unknown study. The entry is the known object itself if nothing has changed.
+    None as `name` keeps the name of the entry, or takes that of the study; None as `tags` keeps those of the entry. The
+    index is ``len(sources)`` for an unknown study. The entry is the known object itself if nothing has changed.
     """
     index = _index_of(sources, now, name or now.name)
     known = sources[index] if index < len(sources) else None

@@ -21,14 +21,7 @@ from autometa.transfer.archive.origins import backend_of
 def opened_storage(storage: str | BaseStorage) -> BaseStorage:
     """Return the storage of a URL or of the path of a journal file; a storage comes back as it is.
 
-    Raises
-    ------
-    TypeError
-        If `storage` is none of these.
-    ArchiveError
-        If it is missing, cannot be read, or was written by another version of Optuna.
-    MissingDependencyError
-        If the driver of the database is not installed.
+    Raises ArchiveError if it is missing, cannot be read, or was written by another version of Optuna.
     """
     if isinstance(storage, BaseStorage):
         return storage

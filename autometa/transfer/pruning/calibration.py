@@ -96,20 +96,8 @@ def features(
 ) -> np.ndarray:  # fmt: skip
     """Return the features of a trial; an affine transformation of all values of its study does not change them.
 
-    Parameters
-    ----------
-    value, predicted, incumbent : ndarray of shape (K,)
-        The trial's curve, its predicted final values, and the incumbent's curve.
-    n_better : ndarray of shape (K,)
-        Number of trials of the study that were better at the same index.
-    n_seen : ndarray of shape (K,)
-        Number of trials of the study that were compared.
-    centre, scale : float
-        See `centre_and_scale`.
-
-    Returns
-    -------
-    ndarray of shape (K, n_features)
+    All arrays have shape (K,) except the result, (K, n_features): `value`, `predicted` and `incumbent` are the trial's
+    curve, its predicted final values and the incumbent's curve; `n_better` of `n_seen` trials were better at an index.
     """
     rank = (n_better + 0.5) / (n_seen + 1.0)
     with np.errstate(invalid="ignore"):
@@ -131,16 +119,8 @@ def features(
 def learn(past: Sequence[PastCurves], held_out_models: Sequence[CurveModel], rate: float, seed: int) -> Calibration:
     """Return regressions fitted to all past studies, and thresholds by held-out studies.
 
-    Parameters
-    ----------
-    past : sequence of PastCurves
-        At least two studies.
-    held_out_models : sequence of CurveModel
-        For each study, a curve model that was not fitted to it.
-    rate : float
-        Fraction of eventual bests that may be lost, in [0, 1).
-    seed : int
-        Seed of the orders of the replays.
+    `held_out_models` has for each of the studies, at least two, a curve model that was not fitted to it. `rate` is the
+    fraction of eventual bests that may be lost, in [0, 1).
     """
     rng = np.random.default_rng(seed)
     n_curves = sum(len(study.finals) for study in past)

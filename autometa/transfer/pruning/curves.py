@@ -58,19 +58,8 @@ def step_scale(curves: Sequence[Mapping[int, float]]) -> StepScale | None:
 
 
 def on_grid(curve: Mapping[int, float], scale: StepScale, sign: float = 1.0) -> np.ndarray:
-    """Return the values at each relative step, of shape (K,), lower is better.
+    """Return the values at each relative step, of shape (K,), lower is better; `sign` is −1 to maximise.
 
-    Parameters
-    ----------
-    curve : mapping of int to float
-        Reported values by step, in any order.
-    scale : StepScale
-        Scale of the study.
-    sign : float
-        −1 for a study that is maximised.
-
-    Notes
-    -----
     A running trial is judged at its first report from a relative step on, so finished curves hold that report too. NaN
     and infinity count as divergence until a number follows. A curve that stops early keeps its last value; `reach`
     tells how far it goes.

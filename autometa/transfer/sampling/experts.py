@@ -17,7 +17,6 @@ A, B    yᵀ C⁻¹ y and yᵀ C⁻¹ m; A and n count `_PRIOR_SCORES` extra sco
 t       units of the function per score
 ======  ==================================================================
 """
-# Tests: tests/transfer/sampling/test_sampler.py
 
 from __future__ import annotations
 

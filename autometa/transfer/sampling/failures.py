@@ -42,15 +42,6 @@ def failure_pattern(inputs: np.ndarray, is_failed: np.ndarray, groups: np.ndarra
     The marginal likelihood of a Gaussian process on the indicator of failure is compared with that of noise alone;
     while the question is open, a pattern is assumed. Failures by chance, as of a machine that runs out of memory now
     and then, must not discredit the configurations that they happened to.
-
-    Parameters
-    ----------
-    inputs : ndarray of shape (n, n_columns)
-        Inputs of the finished trials, see `autometa.transfer.space.encoding`.
-    is_failed : ndarray of shape (n,), bool
-        Which of them failed.
-    groups : ndarray of shape (n_columns,)
-        Index of the parameter of each column.
     """
     if not is_failed.any():
         return None

@@ -95,12 +95,8 @@ def own_scores(losses: np.ndarray, ranks: np.ndarray | None = None) -> np.ndarra
     alone let one diverged run hide all other differences. Losses are clipped above the median at twice the distance
     from the best to the median.
 
-    Parameters
-    ----------
-    losses : ndarray of shape (n,)
-        Infinite for trials without a value, which are clipped like large losses.
-    ranks : ndarray of shape (n,) or None
-        Order of the trials, with those without a value; None orders them by their losses.
+    Losses are infinite for trials without a value. `ranks` order the trials, with those without a value; None orders by
+    losses.
     """
     return 0.5 * (normal_scores(losses if ranks is None else ranks) + _standardised(losses))
 
@@ -131,14 +127,8 @@ def fitted_kernel(
     Each study is a draw of its own from the Gaussian process. The prior on the length scales is centred at a value
     that grows with the root of the number of parameters (Hvarfner et al., 2024).
 
-    Parameters
-    ----------
-    inputs, scores : sequences of ndarray
-        One of each per study.
-    groups : ndarray of shape (n_columns,)
-        Index of the parameter of each column; columns of one parameter share a length scale.
-    n_steps : int
-        Maximum number of L-BFGS iterations.
+    There is one array of inputs and one of scores per study. `groups`, of shape (n_columns,), is the index of the
+    parameter of each column.
     """
     n_studies, n_rows, n_groups = len(inputs), max(map(len, inputs)), int(groups.max(initial=-1)) + 1
     X = np.zeros((n_studies, n_rows, len(groups)))

@@ -87,18 +87,8 @@ class Past:
     ) -> Learnt:
         """Return what the sources say about a space and about the parameters that may come in addition.
 
-        Parameters
-        ----------
-        sources : tuple of SourceStudy
-            The studies of the archive.
-        space : mapping of str to BaseDistribution
-            Parameters that the new study has asked for; empty before its first trial.
-        names : mapping of str to str
-            Past name → new name.
-        finished : sequence of FrozenTrial
-            The finished trials of the new study; conditions are learnt from the complete ones.
-        study : hashable
-            Key of the study: conditions may differ between studies.
+        `space` holds the parameters that the new study has asked for; it is empty before the first trial. Conditions
+        are learnt from the complete ones of its `finished` trials, so the result is cached for the key `study`.
         """
         # A failed trial may have ended before it asked for all of its parameters.
         complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]

@@ -82,12 +82,7 @@ class Population:
 
         Rank correlation chooses them, similar to the ranking loss of RGPE (Feurer et al., 2018).
 
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features)
-            Features of the new study's trials.
-        ranks : ndarray of shape (n,)
-            Their order, lower is better.
+        `features` and `ranks` (lower is better) are those of the new study's trials.
         """
         if len(ranks) < _FEWEST_RANKED or np.ptp(ranks) == 0:
             return self
@@ -107,14 +102,7 @@ def fitted_population(
     A kernel is fitted to all studies first (Wang et al., 2024). Expectation maximisation on its Nyström features then
     finds mean and covariance of the weights (Schwaighofer et al., 2004).
 
-    Parameters
-    ----------
-    studies : sequence of AlignedStudy
-        Usable studies, at least one.
-    encoding : Encoding
-        Their space.
-    behind : sequence of AlignedStudy
-        Pruned and failed trials of each of them, which rank behind its complete ones; may be empty.
+    `behind` holds the pruned and failed trials of each study, which rank behind its complete ones; it may be empty.
     """
     rng = np.random.default_rng(child_seed(0, "population", len(studies)))
     pairs = zip_longest(studies, behind)

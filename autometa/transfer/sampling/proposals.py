@@ -63,20 +63,8 @@ def proposed(
     It has the highest expected improvement, averaged over the experts; before any trial, the lowest expected score.
     Running trials count as if they had given their expected scores, so that several workers do not try the same.
 
-    Parameters
-    ----------
-    encoding : Encoding
-        The space.
-    posteriors : list of Posterior
-        At least one expert after the finished trials.
-    tried : TriedPoints
-        The trials.
-    tops : ndarray of shape (n_tops, n_parameters)
-        Points that were good in past studies; may be empty.
-    rng : Generator
-        Draws candidates.
-    fixed : mapping of int to float or None
-        Positions of the columns that are decided already.
+    `tops` of shape (n_tops, n_parameters) are points that were good in past studies. `fixed` holds the positions of the
+    columns that are decided already.
     """
     weights = weights_of(posteriors)
     if len(tried.running):

@@ -33,20 +33,8 @@ def moved_population(population: Population, encoding: Encoding, studies: Sequen
     stays the same function of values. Centres whose choice is gone, or whose value is more than half a range outside,
     are left out; the functions keep their distribution at all others.
 
-    Parameters
-    ----------
-    population : Population
-        The population in its own space.
-    encoding : Encoding
-        The new space.
-    studies : sequence of AlignedStudy
-        The past studies in the new space, which give its best points.
-
-    Returns
-    -------
-    Population or None
-        None if a parameter is new, gone, of another type or scale, or conditional and changed, or if fewer than half
-        of the centres are inside.
+    It is None if a parameter is new, gone, of another type or scale, or conditional and changed, or if fewer than half
+    of the centres are inside. `studies` are the past studies in the new space, which give its best points.
     """
     before = population.encoding
     if before.names != encoding.names or before.conditions.keys() != encoding.conditions.keys():

@@ -82,17 +82,8 @@ def align_all(
 ) -> tuple[AlignedStudy, ...]:
     """Return past studies in the space of a new one.
 
-    Parameters
-    ----------
-    sources : sequence of SourceStudy
-        The past studies.
-    distributions : mapping of str to BaseDistribution
-        The new space.
-    names : mapping of str to str or None
-        Past name → new name, for parameters that were renamed.
+    `names` maps past names to new ones, for parameters that were renamed.
 
-    Notes
-    -----
     A number keeps its value, whatever range, step and log scale the parameter has now. Trials more than half a range
     outside are left out. A choice is found by value, then by its text; among numbers the nearest one is taken. Trials
     with a choice that no longer exists are left out. Parameters that the new space does not have are ignored.

@@ -164,13 +164,6 @@ def learnt_conditions(distributions: Mapping[str, BaseDistribution], points: np.
     configurations that have the child from those that do not: a set of choices, or an interval of numbers open at one
     end (``n_layers`` and ``units_3``). The first such parent of the space is taken. A child without one counts as
     always active.
-
-    Parameters
-    ----------
-    distributions : mapping of str to BaseDistribution
-        The space.
-    points : ndarray of shape (n, n_parameters)
-        Configurations; NaN where a parameter was inactive.
     """
     has = ~np.isnan(points)
     partly = [column for column in range(points.shape[1]) if 0 < has[:, column].sum() < len(points)]
