@@ -42,7 +42,7 @@ _SCHEMA = (
 
 @dataclass(frozen=True)
 class Content:
-    """What was read of a file.
+    """The studies in a file at one revision.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ _MAX_NOISE = 2.0  # noise / variance of the function; about 0.1 in studies of re
 
 @dataclass(frozen=True)
 class Learnt:
-    """What was learnt from the past for one space.
+    """Knowledge from past studies for one space.
 
     Parameters
     ----------

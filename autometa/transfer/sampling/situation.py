@@ -20,7 +20,7 @@ from autometa.transfer.space.encoding import Encoding
 
 @dataclass(frozen=True)
 class Situation:
-    """What is known when a configuration is chosen.
+    """The state of a study when a configuration is chosen.
 
     Parameters
     ----------

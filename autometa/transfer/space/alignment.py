@@ -20,7 +20,7 @@ MARGIN = 0.5
 
 @dataclass(frozen=True)
 class ParameterNote:
-    """What became of one parameter of a past study.
+    """The fate of one parameter of a past study in the new space.
 
     Parameters
     ----------
