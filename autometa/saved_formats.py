@@ -1,4 +1,4 @@
-"""Brings saved models of earlier formats to the present one; the only module that knows earlier formats."""
+"""Brings saved models of earlier formats to the present one; every conversion is called from here."""
 # Tests: tests/test_persistence.py
 
 from __future__ import annotations
