@@ -1,5 +1,5 @@
-"""Arrays and their card in a folder: one ``.npz`` without pickle, and a TOML file that holds its checksum."""
-
+"""Writes and reads arrays with a card: one ``.npz`` without pickle, and a TOML file that holds its checksum."""
+# Tests: tests/maml/test_weights.py
 # Tests: tests/policy/test_weights_file.py
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def arrays_in(data: bytes) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class ArrayFolder:
-    """What the two files are called, and what is raised where they are no good.
+    """The names of the two files, and the error for files that cannot be used.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ class ArrayFolder:
     version_field : str
         Field of the card with the version of the layout.
     version : int
-        The newest layout that can be read; writing writes it.
+        The layout that is written, and the newest that can be read.
     error : type of AutometaError
-        What is raised.
+        The error that is raised.
     content : str
-        What the arrays are, for messages.
+        Description of the arrays, for messages.
     advice : str
-        What to do about files that are no good.
+        What to do about files that cannot be used, for messages.
     """
 
     arrays: str
@@ -88,10 +88,7 @@ class ArrayFolder:
     def read(self, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays by name, and the card.
 
-        Raises
-        ------
-        AutometaError
-            `error`, if a file is missing or damaged, does not belong to the other, or is of a newer layout.
+        Raises `error` if a file is missing or damaged, does not belong to the other, or has a newer layout.
         """
         card = self._card(folder / self.card)
         file = folder / self.arrays

@@ -1,4 +1,4 @@
-"""Past Optuna studies to learn from, in memory or in a file that grows."""
+"""StudyArchive: past Optuna studies to learn from, in memory or in a file that grows."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from autometa.exceptions import ArchiveError
 from autometa.transfer.archive.archive_file import (
     Content,
     begin_file,
-    forget_source,
     read_content,
     reading,
+    remove_source,
     write_sources,
     writing,
 )
 from autometa.transfer.archive.snapshots import StudySnapshot, entered, snapshot_of
-from autometa.transfer.archive.sources import SourceStudy
+from autometa.transfer.archive.sources import PastStudies, SourceStudy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,38 +34,38 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class StudyArchive:
+class StudyArchive(PastStudies):
     """Past studies to learn from: in memory, or in one SQLite file that grows.
 
     Parameters
     ----------
     path : str, Path or None, default=None
-        File of the archive, made if needed; None keeps it in memory. Several processes may add
-        to one file; what others added is seen after `reload`, or the next time it is opened.
+        File of the archive, created if needed; None keeps it in memory. Several processes may add
+        to one file; additions of others are seen after `reload`, or the next time it is opened.
 
     Attributes
     ----------
     sources : tuple of SourceStudy
-        The past studies in the order in which they came. A new tuple whenever something changed.
+        The past studies in the order in which they were added. It is a new tuple whenever something has changed.
 
     Raises
     ------
     TypeError
         If `path` is neither a path nor None.
     ArchiveError
-        If the file is damaged, locked, not an archive, of a newer layout, or cannot be made.
+        If the file is damaged, locked, not an archive, of a newer layout, or cannot be created.
 
     Notes
     -----
-    A study has one entry, whenever and from wherever it is added: it is recognised by its name, its
-    storage and the times at which its trials started. A study that was deleted and made again, or a
-    copy that went on by itself, has an entry of its own.
+    A study has one entry, however often and from wherever it is added: it is recognised by its name,
+    its storage and the times at which its trials started. A study that was deleted and created again,
+    or a copy that was continued separately, has an entry of its own.
 
-    A file that an earlier version wrote is read as it is, and gets the present layout with the first
-    change; earlier versions refuse it then.
+    A file of an earlier version is read as it is, and gets the present layout with the first change;
+    earlier versions then refuse it.
 
-    An archive holds plain values only (JSON in SQLite), no code: a file from somebody else can
-    be opened without running anything of theirs.
+    An archive holds plain values only (JSON in SQLite): opening a file from somebody else runs no
+    code of theirs.
 
     Examples
     --------
@@ -83,7 +83,6 @@ class StudyArchive:
         self.path = _checked_path(path)
         self._lock = threading.Lock()
         self._content = Content()
-        self.sources: tuple[SourceStudy, ...] = ()
         if self.path is not None:
             begin_file(self.path)
             self.reload()
@@ -92,10 +91,10 @@ class StudyArchive:
         return len(self.sources)
 
     def __repr__(self) -> str:
-        place = "in memory" if self.path is None else str(self.path)
-        return f"<StudyArchive {place}: {len(self)} studies, {sum(len(s.trials) for s in self.sources)} trials>"
+        where = "in memory" if self.path is None else str(self.path)
+        return f"<StudyArchive {where}: {len(self)} studies, {sum(len(s.trials) for s in self.sources)} trials>"
 
-    # Samplers travel to worker processes with their archive; a lock cannot.
+    # Samplers are pickled for worker processes with their archive; a lock cannot be.
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
 
@@ -106,32 +105,32 @@ class StudyArchive:
     def add(self, study: Study, name: str | None = None, tags: Mapping[str, str] | None = None) -> None:
         """Add the finished trials of a study; the study is only read.
 
-        Adding a study again brings its entry up to date, at the cost of what is new: it may be done
+        Adding a study again updates its entry, at the cost of the new trials only: it may be done
         after every trial. Trials that the study no longer has are kept. Another study of the same
-        name is kept beside it as ``"name (2)"``.
+        name is kept as ``"name (2)"``.
 
         Parameters
         ----------
         study : optuna.Study
-            Any study, also one that has not begun, is still running or has several objectives.
+            Any study; it may have no trials yet, still be running, or have several objectives.
         name : str or None, default=None
-            Name in the archive; None takes the study's, and keeps the one of a study that is known
-            already. A study that is known under another name is renamed.
+            Name in the archive; None takes the study's, or keeps the name of a known study. A known
+            study with another name is renamed.
         tags : mapping of str to str or None, default=None
-            What to remember of it; None keeps the tags of a study that is known already.
+            Labels of the study; None keeps the tags of a known study.
 
         Raises
         ------
         TypeError
-            If `study` or `tags` is something else.
+            If `study` or `tags` has another type.
         ArchiveError
-            If the study or the archive's file cannot be read or written, or a choice of a
-            categorical parameter cannot be written to a file.
+            If the study or the archive's file cannot be read or written, or a categorical choice
+            cannot be written to a file.
         """
         if not isinstance(study, Study):
             raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
         checked_name, checked_tags = _checked_name(name), _checked_tags(tags)
-        self._keep([snapshot_of(study)], checked_name, checked_tags)
+        self._enter([snapshot_of(study)], checked_name, checked_tags)
 
     def add_storage(
         self, storage: str | BaseStorage, pattern: str = "*", tags: Mapping[str, str] | None = None
@@ -143,9 +142,9 @@ class StudyArchive:
         storage : str or optuna.storages.BaseStorage
             URL (``"sqlite:///old.db"``, ``"postgresql://…"``), path of a journal file, or a storage.
         pattern : str, default="*"
-            Glob pattern of study names, such as ``"lgbm-*"``; upper and lower case differ.
+            Glob pattern of study names, such as ``"lgbm-*"``; case-sensitive.
         tags : mapping of str to str or None, default=None
-            For all of them, as in `add`.
+            Tags for all of them, as in `add`.
 
         Returns
         -------
@@ -155,10 +154,10 @@ class StudyArchive:
         Raises
         ------
         ArchiveError
-            If the storage is missing, away, locked, damaged, of another version of Optuna or no
-            storage of Optuna; nothing is added then.
+            If the storage is missing, unreachable, locked, damaged, of another version of Optuna or no
+            storage of Optuna; then nothing is added.
         MissingDependencyError
-            If the database's driver is not installed.
+            If the driver of the database is not installed.
         """
         from autometa.transfer.archive.storages import opened_storage, reading_storage  # loads SQLAlchemy
 
@@ -168,19 +167,13 @@ class StudyArchive:
             names = [found.study_name for found in opened.get_all_studies()]
             chosen = [name for name in names if fnmatchcase(name, pattern)]
             studies = [load_study(study_name=name, storage=opened) for name in chosen]
-        self._keep([snapshot_of(study) for study in studies], None, checked)
+        self._enter([snapshot_of(study) for study in studies], None, checked)
         if not chosen:
             logger.warning("No study matches %r; the storage holds %s.", pattern, names[:20] or "none")
         return tuple(chosen)
 
     def remove(self, name: str) -> None:
-        """Forget a past study.
-
-        Raises
-        ------
-        KeyError
-            If there is none of that name.
-        """
+        """Remove a past study; raises KeyError if there is none of that name."""
         with self._lock:
             if self.path is None:
                 index = _index_of(name, self.sources)
@@ -189,47 +182,39 @@ class StudyArchive:
             with writing(self.path) as connection:
                 content = read_content(connection, self._content)
                 row = list(content.sources)[_index_of(name, content.sources.values())]
-                content = forget_source(connection, content, row)
-            self._show(content)
+                content = remove_source(connection, content, row)
+            self._publish(content)
 
     def select(self, pattern: str = "*", tags: Mapping[str, str] | None = None) -> StudyArchive:
-        """Return an archive in memory of the studies whose name matches and that have all of `tags`.
-
-        Parameters
-        ----------
-        pattern : str, default="*"
-            Glob pattern of names.
-        tags : mapping of str to str or None, default=None
-            Tags that a study must have.
-        """
+        """Return an archive in memory of the studies whose name matches the glob `pattern` and that have all `tags`."""
         wanted = _checked_tags(tags) or {}
         chosen = StudyArchive()
         chosen.sources = tuple(
             source
             for source in self.sources
-            if fnmatchcase(source.name, pattern) and all(source.tags.get(key) == value for key, value in wanted.items())
+            if fnmatchcase(source.name, pattern) and wanted.items() <= source.tags.items()
         )
         return chosen
 
     def reload(self) -> None:
-        """Read the file again: what other processes have added is seen from here on."""
+        """Read the file again, with what other processes have added."""
         if self.path is None:
             return
         with self._lock:
             with reading(self.path) as connection:
                 content = read_content(connection, self._content)
-            self._show(content)
+            self._publish(content)
 
     def report(self, study: Study, names: Mapping[str, str] | None = None) -> pd.DataFrame:
         """Return which past studies match a study, how parameters were aligned, and what is predicted.
 
         See `autometa.transfer.sampling.report.report`.
         """
-        from autometa.transfer.sampling.report import report  # the report needs the models, which need the archive
+        from autometa.transfer.sampling.report import report  # loads SciPy
 
         return report(self, study, names)
 
-    def _keep(self, read: Sequence[StudySnapshot], name: str | None, tags: Mapping[str, str] | None) -> None:
+    def _enter(self, read: Sequence[StudySnapshot], name: str | None, tags: Mapping[str, str] | None) -> None:
         with self._lock:
             if self.path is None:
                 sources = _with_entries(self.sources, read, name, tags)
@@ -240,10 +225,10 @@ class StudyArchive:
                 content = read_content(connection, self._content)
                 sources = _with_entries(tuple(content.sources.values()), read, name, tags)
                 content = write_sources(connection, content, sources)
-            self._show(content)
+            self._publish(content)
 
-    def _show(self, content: Content) -> None:
-        # Samplers learn anew from a new tuple, so there is one only if something has changed.
+    def _publish(self, content: Content) -> None:
+        # Samplers learn again from a new tuple, so there is one only if something has changed.
         if content is not self._content:
             self._content, self.sources = content, tuple(content.sources.values())
 
@@ -254,7 +239,7 @@ def _with_entries(
     name: str | None,
     tags: Mapping[str, str] | None,
 ) -> list[SourceStudy]:
-    """Return the sources with the entries of studies that were read; new ones come last."""
+    """Return the sources with the entries of the studies that were read; new ones come last."""
     found = list(sources)
     for snapshot in read:
         index, entry = entered(found, snapshot, name, tags)
@@ -289,7 +274,7 @@ def _checked_path(path: str | os.PathLike[str] | None) -> Path | None:
     except UnicodeEncodeError:
         is_name = False
     if not is_name:
-        raise ArchiveError(f"{text!r} can be no name of a file. Give another path.")
+        raise ArchiveError(f"{text!r} cannot be the name of a file. Give another path.")
     # Absolute, so that it stays the same file when the working directory changes.
     return Path(text).absolute()
 

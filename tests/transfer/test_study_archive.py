@@ -15,8 +15,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from autometa.exceptions import ArchiveError
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.archive.sources import merged_distributions
+from autometa.transfer.study_archive import StudyArchive
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -362,8 +362,8 @@ def test_bad_tags_and_names_are_refused(archive):
         (["studies.db"], TypeError, "got list"),
         (optuna.create_study(), TypeError, r"got Study\. Studies are added with add\(study\)"),
         (":memory:", ArchiveError, r"StudyArchive\(\) without a path"),
-        ("\ud800.db", ArchiveError, "can be no name of a file"),
-        ("a\0b.db", ArchiveError, "can be no name of a file"),
+        ("\ud800.db", ArchiveError, "cannot be the name of a file"),
+        ("a\0b.db", ArchiveError, "cannot be the name of a file"),
         ("absent/studies.db", ArchiveError, "there is no folder .*absent"),
     ],
     ids=str,
