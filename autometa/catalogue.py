@@ -1,8 +1,7 @@
-"""Strategy files: TOML in, checked `Strategy` objects out; reading one never executes code."""
+"""Read strategy files: TOML in, checked `Strategy` objects out; no code is executed."""
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import tomllib
@@ -15,7 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from autometa import learners
 from autometa._support.files import shipped_folder
-from autometa._support.toml_lines import line_numbers, nearest_line
+from autometa._support.hints import did_you_mean
+from autometa._support.toml_lines import line_of
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import SearchSpace, Value, is_valid
 from autometa.core.strategy import Fitness, Strategy
@@ -23,7 +23,7 @@ from autometa.core.task import Problem
 from autometa.exceptions import CatalogueError
 
 Problems = list[tuple[Sequence[str | int], str]]
-"""What is wrong in a file: where (a key path), and the sentence about it."""
+"""Faults of a file: key path and message."""
 
 
 def load_strategies(
@@ -48,7 +48,7 @@ def load_strategies(
     Raises
     ------
     CatalogueError
-        If a file cannot be read or says something impossible.
+        If a file cannot be read or has faults.
     ValueError
         If a name is unknown, or two strategies have the same name.
 
@@ -79,8 +79,7 @@ def read_strategy(path: str | Path) -> Strategy:
     Raises
     ------
     CatalogueError
-        If the file cannot be read or says something impossible; every fault is named
-        with its line.
+        If the file cannot be read or has faults; the message names each fault with its line.
     """
     file = Path(path)
     try:
@@ -88,7 +87,7 @@ def read_strategy(path: str | Path) -> Strategy:
     except OSError as error:
         raise CatalogueError(f"The strategy file {file} cannot be read: {error.strerror or error}.") from error
     try:
-        # Editors on Windows may put a byte-order mark first, which TOML does not know.
+        # Editors on Windows may write a byte-order mark, which TOML does not allow.
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
@@ -102,12 +101,11 @@ def read_strategy(path: str | Path) -> Strategy:
     faults: Problems = []
     strategy = _build(file, document, faults)
     if faults or strategy is None:
-        lines = line_numbers(text)
-        raise _refused(file, text, [(nearest_line(lines, where), what) for where, what in faults])
+        raise _refused(file, text, [(line_of(text, where), what) for where, what in faults])
     return strategy
 
 
-# -- what a file may say ------------------------------------------------------------------------
+# -- schema of a file ------------------------------------------------------------------------
 
 
 def _scalar(value: Any) -> Value:
@@ -184,7 +182,7 @@ _PARAMETER_TYPES: dict[str, type[_Table]] = {"float": _Float, "int": _Int, "cate
 
 
 def _build(file: Path, document: dict[str, Any], faults: Problems) -> Strategy | None:
-    """Return the strategy that `document` describes, or None after adding to `faults` what is wrong."""
+    """Return the strategy that `document` describes, or None after adding its faults to `faults`."""
     try:
         content = _File.model_validate(document)
     except ValidationError as error:
@@ -237,7 +235,7 @@ def _check_names(content: _File, file: Path, faults: Problems) -> None:
 
 
 class _Impossible(Exception):
-    """What cannot be, about the key of a parameter."""
+    """A fault at the key of a parameter."""
 
     def __init__(self, key: str, what: str) -> None:
         self.key, self.what = key, what
@@ -249,7 +247,7 @@ def _distribution(parameter: _Float | _Int | _Categorical) -> BaseDistribution:
     if isinstance(parameter, _Categorical):
         for position, choice in enumerate(parameter.choices):
             if choice in parameter.choices[:position]:
-                # Optuna finds a choice by ==, so it would take true for 1 and 1.0 for 1.
+                # Optuna compares choices by ==, so it would confuse true with 1, and 1.0 with 1.
                 raise _Impossible("choices", f"choices must differ, but {_toml(choice)} equals one before it")
         distribution = CategoricalDistribution(parameter.choices)
     else:
@@ -269,7 +267,7 @@ def _numeric(parameter: _Float | _Int) -> FloatDistribution | IntDistribution:
     if parameter.log and step != type(parameter).model_fields["step"].default:
         raise _Impossible("step", "step does not go with log = true; leave out one of them")
     kind = FloatDistribution if isinstance(parameter, _Float) else IntDistribution
-    # Optuna moves a bound that the steps do not reach; a file has to say what it means.
+    # Optuna silently moves a bound that the steps do not reach; here it is a fault.
     with ignored_warnings():
         distribution = kind(low, high, log=parameter.log, step=step)  # type: ignore[arg-type]
     if distribution.high != high:
@@ -330,11 +328,11 @@ def _check_configurations(key: str, entries: list[dict[str, Value]], space: Sear
             faults.append(((key, position), f"the same configuration as entry {first + 1} of [[{key}]]"))
 
 
-# -- what an error says -------------------------------------------------------------------------
+# -- error messages -------------------------------------------------------------------------
 
 
 def _explain(fault: Any) -> tuple[Sequence[str | int], str]:
-    """Return where and what is wrong, from one of pydantic's errors."""
+    """Return the key path and the message for one of pydantic's errors."""
     where, kind, given = fault["loc"], fault["type"], fault["input"]
     key = str(where[-1]) if where else ""
     if kind == "extra_forbidden":
@@ -380,8 +378,7 @@ def _allowed(distribution: BaseDistribution) -> str:
 
 
 def _expected(given: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = did_you_mean(given, known, form="did you mean {}? ")
     return f"{hint}expected one of {_listed(known)}" if known else f"{hint}there is none to choose from"
 
 
@@ -403,7 +400,7 @@ def _toml(value: Any) -> str:
 
 
 def _refused(file: Path, text: str, faults: Sequence[tuple[int, str]]) -> CatalogueError:
-    """Return the error that shows each fault under its line."""
+    """Return the error that lists each fault with its line."""
     rows = text.splitlines()
     shown = []
     for line, what in sorted(set(faults)):

@@ -69,10 +69,10 @@ class AutoMeta(BaseEstimator):
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
-    policy : {"mixture", "gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="mixture"
-        What decides which configurations are tried: a policy learnt from past tasks, of which
-        ``"mixture"`` takes the one that was best at each stage of a search (below 8 s the
-        hand-made one); the hand-made ``"prior"``; the folder of weights that `autometa train`
+    policy : {"gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="gaussian"
+        What decides which configurations are tried: a policy learnt from past tasks (below 8 s,
+        where there is no time to learn from records, the hand-made one instead of
+        ``"gaussian"``); the hand-made ``"prior"``; the folder of weights that `autometa train`
         wrote; or an object with a method ``propose``.
     experience : str, Path or None, default=None
         Folder of your own experience. Every fit adds what it measured (meta-features,

@@ -1,4 +1,6 @@
-"""Errors that a caller may want to catch; everything else is a ValueError or TypeError."""
+"""Defines the errors that a caller may want to catch; all others are ValueError or TypeError."""
+# Tests: tests/test_persistence.py
+# Tests: tests/test_catalogue.py
 
 from __future__ import annotations
 
@@ -8,19 +10,19 @@ class AutometaError(Exception):
 
 
 class CatalogueError(AutometaError, ValueError):
-    """A strategy file could not be read, or says something impossible."""
+    """A strategy file could not be read, or its content is invalid."""
 
 
 class MissingDependencyError(AutometaError, ImportError):
-    """A library that only some features need is not installed."""
+    """An optional library that is needed is not installed."""
 
 
 class SearchFailedError(AutometaError, RuntimeError):
-    """The budget ended without one usable model."""
+    """The search ended without a usable model."""
 
 
 class PersistenceError(AutometaError, ValueError):
-    """A saved model could not be read, or asks for types that are not trusted."""
+    """A saved model could not be written or read, or holds types that are not trusted."""
 
 
 class MetaDatasetError(AutometaError, ValueError):
@@ -36,7 +38,7 @@ class ArchiveError(AutometaError, ValueError):
 
 
 class DivergenceError(AutometaError, ArithmeticError):
-    """A training on a few examples, or the meta-training around it, left the finite numbers or exploded."""
+    """A training on a few examples, or the meta-training around it, diverged."""
 
 
 class MetaWeightsError(AutometaError, ValueError):

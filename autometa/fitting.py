@@ -35,10 +35,8 @@ from autometa.evaluation.resampling import Fold, make_folds
 from autometa.evaluation.workers import Workers
 from autometa.evaluation.workspace import Workspace
 from autometa.exceptions import MetaDatasetError, SearchFailedError
-from autometa.learners import learner_named
-from autometa.learners.base import Learner
+from autometa.learners import learner_named, learner_of
 from autometa.learners.constant import ConstantModel, NoPreparation
-from autometa.learners.sklearn_estimator import own_learner
 from autometa.metadataset.experience import remember
 from autometa.policy.registry import (
     DEFAULT_POLICY,
@@ -167,7 +165,7 @@ def _planned(
     )
     identity = identify(task, metric.name)
     study = _opened_study(strategies, settings, child_seed(settings.seed, "sampler"), identity.task)
-    learners = {strategy.name: _learner(strategy) for strategy in available}
+    learners = {strategy.name: learner_of(strategy) for strategy in available}
     is_small = task.X.size <= _MAX_QUICK_CELLS
     quick = frozenset(name for name, learner in learners.items() if learner.is_quick and is_small)
     if not plan.use_workers:
@@ -317,12 +315,6 @@ def available_strategies(strategies: Sequence[Strategy], task: Task) -> tuple[li
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise SearchFailedError(f"None of the strategies suits this task. {listed}.")
     return available, reasons
-
-
-def _learner(strategy: Strategy) -> Learner:
-    if isinstance(strategy.learner, str):
-        return learner_named(strategy.learner)
-    return own_learner(strategy.name, strategy.learner)
 
 
 def _memory_per_worker(n_cells: int, settings: Settings) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from autometa._support.machine import jobs_at_a_time
+from autometa._support.numbers import is_number, is_whole_number
 from autometa.core.budget import Budget, Deadline
 from autometa.fitting import Settings
 from autometa.policy.registry import checked_policy
@@ -38,7 +39,7 @@ def read_settings(model: Any, start_s: float) -> Settings:
     if time_budget is None:
         time_budget = DEFAULT_TIME_BUDGET_S if model.n_trials is None else math.inf
     budget = Budget(time_budget, None if model.n_trials is None else _whole("n_trials", model.n_trials))
-    if model.memory_limit is not None and not (_is_number(model.memory_limit) and model.memory_limit > 0):
+    if model.memory_limit is not None and not (is_number(model.memory_limit) and model.memory_limit > 0):
         raise ValueError(f"memory_limit must be a positive number of GiB or None, got {model.memory_limit!r}.")
     if model.progress is not None and not isinstance(model.progress, (bool, np.bool_)):
         raise TypeError(f"progress must be True, False or None, got {model.progress!r}.")
@@ -71,7 +72,7 @@ def read_settings(model: Any, start_s: float) -> Settings:
 
 def _checked_cv(cv: Any) -> Any:
     """Return the number of folds as an int, a splitter or an iterable of folds unchanged."""
-    if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
+    if is_whole_number(cv):
         if cv < 2:
             raise ValueError(f"cv must be at least 2 folds, a splitter or None, got {cv}.")
         return int(cv)
@@ -93,10 +94,6 @@ def _folder(name: str, given: str | Path) -> Path:
 
 
 def _whole(name: str, value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+    if not is_whole_number(value):
         raise TypeError(f"{name} must be a whole number, got {value!r}.")
     return int(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Fitted models in files, written and read without pickle: reading one runs no code from it.
+"""Writes and reads fitted models without pickle: reading a file runs no code from it.
 
 A file is a zip of
 
@@ -6,62 +6,49 @@ A file is a zip of
 ``manifest.json``   format, versions of the libraries, class, parameters, kind of the problem
 ``history.json``    every trial of the search
 ``schema.json``     kinds of the columns
-``model.skops``     fitted attributes and the ensemble, in the format of `skops`, which names the
-                    types it needs; only types on the lists below are built
+``model.skops``     fitted attributes with the ensemble, in the format of `skops`, which names the
+                    types that it needs; only `TRUSTED_TYPES` and those of skops are built
 ==================  ============================================================================
+
+This module knows plain records of fitted estimators; `autometa.loading` makes estimators of them. Every format keeps
+two files among the tests (``tests/saved_models/format_<n>_*``) that must load; `autometa.saved_formats` upgrades them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import json
 import logging
-import os
-import uuid
-import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
 import autometa
+from autometa._support.files import replaced
 from autometa._support.imports import is_installed
+from autometa._support.user_warnings import warn_user
 from autometa._support.warning_filters import ignored_warnings, kept_warning_filters
-from autometa.core.task import PROBLEMS
 from autometa.ensemble.class_subset import ClassSubsetModel
-from autometa.ensemble.predictor import FittedPredictor, upgrade_format_1
-from autometa.estimators import AutoMeta, AutoMetaClassifier, AutoMetaRegressor
-from autometa.evaluation.metrics import Metric, resolve_metric
+from autometa.ensemble.predictor import FittedPredictor
 from autometa.evaluation.scorers import callable_name
 from autometa.exceptions import MissingDependencyError, PersistenceError
 from autometa.learners import LEARNERS
 from autometa.learners.untrusted_trees import check_trees
-from autometa.search.search_history import SearchHistory
-from autometa.tables.schema import Schema
+from autometa.saved_formats import FORMAT, upgraded_dump
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
-"""Version of the format that this module writes, and the newest that it reads."""
-
-_MOVED_MODULES = {
-    "autometa.learners.categories": "autometa.tables.categories",
-    "autometa.learners.measures": "autometa.tables.measures",
-    "autometa.learners.mlp_maml": "autometa.learners.mlp_maml.learner",
-    "autometa.learners.own": "autometa.learners.sklearn_estimator",
-    "autometa.learners.preparation": "autometa.tables.preparation",
-    "autometa.learners.scaling": "autometa.tables.scaling",
-    "autometa.learners.text": "autometa.tables.text",
-}
-"""Where the types of a file of format 1 are now."""
+ESTIMATORS = ("AutoMeta", "AutoMetaClassifier", "AutoMetaRegressor")
+"""Names of the classes whose objects can be saved."""
 
 TRUSTED_TYPES = (
     "autometa.ensemble.class_subset.ClassSubsetModel",
@@ -88,63 +75,59 @@ TRUSTED_TYPES = (
     "autometa.tables.text.TextEmbedding",
     "autometa.learners.trees.ForestModel",
     "autometa.learners.trees.HistogramModel",
-    # Trees are arrays of numbers that scikit-learn follows blindly; `check_trees` looks at them first.
+    # scikit-learn follows the indices in trees without checks; `check_trees` checks them first.
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    # How histogram gradient boosting checks its numeric columns.
+    # Histogram gradient boosting checks numeric columns by a partial function.
     "functools.partial",
     "sklearn.utils.validation.check_array",
 )
-"""Types that a file may hold, beyond those that skops trusts: plain values, numpy arrays, scikit-learn's estimators."""
+"""Types that a file may hold in addition to those that skops trusts: plain values, NumPy arrays, scikit-learn's own."""
 
-_CLASSES = {cls.__name__: cls for cls in (AutoMeta, AutoMetaClassifier, AutoMetaRegressor)}
+METRIC_FIELDS = ("name", "higher_is_better", "best")
+"""Fields of a metric that are written."""
+
 _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "lightgbm", "catboost", "xgboost")
 _WARNED_ABOUT = ("autometa", "scikit-learn")
-# Attributes that are written apart, or not at all.
-_APART = ("study_", "history_", "_schema", "_metric")
-_METRIC_FIELDS = ("name", "higher_is_better", "best")
+# Attributes that are written in files of their own, or not at all.
+_SEPARATE = ("study_", "history_", "_schema", "_metric")
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 
 
-class LostScorer:
-    """Stands for a scorer of the user's own, which a file cannot hold.
+@dataclass(frozen=True)
+class FittedRecord:
+    """A fitted estimator as plain values.
 
     Parameters
     ----------
-    name : str
-        What the scorer was called.
+    manifest : mapping of str to value
+        See the module.
+    history, schema : mapping of str to value
+        Fields of the `SearchHistory` and of the `Schema`.
+    attributes : mapping of str to value
+        The other fitted attributes, with the ensemble.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<scorer {self.name}, not kept in the file>"
-
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Say where the scorer has gone."""
-        raise ValueError(
-            f"The model was optimised for a scorer of your own ({self.name}), which is not kept in its file. "
-            "Call it directly, as scorer(model, X, y), or set it before another fit: model.set_params(metric=scorer)."
-        )
+    manifest: Mapping[str, Any]
+    history: Mapping[str, Any]
+    schema: Mapping[str, Any]
+    attributes: Mapping[str, Any]
 
 
-def save(model: AutoMeta, path: str | Path) -> Path:
+def save(model: BaseEstimator, path: str | Path) -> Path:
     """Write a fitted model to a file that can be loaded without running code from it.
 
-    Kept are the fitted ensemble, the history of the search, and the parameters that are
-    plain values. Not kept are the study (it lives in its storage; `storage` itself may hold
-    a password), callbacks, splitters, ``Strategy`` objects and scorers of your own;
-    ``manifest.json`` in the file names them.
+    The file holds the fitted ensemble, the history of the search, and the parameters that are plain values. It does not
+    hold the study (it lives in its storage; `storage` itself may hold a password), callbacks, splitters, ``Strategy``
+    objects and custom scorers; ``manifest.json`` in the file names them.
 
     Parameters
     ----------
     model : AutoMeta, AutoMetaClassifier or AutoMetaRegressor
-        Fitted.
+        A fitted estimator.
     path : str or Path
-        The file, by convention ``*.autometa``. An existing one is replaced once the new
-        one is complete.
+        The file, by convention ``*.autometa``. An existing one is replaced once the new one is complete.
 
     Returns
     -------
@@ -156,95 +139,68 @@ def save(model: AutoMeta, path: str | Path) -> Path:
     NotFittedError
         Before `fit`.
     PersistenceError
-        If the file cannot be written, or a model of your own cannot be saved without pickle.
+        If the file cannot be written, or an estimator of your own cannot be saved without pickle.
     """
-    if type(model) not in _CLASSES.values():
-        raise TypeError(f"Only {', '.join(_CLASSES)} can be saved, got {type(model).__name__}.")
+    cls = type(model)
+    if cls.__name__ not in ESTIMATORS or not cls.__module__.startswith("autometa."):
+        raise TypeError(f"Only {', '.join(ESTIMATORS)} can be saved, got {cls.__name__}.")
     check_is_fitted(model, "predictor_")
-    kept, dropped = _split_parameters(model)
-    attributes = {
-        name: value for name, value in vars(model).items() if name not in _APART and name not in model.get_params(False)
-    }
-    manifest = {
-        "format": FORMAT,
-        "versions": _versions(),
-        "class": type(model).__name__,
-        "problem": model.problem_,
-        "metric": {name: getattr(model._metric, name) for name in _METRIC_FIELDS},
-        "parameters": kept,
-        "not_kept": dropped,
-        "needs": sorted(_libraries_of(model.predictor_)),
-    }
+    record = _record_of(model)
     content = {
-        "manifest.json": _as_json(manifest, indent=2),
-        "history.json": _as_json(asdict(model.history_.without_data())),
-        "schema.json": _as_json(asdict(model._schema)),
-        "model.skops": _dumped(attributes),
+        "manifest.json": _as_json(record.manifest, indent=2),
+        "history.json": _as_json(record.history),
+        "schema.json": _as_json(record.schema),
+        "model.skops": _dumped(record.attributes),
     }
-    if dropped:
-        logger.info("Not kept in %s: %s.", path, dropped)
+    if record.manifest["not_kept"]:
+        logger.info("Not kept in %s: %s.", path, record.manifest["not_kept"])
     _write(Path(path), content)
     return Path(path)
 
 
-def load(path: str | Path, trusted: Iterable[str | type] = ()) -> AutoMeta:
-    """Return the model in a file written by `save`.
-
-    Predictions are the same to the last bit with the same libraries on the same kind of
-    machine. ``study_`` is None.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    trusted : iterable of str or type
-        Types that the file may hold besides autometa's, numpy's and scikit-learn's, e.g.
-        ``["mypackage.MyClassifier"]`` for an estimator of your own. Name only what you know:
-        building an object of a type runs that type's code.
-
-    Returns
-    -------
-    AutoMeta, AutoMetaClassifier or AutoMetaRegressor
-        What was saved.
-
-    Raises
-    ------
-    PersistenceError
-        If the file cannot be read, is damaged, comes from a newer autometa, or holds types
-        that are not trusted.
-    MissingDependencyError
-        If a library that the model needs is not installed.
-
-    Warns
-    -----
-    UserWarning
-        If the file was written with another version of autometa or scikit-learn.
-    """
+def read_record(path: str | Path, trusted: Iterable[str | type] = ()) -> FittedRecord:
+    """Return the record in a file written by `save`; see `autometa.load` for `trusted`, errors and warnings."""
     if isinstance(trusted, (str, type)):
         trusted = [trusted]
     elif isinstance(trusted, bool):
         raise TypeError("trusted must name the types, e.g. ['mypackage.MyClassifier'], got a bool.")
     file = Path(path)
-    with _reading(file), zipfile.ZipFile(file) as archive:
+    with reading_model(file), zipfile.ZipFile(file) as archive:
         manifest = _read_manifest(file, archive)
         history = json.loads(archive.read("history.json"))
         schema = json.loads(archive.read("schema.json"))
         dump = archive.read("model.skops")
-        if manifest["format"] == 1:
-            dump = _with_present_names(dump)
+        if manifest["format"] < FORMAT:
+            dump = upgraded_dump(dump)
     for library in manifest.get("needs", ()):
         _check_installed(file, library)
     _compare_versions(file, manifest["versions"])
     attributes = _load_dump(file, dump, [*TRUSTED_TYPES, *(_type_name(item) for item in trusted)])
-    with _reading(file):
-        return _rebuilt(manifest, history, schema, attributes)
+    return FittedRecord(manifest, history, schema, attributes)
 
 
 # ---------------------------------------------------------------------------------------------- saving
 
 
-def _split_parameters(model: AutoMeta) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the parameters that are plain values, and what the others were."""
+def _record_of(model: Any) -> FittedRecord:
+    kept, dropped = _split_parameters(model)
+    skipped = {*_SEPARATE, *model.get_params(deep=False)}
+    manifest = {
+        "format": FORMAT,
+        "versions": _versions(),
+        "class": type(model).__name__,
+        "problem": model.problem_,
+        "metric": {name: getattr(model._metric, name) for name in METRIC_FIELDS},
+        "parameters": kept,
+        "not_kept": dropped,
+        "needs": sorted(_libraries_of(model.predictor_)),
+    }
+    attributes = {name: value for name, value in vars(model).items() if name not in skipped}
+    return FittedRecord(manifest, asdict(model.history_.without_data()), asdict(model._schema), attributes)
+
+
+def _split_parameters(model: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the parameters that are plain values, and descriptions of the others."""
     kept: dict[str, Any] = {}
     dropped: dict[str, str] = {}
     defaults = {name: value.default for name, value in inspect.signature(type(model)).parameters.items()}
@@ -257,7 +213,7 @@ def _split_parameters(model: AutoMeta) -> tuple[dict[str, Any], dict[str, str]]:
             if own:
                 dropped[name] = f"Strategy objects: {', '.join(own)}"
         elif name == "pos_label" and hasattr(model, "classes_"):
-            # The class that it equals, which is a plain value whatever stood for it.
+            # The equal class is a plain value, whatever type the label had.
             kept[name] = next((label for label in model.classes_.tolist() if label == value), None)
         elif name in _NEVER_KEPT or not _is_plain(value):
             dropped[name] = _described(name, value)
@@ -285,7 +241,7 @@ def _versions() -> dict[str, str]:
 
 
 def _libraries_of(predictor: FittedPredictor) -> set[str]:
-    """Return the boosting libraries that the models need to predict."""
+    """Return the boosting libraries that the models need for predicting."""
     own = {"LightGBMModel": "lightgbm", "CatBoostModel": "catboost", "XGBoostModel": "xgboost"}
     models = (model for member in predictor.members for model in member.models)
     used = {type(model.model if isinstance(model, ClassSubsetModel) else model).__name__ for model in models}
@@ -299,7 +255,7 @@ def _as_json(value: Any, indent: int | None = None) -> bytes:
 def _plain_number(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is no plain value")
+    raise TypeError(f"{type(value).__name__} is not a plain value")
 
 
 def _dumped(attributes: Mapping[str, Any]) -> bytes:
@@ -316,36 +272,25 @@ def _dumped(attributes: Mapping[str, Any]) -> bytes:
 
 
 def _write(path: Path, content: Mapping[str, bytes]) -> None:
-    """Write a zip next to `path` and move it there once it is complete."""
-    target = Path(os.path.realpath(path))
-    # Not a name of the tempfile module's: the file should get the permissions that any new file gets.
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        with unfinished.open("xb") as stream:
-            with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-                for name, data in content.items():
-                    # The dump is a compressed zip already.
-                    kind = zipfile.ZIP_STORED if name.endswith(".skops") else zipfile.ZIP_DEFLATED
-                    archive.writestr(name, data, compress_type=kind)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(target)
+        with replaced(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in content.items():
+                # The dump is a compressed zip already.
+                kind = zipfile.ZIP_STORED if name.endswith(".skops") else zipfile.ZIP_DEFLATED
+                archive.writestr(name, data, compress_type=kind)
     except OSError as error:
         raise PersistenceError(
             f"{path} could not be written: {error.strerror or error}. What was there before is untouched; "
             "check the folder, its permissions and the space left, or choose another path."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------------------------------- loading
 
 
 @contextlib.contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """Turn whatever goes wrong with the bytes of `file` into a PersistenceError."""
+def reading_model(file: Path) -> Iterator[None]:
+    """Turn any error in the block, which reads `file`, into a PersistenceError."""
     try:
         yield
     except (PersistenceError, MissingDependencyError):
@@ -396,11 +341,9 @@ def _compare_versions(file: Path, then: Mapping[str, str]) -> None:
         if then.get(library) != now.get(library)
     ]
     if differing:
-        warnings.warn(
+        warn_user(
             f"{file} was saved with {' and '.join(differing)}. Predictions may differ; "
-            "install the same versions, or fit and save the model again.",
-            UserWarning,
-            stacklevel=3,
+            "install the same versions, or fit and save the model again."
         )
 
 
@@ -412,8 +355,8 @@ def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    # Said once above, not once per tree.
-    with _reading(file), ignored_warnings(InconsistentVersionWarning):
+    # `_compare_versions` has warned once; skops would warn once per tree.
+    with reading_model(file), ignored_warnings(InconsistentVersionWarning):
         try:
             attributes: dict[str, Any] = skops.io.loads(dump, trusted=trusted)
         except UntrustedTypesFoundException:
@@ -426,48 +369,3 @@ def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:
             ) from None
         check_trees(attributes)
     return attributes
-
-
-def _with_present_names(dump: bytes) -> bytes:
-    """Return a dump of format 1 in which moved types have the names of today."""
-    renamed = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(dump)) as before, zipfile.ZipFile(renamed, "w") as after:
-        for name in before.namelist():
-            data = before.read(name)
-            if name == "schema.json":
-                data = json.dumps(json.loads(data, object_hook=_with_present_module)).encode()
-            after.writestr(name, data)
-    return renamed.getvalue()
-
-
-def _with_present_module(node: dict[str, Any]) -> dict[str, Any]:
-    module = node.get("__module__")
-    return {**node, "__module__": _MOVED_MODULES[module]} if module in _MOVED_MODULES else node
-
-
-def _rebuilt(
-    manifest: Mapping[str, Any], history: dict[str, Any], schema: dict[str, Any], attributes: dict[str, Any]
-) -> AutoMeta:
-    cls = _CLASSES[manifest["class"]]
-    names = set(inspect.signature(cls).parameters)
-    model = cls(**{name: value for name, value in manifest["parameters"].items() if name in names})
-    for name, value in attributes.items():
-        if name in names or not (name.endswith("_") or name.startswith("_")) or name.startswith("__"):
-            raise PersistenceError(f"The file sets an attribute {name!r}, which no fitted model has.")
-        setattr(model, name, value)
-    if not isinstance(model.predictor_, FittedPredictor) or model.problem_ not in PROBLEMS:
-        raise PersistenceError("The file holds no fitted ensemble.")
-    if manifest["format"] == 1:
-        upgrade_format_1(model.predictor_)
-    if "metric" in manifest["not_kept"]:
-        fields = manifest["metric"]
-        model.metric = LostScorer(str(fields["name"]))
-        model._metric = Metric(**{name: fields[name] for name in _METRIC_FIELDS}, function=model.metric)
-    else:
-        model._metric = resolve_metric(
-            model.metric, model.problem_, getattr(model, "classes_", None), getattr(model, "pos_label", None)
-        )
-    model.history_ = SearchHistory(**history)
-    model._schema = Schema(**schema)
-    model.study_ = None  # it lives in its storage
-    return model

@@ -1,11 +1,11 @@
-"""Figures of a meta-dataset; they need matplotlib, which the extra ``plots`` installs.
+"""Draws figures of a meta-dataset; needs matplotlib, which the extra ``plots`` installs.
 
-Every function draws into the axes it is given, or into a figure of its own that pyplot does not know: nothing is
-shown and nothing stays open. ``plot_cost_by_rows(metadataset).figure.savefig("cost.png")`` writes it to a file; as the
-last line of a notebook's cell, ``plot_cost_by_rows(metadataset).figure`` shows it. Labels stand to the right of the
-axes, so a figure of the caller's needs room there, e.g. ``plt.subplots(layout="constrained")``.
+Every function draws into the given axes, or into a new figure that pyplot does not manage, so that nothing is shown or
+stays open. ``plot_cost_by_rows(metadataset).figure.savefig("cost.png")`` writes a file; as the last line of a notebook
+cell, ``plot_cost_by_rows(metadataset).figure`` shows the figure. Labels are to the right of the axes, so a figure of
+yours needs room there, e.g. ``plt.subplots(layout="constrained")``.
 
-A strategy looks the same in all figures of one meta-dataset.
+A strategy has the same colour and marker in all figures of one meta-dataset.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ LOSS_LABELS = {
     "r2": "1 − R²",
     OBJECTIVE: "objective",
 }
-"""Labels of the axis of losses, by metric."""
+"""Label of the loss axis for each metric."""
 
-# Okabe and Ito's colours, which are told apart with any colour vision; grey instead of their yellow and black, as one
-# is too pale for lines and the other has no darker shade. More strategies get darker shades, with another marker.
+# Okabe and Ito's colours, which can be distinguished with any colour vision. Grey replaces their yellow, too pale for
+# lines, and their black, which has no darker shade. Further strategies get darker shades with another marker.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")
 _SHADES = (1.0, 0.55)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -47,11 +47,11 @@ _UNMEASURED = "#d9d9d9"
 _INK = "#333333"
 _LABEL_SIZE = 8.0  # points
 _TASK_LABEL_SIZE = 6.0  # points
-_MOST_SIZES, _FEWEST_TASKS = 8, 4  # points of a line over rows; tasks behind each
+_MOST_SIZES, _FEWEST_TASKS = 8, 4  # classes of table size at most; tasks per class at least
 
 
 class _Look(NamedTuple):
-    """How a strategy is drawn."""
+    """Colour and marker of a strategy."""
 
     color: str
     marker: str
@@ -62,25 +62,25 @@ def plot_learning_curves(
 ) -> Axes:
     """Return axes with the learning curve of each strategy's best configuration on one task.
 
-    Means over folds and seeds; a point that some folds did not reach is left out, as the others alone would make the
-    curve jump. Solid lines are curves over training rows, dashed ones over iterations. The axis of losses is
-    logarithmic where the highest is more than five times the lowest.
+    Points are means over folds and seeds; a point that some folds did not reach is left out, as the curve would jump.
+    Solid lines are curves over training rows, dashed lines over iterations. The loss axis is logarithmic if the highest
+    loss is more than five times the lowest.
 
     Parameters
     ----------
     metadataset : MetaDataset
-        What was measured.
+        The records.
     task : str
         Name of the task.
     strategies : str, iterable of str or None
-        Which to show; None shows all that have a result on the task.
+        Strategies to show; None shows all with a result on the task.
     ax : Axes or None
         Where to draw; None makes a figure.
 
     Raises
     ------
     ValueError
-        If the task or a strategy is unknown, or a strategy that is asked for has no result on the task.
+        If the task or a strategy is unknown, or a requested strategy has no result on the task.
     MissingDependencyError
         If matplotlib is not installed.
     """
@@ -104,7 +104,7 @@ def plot_learning_curves(
     ax.set_xlim(min(ax.dataLim.x0, 0.5) / 1.15, 1.15)
     _number_ticks(ax.xaxis, "{x:g}")
     lowest, highest = ax.dataLim.intervaly
-    if 0 < lowest < highest / 5:  # the first points would press all ends together
+    if 0 < lowest < highest / 5:  # otherwise the first points would squeeze the ends together
         ax.set_yscale("log")
         _number_ticks(ax.yaxis, "{x:g}")
     ax.set_xlabel("fraction of the rows (solid) or of the iterations (dashed)")
@@ -118,17 +118,17 @@ def plot_learning_curves(
 
 
 def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
-    """Return axes with a heat map of how far each strategy stays behind the best on each task.
+    """Return axes with a heat map of the regret of each strategy on each task.
 
-    The regret of a strategy is that of its best configuration at anchor 1, 0 for the best loss on the task and 1 for
-    the median configuration's and all worse ones: the worst loss itself can be of any size. Tasks are ordered by
-    problem, then rows; strategies by their mean regret over the tasks they have a result on, which follows the name.
-    A dot marks the best strategy, grey is not measured, hatched grey ended without a result.
+    The regret of a strategy is that of its best configuration at anchor 1. It is 0 for the best loss on the task and 1
+    for the loss of the median configuration and all worse ones, because the worst loss can be arbitrarily large. Tasks
+    are ordered by problem, then rows; strategies by their mean regret over the tasks with a result, which follows the
+    name. A dot marks the best strategy; grey means not measured, hatched grey that no measurement gave a result.
 
     Parameters
     ----------
     metadataset : MetaDataset
-        What was measured.
+        The records.
     ax : Axes or None
         Where to draw; None makes a figure.
 
@@ -145,7 +145,7 @@ def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -
     ax = ax or _new_axes(3.0 + min(max(4.0, 0.12 * n_tasks), 24.0), max(3.0, 1.8 + 0.22 * n_strategies))
     tasks_are_named = ax.get_window_extent().width * 72 / ax.figure.dpi > n_tasks * _TASK_LABEL_SIZE
     corners = np.arange(n_tasks + 1) - 0.5, np.arange(n_strategies + 1) - 0.5
-    # An edge is a pixel at least, which is much of a narrow cell.
+    # An edge is at least a pixel wide, which is much of a narrow cell.
     edge = 0.3 if tasks_are_named else 0.0
     mesh = ax.pcolormesh(*corners, regrets, cmap="YlGnBu", vmin=0, vmax=1, edgecolors="white", linewidth=edge)
     ax.set_facecolor(_UNMEASURED)
@@ -172,14 +172,14 @@ def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -
 def plot_cost_by_rows(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
     """Return axes with the CPU seconds of a fit at anchor 1 against the rows of the task.
 
-    A light point is a configuration on a task, mean over folds and seeds. Lines join medians over the tasks of similar
-    size and over configurations: sizes are eight equal steps on the axis of rows, and where such a step has fewer than
-    four tasks it is taken together with the next.
+    A light point is a configuration on a task, averaged over folds and seeds. Lines join medians over tasks of similar
+    size and over configurations: the axis of rows is divided into eight equal steps, and a step with fewer than four
+    tasks is merged with the next.
 
     Parameters
     ----------
     metadataset : MetaDataset
-        What was measured.
+        The records.
     ax : Axes or None
         Where to draw; None makes a figure.
 
@@ -215,7 +215,7 @@ def plot_cost_by_rows(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
 
 
 def _best_configurations(part: MetaDataset, task: str, strategies: str | Iterable[str] | None) -> dict[str, str]:
-    """Return the configuration with the lowest loss on the task, for each strategy, the best first."""
+    """Return for each strategy the configuration with the lowest loss on the task, best first."""
     losses = part.matrix().loc[task].dropna().sort_values(kind="stable")
     strategy_of = part.configurations.set_index("configuration")["strategy"]
     named = strategy_of[losses.index].drop_duplicates()
@@ -237,7 +237,7 @@ def _regrets(metadataset: MetaDataset) -> pd.DataFrame:
         raise ValueError("The meta-dataset has no result at anchor 1, so there is nothing to compare.")
     lowest = losses.min(axis=1)
     behind = _by_strategy(metadataset, losses).min() - lowest
-    # Where half of the configurations reach the lowest loss, any other is far behind: x / 0 is infinite.
+    # If half of the configurations reach the lowest loss, the regret of others is x / 0, infinity, and clipped to 1.
     regrets = (behind / (losses.median(axis=1) - lowest)).clip(upper=1).mask(behind == 0, 0.0)
     tried = _was_tried(metadataset).any(axis=1)
     order = metadataset.tasks.sort_values(["problem", "n_rows", "task"])["task"]
@@ -246,7 +246,7 @@ def _regrets(metadataset: MetaDataset) -> pd.DataFrame:
 
 
 def _was_tried(metadataset: MetaDataset) -> pd.DataFrame:
-    """Return strategies × tasks: whether there is any evaluation at anchor 1, or one that ran into a limit before."""
+    """Return strategies × tasks: whether an evaluation reached anchor 1, or ran into a limit before."""
     return _by_strategy(metadataset, metadataset.status_matrix().isin(STATUSES)).any()
 
 
@@ -257,14 +257,14 @@ def _by_strategy(metadataset: MetaDataset, matrix: pd.DataFrame) -> pd.api.typin
 
 
 def _costs(metadataset: MetaDataset) -> pd.DataFrame:
-    """Return a row per task and configuration that ended well: strategy, n_rows, cpu_s and class of size."""
+    """Return a row per task and successful configuration: strategy, n_rows, cpu_s and size class."""
     seconds = metadataset.matrix("fit_cpu_s").where(metadataset.status_matrix() == "ok")
     long = seconds.stack().rename("cpu_s").reset_index()
-    long = long[long["cpu_s"] > 0]  # what is below the clock's step has no place on a logarithmic axis
+    long = long[long["cpu_s"] > 0]  # zero, below the clock's resolution, is not on a logarithmic axis
     if long.empty:
         raise ValueError("The meta-dataset has no CPU seconds of fits at anchor 1, so there is nothing to draw.")
     sizes = metadataset.tasks.set_index("task")["n_rows_used"]
-    classes = _classes_of_size(sizes)
+    classes = _size_classes(sizes)
     strategy_of = metadataset.configurations.set_index("configuration")["strategy"]
     return long.assign(
         strategy=long["configuration"].map(strategy_of),
@@ -273,8 +273,8 @@ def _costs(metadataset: MetaDataset) -> pd.DataFrame:
     )
 
 
-def _classes_of_size(sizes: pd.Series) -> pd.Series:
-    """Return a number for each task, the same for tasks of similar rows; a collection caps rows, so many are equal."""
+def _size_classes(sizes: pd.Series) -> pd.Series:
+    """Return a class for each task by its rows; a collection caps rows, so many tasks have equal sizes."""
     logs = np.log(sizes.clip(lower=1))
     steps = ((logs - logs.min()) / (np.ptp(logs) or 1.0) * _MOST_SIZES).astype(int).clip(upper=_MOST_SIZES - 1)
     numbers, number, n_tasks = {}, 0, 0
@@ -283,14 +283,14 @@ def _classes_of_size(sizes: pd.Series) -> pd.Series:
         n_tasks += n
         if n_tasks >= _FEWEST_TASKS:
             number, n_tasks = number + 1, 0
-    return steps.map(numbers).clip(upper=max(number - 1, 0))  # too few at the end join those before
+    return steps.map(numbers).clip(upper=max(number - 1, 0))  # a small last class joins the one before
 
 
 # ------------------------------------------------------------------------------------------------------ how it is drawn
 
 
 def _new_axes(width: float, height: float) -> Axes:
-    """Return the axes of a new figure, in inches, that pyplot does not keep."""
+    """Return the axes of a new figure, of a size in inches, that pyplot does not manage."""
     import_optional("matplotlib", extra="plots")
     from matplotlib.figure import Figure
 
@@ -300,8 +300,8 @@ def _new_axes(width: float, height: float) -> Axes:
 def _looks(metadataset: MetaDataset) -> dict[str, _Look]:
     looks = {}
     for i, name in enumerate(sorted(metadataset.configurations["strategy"].unique())):
-        turn, place = divmod(i, len(_COLOURS))
-        shade, colour = _SHADES[turn % len(_SHADES)], _COLOURS[place]
+        turn, index = divmod(i, len(_COLOURS))
+        shade, colour = _SHADES[turn % len(_SHADES)], _COLOURS[index]
         parts = (round(shade * int(colour[at : at + 2], 16)) for at in (1, 3, 5))
         looks[name] = _Look("#" + "".join(f"{part:02x}" for part in parts), _MARKERS[turn % len(_MARKERS)])
     return looks
@@ -314,7 +314,7 @@ def _tidy(ax: Axes) -> None:
 
 
 def _number_ticks(axis: Axis, numbers: str) -> None:
-    """Put numbers at powers of ten, and at 2 and 5 of each decade where those alone would be too few."""
+    """Put ticks at powers of ten, and also at 2 and 5 of each decade if those are too few."""
     from matplotlib.ticker import LogLocator
 
     lowest, highest = axis.get_view_interval()
@@ -324,9 +324,9 @@ def _number_ticks(axis: Axis, numbers: str) -> None:
 
 
 def _label_ends(ax: Axes, ends: dict[str, tuple[float, float]], looks: dict[str, _Look]) -> None:
-    """Write the names to the right of the axes, each as near to the end of its line as the others allow."""
+    """Write the names to the right of the axes, each as near to the end of its line as possible."""
     ax.set_xlim(ax.get_xlim())
-    ax.set_ylim(ax.get_ylim())  # what follows needs the final limits
+    ax.set_ylim(ax.get_ylim())  # the limits must be final from here on
     heights = ax.transAxes.inverted().transform(ax.transData.transform(list(ends.values())))[:, 1]
     line_height = 1.3 * _LABEL_SIZE * ax.figure.dpi / 72 / ax.get_window_extent().height
     for (name, end), height in zip(ends.items(), _spread(heights, line_height), strict=True):
@@ -351,7 +351,7 @@ def _label_ends(ax: Axes, ends: dict[str, tuple[float, float]], looks: dict[str,
 
 
 def _mark_groups(ax: Axes, groups: pd.Series) -> None:
-    """Part neighbouring columns of different groups by a line, and name the groups above."""
+    """Separate neighbouring groups of columns by lines, and write their names above."""
     sizes = groups.value_counts(sort=False)
     starts = sizes.cumsum() - sizes
     for start in starts.iloc[1:]:
@@ -359,18 +359,18 @@ def _mark_groups(ax: Axes, groups: pd.Series) -> None:
     widest = max(len(f"{name} ({size})") for name, size in sizes.items())
     # A letter is about 0.6 times as wide as it is high.
     gap = 0.6 * widest * _LABEL_SIZE * ax.figure.dpi / 72 / ax.get_window_extent().width
-    places = _spread(((starts + sizes / 2) / len(groups)).to_numpy(), gap)
-    for (name, size), place in zip(sizes.items(), places, strict=True):
-        ax.text(place, 1.02, f"{name} ({size})", transform=ax.transAxes, ha="center", size=_LABEL_SIZE, color=_INK)
+    centres = _spread(((starts + sizes / 2) / len(groups)).to_numpy(), gap)
+    for (name, size), centre in zip(sizes.items(), centres, strict=True):
+        ax.text(centre, 1.02, f"{name} ({size})", transform=ax.transAxes, ha="center", size=_LABEL_SIZE, color=_INK)
 
 
-def _spread(places: np.ndarray, gap: float) -> np.ndarray:
-    """Return the places in [0, 1] nearest to the given ones, by squares, that keep a gap from each other.
+def _spread(positions: np.ndarray, gap: float) -> np.ndarray:
+    """Return the positions in [0, 1] nearest to the given ones, by least squares, with a gap between neighbours.
 
-    Where there is no room for that, they are evenly spaced.
+    If there is no room for the gaps, they are evenly spaced.
     """
-    order = np.argsort(places, kind="stable")
-    steps = min(gap, 1 / max(len(places) - 1, 1)) * np.arange(len(places))
-    moved = np.empty(len(places))
-    moved[order] = isotonic_regression(places[order] - steps).x.clip(0, 1 - steps[-1]) + steps
+    order = np.argsort(positions, kind="stable")
+    steps = min(gap, 1 / max(len(positions) - 1, 1)) * np.arange(len(positions))
+    moved = np.empty(len(positions))
+    moved[order] = isotonic_regression(positions[order] - steps).x.clip(0, 1 - steps[-1]) + steps
     return moved

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from autometa._support.numbers import checked_count
 from autometa._support.process_state import kept_process_state
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
@@ -18,7 +18,7 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.fit_inputs import read_inputs
 from autometa.fitting import advice_before, available_strategies, describe_task
-from autometa.policy.registry import ADVISING_POLICY, checked_policy, make_policy
+from autometa.policy.registry import DEFAULT_POLICY, checked_policy, make_policy
 from autometa.tables.target import ProblemChoice
 
 COLUMNS = (
@@ -43,7 +43,7 @@ def recommend(
     problem: ProblemChoice = "auto",
     metric: str | Callable[..., Any] = "auto",
     strategies: Sequence[str | Path | Strategy] | None = None,
-    policy: str | Path | Policy = ADVISING_POLICY,
+    policy: str | Path | Policy = DEFAULT_POLICY,
     time_budget: float | None = 60.0,
 ) -> pd.DataFrame:
     """Return the strategies that a policy would try on a table, with its predictions; nothing is fitted.
@@ -91,8 +91,7 @@ def recommend(
     >>> len(advice), bool(advice["probability"].is_monotonic_decreasing)
     (3, True)
     """
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+    n = checked_count("n", n)
     available, proposal, expected = _advice(X, y, problem, metric, strategies, policy, time_budget)
     first: dict[str, Configuration] = {}
     for configuration in (*proposal.configurations, *expected, *(s.portfolio[0] for s in available)):
@@ -120,7 +119,7 @@ def advised_configurations(
     *,
     problem: ProblemChoice = "auto",
     metric: str | Callable[..., Any] = "auto",
-    policy: str | Path | Policy = ADVISING_POLICY,
+    policy: str | Path | Policy = DEFAULT_POLICY,
     time_budget: float | None = 60.0,
 ) -> list[Configuration]:
     """Return the configurations of one strategy that a policy would try on a table, best first.

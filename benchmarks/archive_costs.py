@@ -22,7 +22,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
 
-from autometa.transfer.archive.archive import StudyArchive
+from autometa.transfer.study_archive import StudyArchive
 from benchmarks.results import append_row, read_results
 from benchmarks.transfer_overhead import past
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from autometa._support.seeds import child_seed
 from autometa.metalearning.training.recurrent_episodes import Observation, play
-from autometa.metalearning.training.recurrent_training import Trained, TrainingSettings, train
+from autometa.metalearning.training.recurrent_training import RecurrentSettings, Trained, train
 from autometa.policy.recurrent.network import HIDDEN, Shape, initial_arrays
 
 REFERENCE = {
@@ -150,7 +150,7 @@ def first_arrays(bandits: Bandits, seed: int) -> dict[str, np.ndarray]:
 
 
 def learn(
-    bandits: Bandits, settings: TrainingSettings, seed: int, out: Path | None = None, max_s: float = math.inf
+    bandits: Bandits, settings: RecurrentSettings, seed: int, out: Path | None = None, max_s: float = math.inf
 ) -> Trained:
     """Return a network that imitated the oracle on each kind of short episodes and then learnt from its rewards."""
     arrays = first_arrays(bandits, seed)
@@ -176,7 +176,7 @@ def main() -> None:
     args = parser.parse_args()
 
     bandits = Bandits(args.pulls, args.arms)
-    settings = TrainingSettings(args.imitation, args.reinforcement, imitation_rate=0.02, reinforcement_rate=1e-3)
+    settings = RecurrentSettings(args.imitation, args.reinforcement, imitation_rate=0.02, reinforcement_rate=1e-3)
     begun_s = time.process_time()
     trained = learn(bandits, settings, args.seed, args.out, args.max_s)
     cpu_s = time.process_time() - begun_s

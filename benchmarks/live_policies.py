@@ -1,6 +1,6 @@
 """Fits under different policies, on tables that none of them has learnt from.
 
-    python -m benchmarks.live_policies FOLDER --out CSV [--policies mixture prior] [--budgets 10 60]
+    python -m benchmarks.live_policies FOLDER --out CSV [--policies gaussian prior] [--budgets 10 60]
     python -m benchmarks.live_policies FOLDER --out CSV --report
 
 A quarter of each table is held out. A row of the CSV is a table, a policy and a budget; existing rows are not measured
@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live_policies", description="Compare policies live.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--policies", nargs="+", default=["mixture", "prior"])
+    parser.add_argument("--policies", nargs="+", default=["gaussian", "prior"])
     parser.add_argument("--budgets", nargs="+", type=float, default=[10.0, 60.0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--jobs", type=int, default=2, help="cores of a fit")

@@ -18,8 +18,8 @@ import pandas as pd
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.assessment import assess, gain_policy
 from autometa.metalearning.replay.regret import paired_bootstrap
-from autometa.metalearning.training.metric_learning import similarity_weights
-from autometa.policy.gain import GainPolicy
+from autometa.metalearning.training.similarity_learning import similarity_weights
+from autometa.policy.expected_gain import GainPolicy
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.registry import settings_in_fits
 from benchmarks.mlp_maml_ensembles import NAME
@@ -45,7 +45,7 @@ def replay(out: Path, seed: int) -> pd.DataFrame:
 def policy_without(strategy: str | None, past: PastTasks) -> GainPolicy:
     """Return the gaussian policy of past tasks without the records of a strategy."""
     known = past if strategy is None else _without(strategy, past)
-    return gain_policy(settings_in_fits("gaussian"), _weights(known), known)
+    return gain_policy(settings_in_fits("gaussian"), _weights, known)
 
 
 @lru_cache(maxsize=8)

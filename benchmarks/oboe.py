@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from autometa.policy.gain import GAIN_SETTINGS
+from autometa.policy.expected_gain import GAIN_SETTINGS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -36,7 +36,7 @@ from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.baselines import RandomPolicy, StaticPolicy, average_rank, greedy, greedy_per_second
 from autometa.metalearning.replay.regret import normalised_regret
 from autometa.metalearning.replay.replay import describe_past, metric_of
-from autometa.policy.gain import GainPolicy
+from autometa.policy.expected_gain import GainPolicy
 from autometa.policy.past_tasks import PastTasks
 from benchmarks.results import append_row, read_results
 

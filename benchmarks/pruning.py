@@ -31,11 +31,11 @@ from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
 from autometa.metalearning.replay.regret import paired_bootstrap
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.archive.sources import SourceStudy, SourceTrial
 from autometa.transfer.pruning.calibration import centre_and_scale
 from autometa.transfer.pruning.curves import StepScale, on_grid, reach
 from autometa.transfer.pruning.pruner import MetaPruner, _model, _past_curves
+from autometa.transfer.study_archive import StudyArchive
 from benchmarks.results import append_row, read_results
 
 N_PAST, N_TRIALS, N_SEEDS = 1000, 150, 10

@@ -25,9 +25,9 @@ from autometa.core.budget import Budget
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.replay import replay
-from autometa.metalearning.training.recurrent_training import TrainingSettings
+from autometa.metalearning.training.recurrent_training import RecurrentSettings
 from autometa.metalearning.training.recurrent_tuning import train_recurrent
-from autometa.policy.gain import GainPolicy
+from autometa.policy.expected_gain import GainPolicy
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.policy import RecurrentPolicy
 from benchmarks.oboe import read_folder
@@ -80,7 +80,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     # A state that was trained on tasks that this fold holds out must not be resumed.
     name = f"fold{args.fold}-seed{args.seed}"
-    settings = TrainingSettings(args.imitation, args.reinforcement)
+    settings = RecurrentSettings(args.imitation, args.reinforcement)
     trained = train_recurrent(
         past.select(known), settings, seed=args.seed, state=args.out / f"{name}-state.npz", max_s=args.max_s
     )

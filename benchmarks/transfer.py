@@ -81,7 +81,7 @@ def new_study(name: str, archive: Archive, seed: int) -> optuna.Study:
 
 def make_archive(studies: Iterable[optuna.Study]) -> Archive:
     """Return an archive in memory of these studies."""
-    from autometa.transfer.archive.archive import StudyArchive
+    from autometa.transfer.study_archive import StudyArchive
 
     archive = StudyArchive()
     for study in studies:

@@ -13,8 +13,7 @@ from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.assessment import named_policies
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.weights_file import read_weights
-from tests.metalearning.training.test_policy_training import STRATEGIES
-from tests.policy.made_up import made_up_metadataset
+from tests.helpers.past_tasks import MADE_UP_STRATEGIES, made_up_metadataset
 
 FEW = ["--budgets", "3", "--counts", "1", "2", "--folds", "2"]
 
@@ -29,7 +28,7 @@ def test_train_writes_weights_and_shows_their_card(
 ) -> None:
     out = tmp_path / "weights"
     assert main(["train", "--records", str(records), "--out", str(out), "--replayed", "0"]) == 0
-    weights = read_weights(out, STRATEGIES)
+    weights = read_weights(out, MADE_UP_STRATEGIES)
     assert len(weights.past.tasks) == 6
     text = capsys.readouterr().out
     assert "n_tasks = 6" in text and f"Written to {out}" in text

@@ -28,11 +28,13 @@ from autometa.learners import LEARNERS
 from autometa.learners.base import FitData, Learner
 from autometa.learners.sklearn_estimator import own_learner
 from autometa.learners.untrusted_trees import check_trees
+from autometa.saved_formats import MOVED_TYPES, upgraded_dump
 from autometa.search.search_history import SearchHistory
 from autometa.tables.inputs import as_frame
 from autometa.tables.preparation import fit_preparation
 from autometa.tables.schema import Schema
 from autometa.tables.target import read_target
+from tests.saved_models import make as saved_models
 
 _CLASSIFIERS_ONLY = {"logistic_regression", "discriminant_analysis"}
 _REGRESSORS_ONLY = {"ridge", "elastic_net", "gaussian_process"}
@@ -529,17 +531,67 @@ def test_the_public_functions_are_these() -> None:
     assert (autometa.save, autometa.load) == (save, load)
 
 
-SAVED_MODELS = Path(__file__).parent / "saved_models"
+# ---------------------------------------------------------------------------------- earlier formats
+
+# What the list of trusted types was when format 1 was written.
+FORMAT_1_TYPES = (
+    "autometa.ensemble.predictor.FittedPredictor",
+    "autometa.ensemble.predictor.Member",
+    "autometa.learners.bayes.GaussianClassesModel",
+    "autometa.learners.boosting.CatBoostModel",
+    "autometa.learners.boosting.LightGBMModel",
+    "autometa.learners.boosting.XGBoostModel",
+    "autometa.learners.categories.CategoryCodes",
+    "autometa.learners.categories.OneHot",
+    "autometa.learners.constant.ConstantModel",
+    "autometa.learners.constant.NoPreparation",
+    "autometa.learners.kernels.KernelModel",
+    "autometa.learners.measures.Measures",
+    "autometa.learners.neighbours.NeighboursModel",
+    "autometa.learners.mlp_maml.SharedNetworkModel",
+    "autometa.learners.neural.NeuralNetworkModel",
+    "autometa.learners.numeric.LinearModel",
+    "autometa.learners.numeric.TargetScale",
+    "autometa.learners.own.OwnModel",
+    "autometa.learners.preparation.Preparation",
+    "autometa.learners.scaling.Scaler",
+    "autometa.learners.text.TextEmbedding",
+    "autometa.learners.trees.ForestModel",
+    "autometa.learners.trees.HistogramModel",
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "functools.partial",
+    "sklearn.utils.validation.check_array",
+)
 
 
+@pytest.mark.parametrize("name", FORMAT_1_TYPES)
+def test_every_type_of_format_1_is_still_there_and_trusted(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    dump = upgraded_dump(_forged_dump({"content": [_node(module, attribute, "ObjectNode")]}))
+    with zipfile.ZipFile(io.BytesIO(dump)) as archive:
+        (node,) = json.loads(archive.read("schema.json"))["content"]
+    present = f"{node['__module__']}.{node['__class__']}"
+    assert present in persistence.TRUSTED_TYPES
+    assert hasattr(__import__(node["__module__"], fromlist=[attribute]), node["__class__"])
+
+
+def test_names_of_moved_types_are_not_used_again() -> None:
+    assert not set(MOVED_TYPES) & set(persistence.TRUSTED_TYPES)
+    assert set(MOVED_TYPES.values()) <= set(persistence.TRUSTED_TYPES)
+
+
+@pytest.mark.parametrize("version", range(1, persistence.FORMAT + 1))
 @pytest.mark.parametrize("name", ["classifier", "regressor"])
-def test_model_of_an_earlier_format_predicts_as_it_did(name: str):
-    if name == "classifier":
-        pytest.importorskip("lightgbm")
-    X = pd.read_csv(SAVED_MODELS / "format_1_rows.csv")
-    expected = pd.read_csv(SAVED_MODELS / f"format_1_{name}.csv")[name]
-    model = load(SAVED_MODELS / f"format_1_{name}.autometa")
-    predicted = model.predict_proba(X.drop(columns="text"))[:, 1] if name == "classifier" else model.predict(X)
+def test_model_of_every_format_predicts_as_it_did(name: str, version: int) -> None:
+    file = saved_models.FOLDER / f"format_{version}_{name}.autometa"
+    with zipfile.ZipFile(file) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    for library in manifest["needs"]:
+        pytest.importorskip(library)
+    model = load(file)
+    expected = pd.read_csv(file.with_suffix(".csv"))[name]
     # Another processor may sum in another order.
-    np.testing.assert_allclose(predicted, expected, rtol=1e-6)
+    np.testing.assert_allclose(saved_models.predictions(name, model), expected, rtol=1e-6)
+    assert manifest["format"] == version
     assert len(model.leaderboard()) == 2

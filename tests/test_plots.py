@@ -284,9 +284,9 @@ def test_line_of_cost_joins_medians_of_tasks_of_similar_size(monkeypatch, metada
 
 def test_sizes_are_steps_of_equal_ratio_and_hold_enough_tasks():
     rows = [100, 110, 120, 130, 1_000, 5_000, 14_000, 15_000, 15_000, 15_000, 15_000]
-    assert plots._classes_of_size(pd.Series(rows)).tolist() == [0] * 4 + [1] * 7
-    assert plots._classes_of_size(pd.Series([*rows[:4], 15_000])).tolist() == [0] * 5
-    assert plots._classes_of_size(pd.Series([0, 0])).tolist() == [0, 0]
+    assert plots._size_classes(pd.Series(rows)).tolist() == [0] * 4 + [1] * 7
+    assert plots._size_classes(pd.Series([*rows[:4], 15_000])).tolist() == [0] * 5
+    assert plots._size_classes(pd.Series([0, 0])).tolist() == [0, 0]
 
 
 # --------------------------------------------------------------------------------------------------------------- labels

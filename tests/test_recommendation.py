@@ -19,9 +19,9 @@ from autometa.core.proposal import Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.policy.gain import GainPolicy
+from autometa.policy.expected_gain import GainPolicy
 from autometa.recommendation import COLUMNS, recommend
-from tests.policy.past_tasks import make_past, make_strategies
+from tests.helpers.past_tasks import make_past, make_strategies
 
 SOME = ["lightgbm", "logistic_regression", "extra_trees", "neural_network"]
 PREDICTED = ["loss", "loss_low", "loss_high", "fit_s", "memory_mb", "beats_default"]

@@ -1,4 +1,6 @@
-"""Arrays and their card in a folder: one ``.npz`` without pickle, and a TOML file that holds its checksum."""
+"""Writes and reads arrays with a card: one ``.npz`` without pickle, and a TOML file that holds its checksum."""
+# Tests: tests/maml/test_weights.py
+# Tests: tests/policy/test_weights_file.py
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autometa._support.files import replaced
 from autometa._support.toml_text import toml_text
 from autometa.exceptions import AutometaError
 
@@ -18,9 +21,29 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return the content of an ``.npz`` file of arrays; arrays of objects are refused."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def arrays_in(data: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of an ``.npz`` file; checksums are compared, and pickled arrays refused."""
+    import numpy as np
+
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
+            for name in archive.namelist()
+        }
+
+
 @dataclass(frozen=True)
 class ArrayFolder:
-    """What the two files are called, and what is raised where they are no good.
+    """The names of the two files, and the error for files that cannot be used.
 
     Parameters
     ----------
@@ -29,13 +52,13 @@ class ArrayFolder:
     version_field : str
         Field of the card with the version of the layout.
     version : int
-        The newest layout that can be read; writing writes it.
+        The layout that is written, and the newest that can be read.
     error : type of AutometaError
-        What is raised.
+        The error that is raised.
     content : str
-        What the arrays are, for messages.
+        Description of the arrays, for messages.
     advice : str
-        What to do about files that are no good.
+        What to do about files that cannot be used, for messages.
     """
 
     arrays: str
@@ -48,18 +71,15 @@ class ArrayFolder:
 
     def write(self, folder: Path, arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
         """Write arrays by name and a card of plain values; the folder is made if needed."""
-        import numpy as np
-
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        data = buffer.getvalue()
+        data = npz_bytes(arrays)
         first = {self.version_field: self.version, "sha256": hashlib.sha256(data).hexdigest()}
         text = toml_text({**first, **{name: value for name, value in card.items() if name not in first}})
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # The card comes last: without the right one, new arrays are not taken for whole.
-            (folder / self.arrays).write_bytes(data)
-            (folder / self.card).write_text(text, encoding="utf-8")
+            # The card is written last, as its checksum must match the arrays.
+            for name, content in ((self.arrays, data), (self.card, text.encode())):
+                with replaced(folder / name) as stream:
+                    stream.write(content)
         except OSError as error:
             raise self.error(
                 f"{folder} cannot be written: {error.strerror or error}. Choose another folder."
@@ -68,13 +88,8 @@ class ArrayFolder:
     def read(self, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays by name, and the card.
 
-        Raises
-        ------
-        AutometaError
-            `error`, if a file is missing or damaged, does not belong to the other, or is of a newer layout.
+        Raises `error` if a file is missing or damaged, does not belong to the other, or has a newer layout.
         """
-        import numpy as np
-
         card = self._card(folder / self.card)
         file = folder / self.arrays
         data = self._bytes(file)
@@ -84,13 +99,7 @@ class ArrayFolder:
                 f"got {found} ({len(data):,} bytes). {self.advice}"
             )
         try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                arrays = {
-                    name.removesuffix(".npy"): np.lib.format.read_array(
-                        io.BytesIO(archive.read(name)), allow_pickle=False
-                    )
-                    for name in archive.namelist()
-                }
+            arrays = arrays_in(data)
         except Exception as error:  # a forged file can fail anywhere
             raise self.error(
                 f"{file} does not hold {self.content} ({type(error).__name__}: {error}). {self.advice}"

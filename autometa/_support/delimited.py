@@ -1,4 +1,4 @@
-"""Tables in text files; encoding, separator and decimal mark are read off the file."""
+"""Reads tables from text files; encoding, separator and decimal mark are detected."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 SEPARATORS = (",", "\t", ";", "|")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
-# No field of the sample is larger than the csv module takes.
+# The csv module raises on fields above 2**17 characters, so no field of the sample is longer.
 _SAMPLE_CHARACTERS = 2**17
 _SAMPLE_BYTES = 4096
-# UTF-32 first: its mark begins like that of UTF-16.
+# UTF-32 comes first, because its mark begins like that of UTF-16.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -59,13 +59,13 @@ class TextForm:
     decimal : str
         ``"."`` or ``","``.
     n_skipped : int
-        Lines before the header; Excel may write ``sep=;``.
+        Number of lines before the header; Excel may write ``sep=;``.
     has_spaces : bool
         Whether a space follows each separator.
     has_end : bool
         Whether each row, but not the header, ends with a separator.
     n_columns : int
-        Fields of the header.
+        Number of fields in the header.
     """
 
     separator: str = ","
@@ -86,7 +86,7 @@ def read_delimited(
     file : Path
         UTF-8 or UTF-16, with or without a byte order mark, or UTF-32 with one.
     separator, decimal : str, optional
-        Found in the file unless given.
+        Detected unless given.
     **options
         Passed on to ``pandas.read_csv``.
 
@@ -121,19 +121,11 @@ def read_delimited(
 
 
 def find_form(sample: str, *, is_cut: bool = False, candidates: Sequence[str] = SEPARATORS) -> TextForm:
-    """Return how a table is written, from its first lines.
+    """Detect how a table is written, from its first lines.
 
-    A separator has to cut the rows into as many fields as the header, outside of quotes. Where
-    several do, the one that leaves fewest separators inside of fields is taken, decimal commas aside.
-
-    Parameters
-    ----------
-    sample : str
-        The beginning of the text, with the header.
-    is_cut : bool
-        Whether the text goes on after the sample.
-    candidates : sequence of str
-        Separators to choose from, the first among equals first.
+    A separator must split the rows, outside of quotes, into as many fields as the header. If several do, the one that
+    leaves the fewest separators inside fields is chosen; decimal commas do not count.
+    The first of equals is chosen. `is_cut` tells whether the text goes on after the sample.
     """
     hint = _EXCEL_HINT.match(sample)
     if hint:
@@ -146,7 +138,7 @@ def find_form(sample: str, *, is_cut: bool = False, candidates: Sequence[str] = 
         if has_spaces:
             records = _records(sample, separator, is_cut, has_spaces=True)
         n_single = sum(len(record) == 1 for record in records)
-        # A single column may have a name with separators in it.
+        # The name of a single column may contain separators.
         if records and len(records[0]) > 1 and n_single <= len(records) / 2:
             found.append((_fit(records, has_spaces), separator, records, has_spaces))
     if not found:
@@ -160,13 +152,13 @@ def find_form(sample: str, *, is_cut: bool = False, candidates: Sequence[str] = 
 
 
 def _candidates(file: Path, sample: str) -> Sequence[str]:
-    """Return the separators that a file may have: a name that ends in .tsv says it."""
+    """Return the separators that a file may have: only the tab if its name ends in .tsv."""
     is_tsv = ".tsv" in (suffix.lower() for suffix in file.suffixes)
     return ("\t",) if is_tsv and "\t" in sample else SEPARATORS
 
 
 def _records(sample: str, separator: str, is_cut: bool, *, has_spaces: bool = False) -> list[list[str]]:
-    """Return the fields of the rows that a sample holds, without empty lines and the row that is cut."""
+    """Return the fields of a sample's rows, without empty lines and the row that is cut."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=separator, skipinitialspace=has_spaces)
     try:
         records = list(reader)
@@ -178,12 +170,12 @@ def _records(sample: str, separator: str, is_cut: bool, *, has_spaces: bool = Fa
 
 
 def _fit(records: Sequence[Sequence[str]], has_spaces: bool) -> tuple[float, bool, float, float, bool]:
-    """Return how well a separator fits, higher is better.
+    """Return a sort key for how well a separator fits, higher is better.
 
-    Share of the rows with the usual number of fields; whether that is the header's (R writes names
-    of rows below no name, others end each row with a separator); share of fields without another
-    separator, decimal commas aside; share of numbers; whether texts begin without a space, as what
-    is between two commas of a sentence does not.
+    Its parts are: the fraction of rows with as many fields as the header or one more; whether the former are at least
+    as frequent (R writes row names without a header, others end each row with a separator); the fraction of fields
+    without another separator, except decimal commas; the fraction of numbers; whether fields begin without a space,
+    unlike the parts of a sentence between commas.
     """
     header, *rows = records
     if not rows:
@@ -203,9 +195,8 @@ def _fit(records: Sequence[Sequence[str]], has_spaces: bool) -> tuple[float, boo
 def _decimal(rows: Sequence[Sequence[str]], separator: str) -> str:
     """Return the decimal mark.
 
-    A comma counts when no number has a point or several commas, and either one is a decimal comma for
-    certain (``12,5``; ``1,200`` may be grouped) or semicolons separate: they are used where the comma
-    is the decimal mark.
+    It is a comma if no number has a decimal point or several commas, and either some number surely has a decimal comma
+    (``12,5``; ``1,200`` may be grouped) or semicolons separate fields, which is usual with decimal commas.
     """
     cells = {cell.strip() for row in rows for cell in row}
     commas = {cell for cell in cells if _COMMA_DECIMAL.fullmatch(cell)}
@@ -218,7 +209,7 @@ def _decimal(rows: Sequence[Sequence[str]], separator: str) -> str:
 
 
 def _without_point_groups(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with decimal commas whose numbers with grouping points (``1.234,5``) are numbers."""
+    """Convert text with grouping points and decimal commas (``1.234,5``) to numbers."""
     from pandas.api.types import is_string_dtype
 
     for name in table.columns[[is_string_dtype(dtype) for dtype in table.dtypes]]:
@@ -233,7 +224,7 @@ def _encoding(head: bytes) -> str:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding
-    # Latin letters in UTF-16 have a zero as every other byte.
+    # Every other byte of Latin letters in UTF-16 is zero.
     for first, encoding in ((0, "utf-16-be"), (1, "utf-16-le")):
         if head[first::2].count(0) > len(head) / 4 and head[1 - first :: 2].count(0) == 0:
             return encoding
@@ -265,7 +256,7 @@ def _opened(file: Path) -> IO[bytes]:
 
 
 def _only_member(archive: zipfile.ZipFile) -> IO[bytes]:
-    # macOS puts a folder with a file about the file beside it.
+    # macOS adds a folder with metadata.
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if len(names) != 1:
         raise ValueError(f"a zip file has to hold one table, this one holds {len(names)} files")

@@ -1,4 +1,4 @@
-"""A class that takes the parameters of another without some of them, written down only once."""
+"""Derive the parameters and the docstring of a class from another class, without some parameters."""
 
 from __future__ import annotations
 

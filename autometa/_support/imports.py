@@ -1,4 +1,4 @@
-"""Optional libraries, imported where they are used."""
+"""Import optional libraries where they are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log output of single fits: what several threads log at a time is told apart by the thread."""
+"""Controls the log output of single fits, also of fits that run in several threads at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 
 from autometa._support.shared_change import SharedChange
 
-_of_thread = threading.local()
+_thread_state = threading.local()
 
 
-def _is_audible(record: logging.LogRecord) -> bool:
-    return record.levelno >= getattr(_of_thread, "least_level", logging.NOTSET)
+def _is_loud_enough(record: logging.LogRecord) -> bool:
+    return record.levelno >= getattr(_thread_state, "least_level", logging.NOTSET)
 
 
 class _QuietChildren(SharedChange):
-    """A filter on all loggers of a library; it goes by the thread that logs."""
+    """A filter on all loggers of a library, by the level that the logging thread asks for."""
 
     def __init__(self, library: str) -> None:
         super().__init__()
@@ -25,15 +25,15 @@ class _QuietChildren(SharedChange):
         self._loggers: list[logging.Logger] = []
 
     def begin(self) -> None:
-        # Filters of a logger see only what is logged through itself, not through its children.
+        # The filters of a logger do not apply to records of its children.
         for name, logger in list(logging.root.manager.loggerDict.items()):
             if name.startswith(self._prefix) and isinstance(logger, logging.Logger):
                 self._loggers.append(logger)
-                logger.addFilter(_is_audible)
+                logger.addFilter(_is_loud_enough)
 
     def end(self) -> None:
         while self._loggers:
-            self._loggers.pop().removeFilter(_is_audible)
+            self._loggers.pop().removeFilter(_is_loud_enough)
 
 
 _quiet_optuna = _QuietChildren("optuna")
@@ -43,16 +43,16 @@ _quiet_optuna = _QuietChildren("optuna")
 def quiet_optuna() -> Iterator[None]:
     """Let Optuna log nothing below a warning in the calling thread."""
     with _quiet_optuna():
-        before = getattr(_of_thread, "least_level", logging.NOTSET)
-        _of_thread.least_level = logging.WARNING
+        before = getattr(_thread_state, "least_level", logging.NOTSET)
+        _thread_state.least_level = logging.WARNING
         try:
             yield
         finally:
-            _of_thread.least_level = before
+            _thread_state.least_level = before
 
 
 class _LowestLevel(SharedChange):
-    """The level of a logger, as low as any of the threads asks for."""
+    """The level of a logger, as low as the lowest that any thread asks for."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -62,13 +62,13 @@ class _LowestLevel(SharedChange):
         self._before = self._now = self._logger.level
 
     def end(self) -> None:
-        # Another level was set by somebody else meanwhile.
+        # Otherwise somebody else has set another level meanwhile.
         if self._logger.level == self._now:
             self._logger.setLevel(self._before)
 
     @contextmanager
     def at(self, level: int) -> Iterator[None]:
-        """Let records of `level` through for the length of a block."""
+        """Let records of `level` through within a block."""
         with self():
             with self._lock:
                 if self._logger.getEffectiveLevel() > level:
@@ -82,7 +82,7 @@ _level = _LowestLevel("autometa")
 
 @contextmanager
 def logged_by(handler: logging.Handler, level: int) -> Iterator[None]:
-    """Hand what autometa logs in the calling thread, from `level` on, to a handler."""
+    """Pass autometa's records of the calling thread, from `level` on, to a handler."""
     thread = threading.get_ident()
     handler.setLevel(level)
     handler.addFilter(lambda record: record.thread == thread)

@@ -1,4 +1,4 @@
-"""Cores and memory that this process may use, within the limits of its container."""
+"""Finds the cores and the memory that this process may use, within the limits of its container."""
 
 from __future__ import annotations
 
@@ -13,13 +13,8 @@ _UNKNOWN_BYTES = 4 * 2**30
 def usable_cores(root: Path = Path("/")) -> int:
     """Return how many cores this process may use, at least 1.
 
-    The smallest of the machine's cores, the process's affinity and the quotas of its control
-    groups, of which a part of a core counts as one.
-
-    Parameters
-    ----------
-    root : Path
-        Folder to read ``proc`` and ``sys`` from.
+    It is the smallest of the machine's cores, the process's affinity and the quotas of its control groups, rounded up.
+    `root` holds the folders ``proc`` and ``sys``.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     n_cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
@@ -28,22 +23,17 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def jobs_at_a_time(n_jobs: int | None) -> int:
-    """Return how many processes or threads `n_jobs` asks for as in joblib, at most one per core that may be used."""
+    """Return the number of workers that `n_jobs` asks for, as in joblib, at most one per usable core."""
     import joblib
 
     return min(joblib.effective_n_jobs(n_jobs), usable_cores())
 
 
 def available_bytes(root: Path = Path("/")) -> int:
-    """Return the memory that this process and its children can use now; 4 GiB where the system does not say.
+    """Return the bytes that this process and its children can use now; 4 GiB if the system does not tell.
 
-    The smallest of what the machine has available and what the limits of the process's control
-    groups leave. Files that the system keeps in memory and would drop count as free.
-
-    Parameters
-    ----------
-    root : Path
-        Folder to read ``proc`` and ``sys`` from.
+    It is the smallest of the machine's available memory and what the limits of the process's control groups leave.
+    Inactive cached files count as free. `root` holds the folders ``proc`` and ``sys``.
     """
     left = [free for folder in _control_groups("memory", root) if (free := _free_bytes(folder)) is not None]
     meminfo = _fields(root / "proc/meminfo")
@@ -53,7 +43,7 @@ def available_bytes(root: Path = Path("/")) -> int:
 
 
 def _core_quota(folder: Path) -> float | None:
-    """Return the cores' worth of time that a control group allows, None without a limit."""
+    """Return the number of cores that a control group allows, None without a limit."""
     quota, period = [*_words(folder / "cpu.max"), "", ""][:2]  # version 2
     if not quota:
         quota = "".join(_words(folder / "cpu.cfs_quota_us"))
@@ -76,7 +66,7 @@ def _free_bytes(folder: Path) -> int | None:
 
 
 def _control_groups(controller: str, root: Path) -> Iterator[Path]:
-    """Yield the folders of the control groups that this process is in, each followed by those around it."""
+    """Yield the folders of the control groups that this process is in, each followed by its parents."""
     paths: dict[str, str] = {}  # controller, or "" for version 2 → path below the root of its hierarchy
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -88,7 +78,7 @@ def _control_groups(controller: str, root: Path) -> Iterator[Path]:
         is_of_controller = kind == "cgroup2" or (kind == "cgroup" and controller in options.split(","))
         if not is_of_controller or name not in paths or len(mount) < 5:
             continue
-        # A container may see a part of the hierarchy, mounted by its path in the whole.
+        # A container may see only a part of the hierarchy, mounted with its path in the whole.
         mounted, group = PurePosixPath(mount[3]), PurePosixPath(paths[name])
         folder = root / mount[4].lstrip("/")
         inner = group.relative_to(mounted) if group.is_relative_to(mounted) else PurePosixPath()

@@ -1,8 +1,7 @@
-"""Limits on the threads of numeric libraries, which fits in several threads can set at once.
+"""Limits the threads of numeric libraries, also for fits that run in several threads at once.
 
-BLAS libraries keep one pool of threads for the whole process. Their waiting threads spin,
-which slows everything down as soon as another process wants the core. OpenMP keeps the limit
-of each thread apart from those of the others.
+BLAS libraries have one thread pool per process. Their waiting threads spin, which slows everything down as soon as
+another process needs the core. OpenMP has a limit per thread.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class _OneBlasThread(SharedChange):
         self._limited: dict[str, tuple[Any, int]] = {}
 
     def begin(self) -> None:
-        # A library that was loaded meanwhile is limited by the next block that enters.
+        # A library that is loaded later is limited when the next block begins.
         for library in _libraries():
             if _is_process_wide(library) and library.filepath not in self._limited:
                 n_threads = library.get_num_threads()
@@ -35,19 +34,19 @@ class _OneBlasThread(SharedChange):
 
     def end(self) -> None:
         for library, n_threads in self._limited.values():
-            # Another value was set by somebody else while the limit was in place.
+            # Otherwise somebody else has set another value meanwhile.
             if library.get_num_threads() == 1:
                 _set_process_wide(library, n_threads)
         self._limited.clear()
 
 
 one_blas_thread = _OneBlasThread()
-"""Context manager: BLAS uses one thread, in all threads of the process, until the last block ends."""
+"""Context manager that lets BLAS use one thread in the whole process until the last block ends."""
 
 
 @contextmanager
 def openmp_threads(n_threads: int) -> Iterator[None]:
-    """Let OpenMP use `n_threads` in the calling thread, and as many as before after the block."""
+    """Let OpenMP use `n_threads` in the calling thread within the block."""
     before: list[tuple[Any, int]] = []
     try:
         for library in _libraries():
@@ -62,13 +61,9 @@ def openmp_threads(n_threads: int) -> Iterator[None]:
 
 @contextmanager
 def numeric_threads(n_threads: int = 1) -> Iterator[None]:
-    """Let OpenMP use `n_threads` in the calling thread, and BLAS a single one.
+    """Let OpenMP use `n_threads` in the calling thread, and BLAS one.
 
-    Parameters
-    ----------
-    n_threads : int
-        Threads of OpenMP. BLAS has one whatever it is: its threads cost more than they gain
-        on tables, and far more on a busy machine.
+    BLAS threads cost more than they gain on tables, and far more on a busy machine.
     """
     with ExitStack() as stack:
         stack.enter_context(one_blas_thread())
@@ -82,7 +77,7 @@ _found: tuple[int, list[Any]] = (0, [])
 def _libraries() -> list[Any]:
     """Return threadpoolctl's handles of the loaded libraries."""
     global _found
-    # Looking for them takes milliseconds; libraries come with the modules that need them.
+    # The search takes milliseconds. Libraries are loaded by modules, so it is repeated only after an import.
     n_modules = len(sys.modules)
     if _found[0] != n_modules:
         from threadpoolctl import ThreadpoolController
@@ -92,12 +87,12 @@ def _libraries() -> list[Any]:
 
 
 def _is_process_wide(library: Any) -> bool:
-    # OpenBLAS on top of OpenMP goes by the limit of OpenMP.
+    # OpenBLAS on top of OpenMP follows the limit of OpenMP.
     return library.user_api == "blas" and getattr(library, "threading_layer", None) != "openmp"
 
 
 def _set_process_wide(library: Any, n_threads: int) -> None:
-    # From version 3.8 on threadpoolctl ignores every thread but the first one that sets a limit.
+    # From version 3.8 on, threadpoolctl ignores all threads but the first that sets a limit.
     forget = getattr(type(library), "clear_controlling_thread", lambda force: None)
     forget(force=True)
     library.set_num_threads(n_threads)

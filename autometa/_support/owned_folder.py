@@ -1,4 +1,4 @@
-"""Temporary folders that a process cleans up after itself, or the next one when it was killed."""
+"""Creates temporary folders that their process removes, or the next process if it was killed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ _OWNER = "owner"
 
 
 class OwnedFolder:
-    """A new folder that only this user can read, held by a lock for as long as this process lives.
+    """A new folder that only this user can read, locked as long as this process lives.
 
-    The system releases the lock however the process ends, so a folder without one has no
-    living owner, whatever its number and in whichever container it ran. Where files cannot
-    be locked, folders of killed processes stay.
+    The system releases the lock however the process ends. So a folder without a lock has no living owner, also if that
+    ran in another container. Where files cannot be locked, folders of killed processes stay.
 
     Parameters
     ----------
     prefix : str
-        Begin of the folder's name.
+        Beginning of the folder's name.
     parent : Path or None
-        Where to make it; None for the system's place for temporary files. Abandoned folders
-        with this prefix are removed there.
+        Where to create it; None for the system's temporary folder. Abandoned folders with the prefix are removed there.
     """
 
     def __init__(self, prefix: str, parent: Path | None = None) -> None:
@@ -38,10 +36,10 @@ class OwnedFolder:
         remove_abandoned(prefix, parent)
         self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         lock = None
-        # Without a lock nobody will take the folder for abandoned.
+        # A folder that never had a lock is never taken for abandoned.
         with contextlib.suppress(OSError):
             lock = _lock_of(self.path)
-        # Also where nobody closes it: it would stay as long as this process lives.
+        # It is also deleted when nobody closes it.
         self._finalizer = weakref.finalize(self, _delete, self.path, lock, os.getpid())
 
     def close(self) -> None:
@@ -50,7 +48,7 @@ class OwnedFolder:
 
 
 def _delete(folder: Path, lock: int | None, pid: int) -> None:
-    # A process that was forked from the owner's ends without the folder being its own.
+    # A process forked from the owner must not delete the folder.
     if os.getpid() == pid:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
@@ -63,7 +61,7 @@ def remove_abandoned(prefix: str, parent: Path) -> None:
         return
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
-            # Others may put links and folders of their own into a place that all can write to.
+            # Other users may put links and folders into a folder that all can write to.
             if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False):
                 with contextlib.suppress(OSError):
                     if entry.stat(follow_symlinks=False).st_uid == os.getuid():
@@ -74,7 +72,7 @@ def _lock_of(folder: Path) -> int | None:
     """Write the file that names the owner, and return the descriptor that holds its lock."""
     if fcntl is None:
         return None
-    # Locked before it gets its name: with the name and without a lock it would mark an abandoned folder.
+    # It is locked before it gets its name, because an unlocked file of that name marks an abandoned folder.
     unnamed = folder / f"{_OWNER}.new"
     descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -88,19 +86,13 @@ def _lock_of(folder: Path) -> int | None:
 
 
 def remove_if_abandoned(folder: Path) -> None:
-    """Delete a folder whose owner has ended.
-
-    Raises
-    ------
-    OSError
-        If it has a living owner, or none that is known.
-    """
+    """Delete a folder whose owner has ended; raises OSError if the owner lives or is unknown."""
     if fcntl is None:
         raise OSError("files cannot be locked here")
     descriptor = os.open(folder / _OWNER, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A folder that several machines share may be locked on another one without being locked here.
+        # On a shared file system, a lock of another machine may not be visible here.
         if os.read(descriptor, 1000).decode().partition("\n")[0] == _boot():
             shutil.rmtree(folder, ignore_errors=True)
     finally:
@@ -108,7 +100,7 @@ def remove_if_abandoned(folder: Path) -> None:
 
 
 def _boot() -> str:
-    """Return what tells this run of the kernel from others, also those of other machines; empty if unknown."""
+    """Return an id of this boot of this machine, "" if unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

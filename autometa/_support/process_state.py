@@ -1,4 +1,5 @@
-"""A guest in the caller's process: what runs inside leaves its settings as they were."""
+"""Keeps the settings of the caller's process as they were."""
+# Tests: tests/test_process_state.py
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from autometa._support.warning_filters import kept_warning_filters
 
 @contextmanager
 def kept_process_state() -> Iterator[None]:
-    """Use one thread in numeric libraries, and leave threads and warning filters as they were.
+    """Use one thread in numeric libraries within the block, and restore thread limits and warning filters.
 
-    Every public function that computes runs in such a block, also several at a time in threads.
+    Every public function that computes runs in such a block. Blocks of several threads may overlap.
     """
     with numeric_threads(), kept_warning_filters():
         yield

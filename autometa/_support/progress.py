@@ -1,4 +1,4 @@
-"""Progress bars for runs that end by time, by trials, or after a known number of steps."""
+"""Show progress bars for runs limited by time, by trials, or by a number of steps."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ProgressBar:
         self._bar.set_postfix_str(f"{self._shown}{left}", refresh=True)
 
     def complete(self) -> None:
-        """Fill the bar: a run that ends before its budget is no failure, and must not look like one."""
+        """Fill the bar, so that a run that ends before its budget does not look like a failure."""
         if self._bar is not None:
             self._bar.n = self._bar.total
             self._bar.set_postfix_str(self._shown, refresh=True)
@@ -111,7 +111,7 @@ class LogHandler(logging.StreamHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say on standard error that a record cannot be written; where that fails too, the fit goes on in silence."""
+        """Report on standard error that a record cannot be written; if that fails too, continue silently."""
         with contextlib.suppress(Exception):
             super().handleError(record)
 

@@ -1,4 +1,6 @@
-"""Changes of the whole process that overlapping blocks share."""
+"""Makes a change of the whole process that overlapping blocks share."""
+# Tests: tests/_support/test_numeric_threads.py
+# Tests: tests/_support/test_warning_filters.py
 
 from __future__ import annotations
 
@@ -9,27 +11,27 @@ from contextlib import contextmanager
 
 
 class SharedChange:
-    """A change that the first block to enter makes and the last one to leave undoes.
+    """A change that the first block makes on entry and the last one undoes on exit.
 
-    Saving a value on entry and restoring it on exit is right for nested blocks only. Blocks
-    of several threads overlap in any order, and the last one to leave would restore what
-    another block had set. Subclasses say what is changed; their methods run under a lock.
+    Saving a value on entry and restoring it on exit works for nested blocks only. Blocks of several threads overlap in
+    any order, and the last one to exit would restore the value of another block. Subclasses define the change; their
+    methods run under a lock.
     """
 
     def __init__(self) -> None:
         self._n_inside = 0
         self._renew_lock()
         if hasattr(os, "register_at_fork"):
-            # A child could be forked while another thread holds the lock, and nobody would release it.
+            # A child that is forked while another thread holds the lock could never acquire it.
             os.register_at_fork(after_in_child=self._renew_lock)
 
     def _renew_lock(self) -> None:
-        # Re-entrant, since a signal handler may enter a block of its own.
+        # Re-entrant, because a signal handler may enter a block too.
         self._lock = threading.RLock()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Keep the change in place for the length of a block."""
+        """Keep the change in place within a block."""
         is_inside = False
         try:
             with self._lock:
@@ -52,7 +54,7 @@ class SharedChange:
         raise NotImplementedError
 
     def join(self) -> None:
-        """Take notice of another block, nested or in another thread."""
+        """Called when another block begins, nested or in another thread."""
 
     def end(self) -> None:
         """Undo the change."""

@@ -1,9 +1,8 @@
-"""Warnings that are ignored in one thread alone, and filters that are as before when all threads are done.
+"""Ignores warnings in one thread alone, and restores the filters of the process when all threads are done.
 
-``warnings.catch_warnings`` replaces the filters of the whole process and puts the list back
-that it found. Where such blocks of several threads overlap, the last one to leave puts back
-what another had set, often a filter that ignores everything from then on. scikit-learn and
-pandas use it in many functions.
+``warnings.catch_warnings`` replaces the filters of the whole process and restores the list that it found. If such
+blocks of several threads overlap, the last one to exit restores the list of another, often with a filter that ignores
+everything from then on. scikit-learn and pandas use it in many functions.
 """
 
 from __future__ import annotations
@@ -16,30 +15,29 @@ from typing import Any
 
 from autometa._support.shared_change import SharedChange
 
-_of_thread = threading.local()
+_thread_state = threading.local()
 
 
 class _IgnoredHere(type):
-    """Counts those categories as its subclasses that the calling thread ignores."""
+    """Metaclass for which the categories that the calling thread ignores are subclasses."""
 
     def __subclasscheck__(cls, category: type) -> bool:
-        return any(issubclass(category, ignored) for ignored in getattr(_of_thread, "ignored", ()))
+        return any(issubclass(category, ignored) for ignored in getattr(_thread_state, "ignored", ()))
 
 
 class IgnoredInThisThread(Warning, metaclass=_IgnoredHere):
     """Category of the one filter that all threads share."""
 
 
-# As `warnings.simplefilter` makes it; scikit-learn reads the parts when it hands filters to its threads.
+# In the form of `warnings.simplefilter`; scikit-learn reads the parts when it passes filters to its threads.
 _FILTER = ("ignore", None, IgnoredInThisThread, None, 0)
 
 
 class _KeptFilters(SharedChange):
-    """The filters of the process, with `_FILTER` before them for a while.
+    """The filters of the process, with `_FILTER` before them within a block.
 
-    What blocks of several threads left behind is undone. Changes that other threads make
-    meanwhile stay, unless blocks of several threads overlap: those of the libraries cannot
-    be told from them.
+    Filters that blocks of several threads left behind are removed. If such blocks overlap, changes by other threads are
+    undone too, because those of libraries look the same.
     """
 
     def begin(self) -> None:
@@ -63,16 +61,16 @@ class _KeptFilters(SharedChange):
 
 
 kept_warning_filters = _KeptFilters()
-"""Context manager: the filters are as before when no thread is in such a block any more."""
+"""Context manager that restores the filters when the last block of any thread ends."""
 
 
 @contextmanager
 def ignored_warnings(*categories: type[Warning]) -> Iterator[None]:
-    """Ignore warnings of some categories, all by default, in the calling thread and nowhere else."""
+    """Ignore warnings of some categories, by default all, in the calling thread alone."""
     with kept_warning_filters():
-        before = getattr(_of_thread, "ignored", ())
-        _of_thread.ignored = (*before, *(categories or (Warning,)))
+        before = getattr(_thread_state, "ignored", ())
+        _thread_state.ignored = (*before, *(categories or (Warning,)))
         try:
             yield
         finally:
-            _of_thread.ignored = before
+            _thread_state.ignored = before

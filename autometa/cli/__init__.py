@@ -17,7 +17,7 @@ from autometa.cli.printing import say
 from autometa.exceptions import AutometaError, SearchFailedError
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
-"""Exit codes: what was asked for is not possible; the search found no model; Ctrl-C."""
+"""Exit codes for bad input, for a search without a model, and after Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say("error", str(interrupt) or "interrupted")
             return INTERRUPTED
         except BrokenPipeError:
-            # Whoever read the output has seen enough; nothing may be written at exit either.
+            # The reader closed the pipe. Standard output is redirected, so that nothing fails at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except (AutometaError, ValueError, TypeError, OSError, MemoryError) as error:

@@ -1,4 +1,6 @@
-"""The commands `fit`, `predict` and `report`."""
+"""Run the commands `fit`, `predict` and `report`."""
+
+# Tests: tests/test_cli.py
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_fit(commands: Any) -> None:
-    # Options left out are not passed on: the estimator's own defaults hold.
+    # Missing options are not passed on, so the estimator's own defaults apply.
     fit = commands.add_parser(
         "fit",
         help="fit a table and save the model",
@@ -73,7 +75,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
-    fit.add_argument("--n-jobs", metavar="N", type=int, help="evaluations at a time; -1: one per core")
+    fit.add_argument("--n-jobs", metavar="N", type=int, help="number of parallel evaluations; -1: one per core")
     fit.add_argument("--memory-limit", metavar="GIB", type=float, help="GiB for all worker processes together")
     fit.add_argument("--storage", metavar="URL", help="where to keep the Optuna study, e.g. sqlite:///study.db")
     fit.add_argument("--study-name", metavar="NAME", help="name of the study; one that is there is resumed")
@@ -106,11 +108,11 @@ def _separator(text: str) -> str:
 
 
 class _WithEstimatorDefaults(argparse.HelpFormatter):
-    """Adds the defaults of `AutoMeta` to the help; None is explained by the words of each option."""
+    """Adds the defaults of `AutoMeta` to the help; the help text of each option explains None."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = _estimator_defaults().get(action.dest)
-        # Without a value on the command line there is no default value to show.
+        # Flags take no value, so they have no default to show.
         if default is None or action.nargs == 0:
             return action.help
         return f"{action.help}; default: {default}" if action.help else f"default: {default}"
@@ -118,7 +120,7 @@ class _WithEstimatorDefaults(argparse.HelpFormatter):
 
 @functools.cache
 def _estimator_defaults() -> dict[str, Any]:
-    """Return what `AutoMeta` takes for options left out; imported late, as it takes a second or two."""
+    """Return the defaults of `AutoMeta`, which is imported late, as that takes a second or two."""
     from autometa.estimators import AutoMeta
     from autometa.parameters import DEFAULT_TIME_BUDGET_S
 
@@ -169,7 +171,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 
     model = AutoMeta(**{name: given[name] for name in _ESTIMATOR_OPTIONS if name in given})
     model.fit(X, target, sample_weight=weight, groups=groups)
-    # Saved before anything is shown: a reader that closes the pipe must not cost the model.
+    # Saved before anything is printed, so that a closed pipe does not cost the model.
     end = "The model was not saved; pass --save FILE to keep it."
     if destination is not None:
         end = f"Saved {model.save(destination)}"
@@ -182,7 +184,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _label_of(target: pd.Series, text: str) -> Any:
-    """Return the value of the target that a text on the command line means, or the text."""
+    """Return the target value whose text was given on the command line, or else the text."""
     return next((label for label in target.unique().tolist() if str(label) == text), text)
 
 

@@ -1,4 +1,4 @@
-"""What the command prints."""
+"""Print results, messages and tables of the command."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _N_CONFIGURATION_LETTERS = 70
+
+_FORMATS = {"seconds": "{:.1f}", "weight": "{:.3f}", "probability": "{:.3f}", "loss": "{:.5g}", "best_loss": "{:.5g}"}
 
 
 def show(text: str) -> None:
@@ -23,44 +25,29 @@ def say(kind: str, text: str) -> None:
 
 
 def aligned(table: pd.DataFrame, last: str) -> str:
-    """Return a table as text whose last column is aligned to the left."""
-    formats = {
-        "seconds": "{:.1f}",
-        "weight": "{:.3f}",
-        "probability": "{:.3f}",
-        "loss": "{:.5g}",
-        "best_loss": "{:.5g}",
-    }
-    rows = [list(table.columns)]
-    for record in table.to_dict("records"):
-        row = []
-        for name, value in record.items():
-            if name == last:
-                row.append(_shortened(_configuration(value)))
-            elif value is None or value != value:
-                row.append("–")
-            else:
-                row.append(formats.get(str(name), "{}").format(value))
-        rows.append(row)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    is_text = [name in ("strategy", "status") for name in table.columns]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if text else cell.rjust(width)
-            for cell, width, text in zip(row, widths, is_text, strict=False)
-        ]
-        lines.append("  ".join([*cells, row[-1]]).rstrip())
-    return "\n".join(lines)
+    """Return a table as text; its last column, which is called `last`, and columns of text are aligned to the left."""
+    import pandas as pd
+
+    cells = {}
+    for name, values in table.items():
+        column = [str(name), *(_cell(str(name), value, is_long=name == last) for value in values)]
+        width = max(map(len, column)) if name in ("strategy", "status", last) else 0
+        cells[name] = [f" {cell.ljust(width)}" for cell in column]
+    # The names are a row of the table, as pandas aligns all names of columns to one side.
+    text = pd.DataFrame(cells).to_string(index=False, header=False)
+    return "\n".join(line.rstrip()[1:] for line in text.splitlines())
 
 
-def _configuration(value: Any) -> str:
+def _cell(name: str, value: Any, *, is_long: bool) -> str:
+    if is_long:
+        text = _configuration_text(value)
+        return text if len(text) <= _N_CONFIGURATION_LETTERS else text[: _N_CONFIGURATION_LETTERS - 1] + "…"
+    return "–" if value is None or value != value else _FORMATS.get(name, "{}").format(value)
+
+
+def _configuration_text(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
     return ", ".join(
         f"{name}={number:.4g}" if isinstance(number, float) else f"{name}={number}" for name, number in value.items()
     )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _N_CONFIGURATION_LETTERS else text[: _N_CONFIGURATION_LETTERS - 1] + "…"

@@ -1,21 +1,26 @@
-"""The commands `collect`, `export`, `train` and `assess`."""
+"""Run the commands `collect`, `export`, `train` and `assess`."""
+
+# Tests: tests/test_cli.py
+# Tests: tests/test_cli_policies.py
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autometa._support.hints import did_you_mean
 from autometa._support.imports import import_optional
 from autometa.cli.printing import say, show
-from autometa.cli.table_files import check_destination, did_you_mean, names_in
+from autometa.cli.table_files import check_destination, names_in
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from autometa import MetaDataset
+    from autometa.metalearning.replay.assessment import Factory
 
 
 def add_commands(commands: Any) -> None:
@@ -31,21 +36,23 @@ def _add_collect(commands: Any) -> None:
         "collect",
         help="measure configurations on a folder of tables",
         description="Measure the pool of configurations on every table of a folder, and write a meta-dataset. "
-        "Stop it at any time: the same command goes on where it stopped. On a cluster, start a worker per core with "
+        "Stop it at any time: the same command resumes it. On a cluster, start a worker per core with "
         "`dask worker ADDRESS --nthreads 1`; all must see the folder of tables under the same path.",
     )
     collect.set_defaults(run=_collect)
     collect.add_argument(
         "--tasks", metavar="FOLDER", type=Path, required=True, help="tasks.csv and a Parquet or CSV file per task"
     )
-    collect.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where to keep what is measured")
+    collect.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where to store the results")
     collect.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
     collect.add_argument("--configurations", metavar="N", type=int, help="only the first N of the pool")
     collect.add_argument("--only", metavar="FILE", type=Path, help="names of the tasks to use, one per line")
     collect.add_argument(
-        "--known", metavar="RECORDS", type=Path, help="a meta-dataset: what is in it is not measured again"
+        "--known", metavar="RECORDS", type=Path, help="a meta-dataset whose results are not measured again"
     )
-    collect.add_argument("--jobs", metavar="N", type=int, default=2, help="evaluations at a time; default: %(default)s")
+    collect.add_argument(
+        "--jobs", metavar="N", type=int, default=2, help="number of parallel evaluations; default: %(default)s"
+    )
     collect.add_argument(
         "--time-limit", metavar="SECONDS", type=float, default=60.0, help="of an evaluation; default: %(default)g"
     )
@@ -104,7 +111,7 @@ def _add_train(commands: Any) -> None:
         metavar="N",
         type=int,
         default=24,
-        help="tasks to tune temperatures on; default: %(default)s; 0: do not",
+        help="number of tasks on which temperatures are compared; default: %(default)s; 0: keep the usual ones",
     )
     train.add_argument(
         "--recurrent",
@@ -165,7 +172,7 @@ def _collect(arguments: argparse.Namespace) -> None:
         raise ValueError("--scheduler is the address of a Dask cluster; it needs --backend dask.")
     if arguments.configurations is not None and arguments.configurations < 1:
         raise ValueError(f"--configurations must be at least 1, got {arguments.configurations}.")
-    # Before hours of work: without it their result could not be written.
+    # Checked before hours of work, as the result could not be written without it.
     import_optional("pyarrow", extra="meta")
     from tqdm.auto import tqdm
 
@@ -174,7 +181,7 @@ def _collect(arguments: argparse.Namespace) -> None:
     from autometa.metadataset.pool import make_pool
     from autometa.metalearning.collection.collection import collect
     from autometa.metalearning.collection.export import export
-    from autometa.metalearning.collection.measuring import Settings
+    from autometa.metalearning.collection.measuring import CollectionSettings
 
     strategies = load_strategies(arguments.strategies)
     try:
@@ -182,7 +189,9 @@ def _collect(arguments: argparse.Namespace) -> None:
             arguments.tasks,
             arguments.out,
             strategies,
-            settings=Settings(arguments.time_limit, arguments.memory_limit, arguments.max_rows, arguments.random_state),
+            settings=CollectionSettings(
+                arguments.time_limit, arguments.memory_limit, arguments.max_rows, arguments.random_state
+            ),
             pool=make_pool(strategies)[: arguments.configurations],
             only=names_in(arguments.only) if arguments.only is not None else None,
             known=None if arguments.known is None else MetaDataset.load(arguments.known),
@@ -228,7 +237,8 @@ def _train(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--replayed must not be negative, got {arguments.replayed}.")
     _check_recurrent(arguments.recurrent)
 
-    from autometa._support.toml_text import toml_text
+    import tomli_w
+
     from autometa.metadataset.dataset import MetaDataset
     from autometa.metalearning.training.policy_training import train
 
@@ -241,7 +251,7 @@ def _train(arguments: argparse.Namespace) -> None:
         recurrent_s=arguments.recurrent,
     )
     shown = ("n_tasks", "n_configurations", "similarity", "temperatures", "portfolios", "regret_left_out")
-    show(f"{toml_text({name: weights.card[name] for name in shown})}\nWritten to {arguments.out}")
+    show(f"{tomli_w.dumps({name: weights.card[name] for name in shown})}\nWritten to {arguments.out}")
 
 
 def _assess(arguments: argparse.Namespace) -> None:
@@ -257,34 +267,23 @@ def _assess(arguments: argparse.Namespace) -> None:
 
     from autometa._support.seeds import child_seed
     from autometa.metadataset.dataset import MetaDataset
-    from autometa.metalearning.replay.assessment import assess, compare, named_policies
+    from autometa.metalearning.replay.assessment import assess, named_policies
     from autometa.metalearning.replay.prediction_errors import prediction_errors
-    from autometa.metalearning.training.metric_learning import learnt_weights
-    from autometa.policy.mixture import Stage
+    from autometa.metalearning.training.similarity_learning import learnt_weights
     from autometa.policy.past_tasks import PastTasks
-    from autometa.policy.weights_file import read_weights
 
     past = PastTasks.from_metadataset(MetaDataset.load(arguments.records))
     every = named_policies(
         past,
         similarity=learnt_weights,
         seed=arguments.random_state,
-        stages=[Stage(**stage) for stage in read_weights().card["stages"]],
         predictions=arguments.predictions,
         recurrent_s=arguments.recurrent,
     )
-    names = arguments.policies or list(every)
-    baseline = arguments.baseline
-    for name in (*names, baseline):
-        if name not in every:
-            hint = did_you_mean(difflib.get_close_matches(name, every, n=3)) or f" There are: {', '.join(every)}."
-            if name == "recurrent":
-                hint = " It is trained anew for each part of the families: say for how long, with --recurrent SECONDS."
-            raise ValueError(f"There is no policy {name!r} to assess.{hint}")
     tasks = np.random.default_rng(child_seed(arguments.random_state, "sample")).permutation(len(past.tasks))
     table = assess(
         past,
-        {name: every[name] for name in dict.fromkeys([*names, baseline])},
+        _chosen(every, [*(arguments.policies or every), arguments.baseline]),
         budgets_s=arguments.budgets,
         counts=arguments.counts,
         n_folds=arguments.folds,
@@ -295,14 +294,34 @@ def _assess(arguments: argparse.Namespace) -> None:
     )
     if arguments.out is not None:
         table.to_csv(arguments.out, index=False)
+    errors = prediction_errors(past, n_folds=arguments.folds, seed=arguments.random_state)
+    show(
+        f"{_regret_text(table, arguments.baseline, arguments.random_state)}\n\n"
+        "Mean absolute errors of predictions (losses on their scale, logarithms of the others)\n"
+        f"{errors.round(4).to_string()}"
+    )
+
+
+def _chosen(every: Mapping[str, Factory], names: Sequence[str]) -> dict[str, Factory]:
+    """Return the policies of these names, or say which name is unknown."""
+    for name in names:
+        if name not in every:
+            hint = did_you_mean(name, every, n=3) or f" There are: {', '.join(every)}."
+            if name == "recurrent":
+                hint = " It is trained anew for each part of the families: say for how long, with --recurrent SECONDS."
+            raise ValueError(f"There is no policy {name!r} to assess.{hint}")
+    return {name: every[name] for name in names}
+
+
+def _regret_text(table: pd.DataFrame, baseline: str, seed: int) -> str:
+    from autometa.metalearning.replay.assessment import compare
+
     text = [f"Regret on {table['task'].nunique()} tasks of families left out; the difference is to {baseline}"]
     for value in ("regret", "ensemble_regret"):
         if table[value].notna().any():
-            compared = compare(table[table[value].notna()], baseline, value, arguments.random_state)
+            compared = compare(table[table[value].notna()], baseline, value, seed)
             text += [f"\n{value}", _comparison_text(compared)]
-    errors = prediction_errors(past, n_folds=arguments.folds, seed=arguments.random_state)
-    text += ["\nMean absolute errors of predictions (losses on their scale, logarithms of the others)"]
-    show("\n".join([*text, errors.round(4).to_string()]))
+    return "\n".join(text)
 
 
 def _check_recurrent(seconds: float) -> None:

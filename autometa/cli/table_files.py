@@ -1,14 +1,15 @@
-"""Tables and places that the command line names."""
+"""Read the tables, columns and names that the command line gives, and check where results are written."""
+
+# Tests: tests/test_cli.py
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autometa._support.delimited import COMPRESSED, read_delimited
+from autometa._support.hints import did_you_mean
 from autometa._support.imports import import_optional
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def read_table(file: Path, separator: str | None = None, decimal: str | None = N
             "or .parquet."
         )
     if not file.is_file():
-        near = difflib.get_close_matches(file.name, os.listdir(file.parent) if file.parent.is_dir() else [], n=3)
-        raise FileNotFoundError(f"There is no file {file}.{did_you_mean(near)}")
+        others = os.listdir(file.parent) if file.parent.is_dir() else []
+        raise FileNotFoundError(f"There is no file {file}.{did_you_mean(file.name, others, n=3)}")
     if kind in (".parquet", ".pq"):
         import_optional("pyarrow", extra="meta")
         import pandas as pd
@@ -65,9 +66,8 @@ def column_of(table: pd.DataFrame, name: str, option: str) -> pd.Series:
         If the table has no such column.
     """
     if name not in table.columns:
-        near = difflib.get_close_matches(name, map(str, table.columns), n=3)
         shown = ", ".join(map(str, table.columns[:10])) + (", …" if table.shape[1] > 10 else "")
-        hint = did_you_mean(near) or f" It has: {shown}."
+        hint = did_you_mean(name, map(str, table.columns), n=3) or f" It has: {shown}."
         raise ValueError(f"{option} {name!r} is not a column of the table.{hint}")
     return table[name]
 
@@ -78,13 +78,8 @@ def names_in(file: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def did_you_mean(near: Sequence[str]) -> str:
-    """Return a hint with names that are much like what was said; nothing where there are none."""
-    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-
-
 def check_destination(file: Path) -> None:
-    """Refuse a place that cannot be written to before any work is done."""
+    """Raise OSError if a file cannot be written, before any work is done."""
     if file.is_dir():
         raise IsADirectoryError(f"{file} is a folder; name a file.")
     folder = file.parent

@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
+
+from autometa._support.numbers import is_number, is_whole_number
 
 Anchor = float
 """Fraction of the training rows in (0, 1]; 1 is all of them."""
@@ -28,7 +29,7 @@ class Budget:
     n_trials: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.time_s, bool) or not isinstance(self.time_s, Real):
+        if not is_number(self.time_s):
             raise TypeError(f"time_budget must be a number of seconds, got {self.time_s!r}.")
         if not self.time_s > 0:
             raise ValueError(
@@ -36,7 +37,7 @@ class Budget:
                 "Pass None together with n_trials for a run without a time limit."
             )
         if self.n_trials is not None:
-            if isinstance(self.n_trials, bool) or not isinstance(self.n_trials, Integral):
+            if not is_whole_number(self.n_trials):
                 raise TypeError(f"n_trials must be a whole number or None, got {self.n_trials!r}.")
             if self.n_trials <= 0:
                 raise ValueError(f"n_trials must be at least 1, got {self.n_trials}.")

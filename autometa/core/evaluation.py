@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from autometa.core.budget import Anchor
 from autometa.core.space import Configuration
@@ -70,8 +70,3 @@ class Evaluation:
     def running(cls, configuration: Configuration) -> Evaluation:
         """Return the evaluation of a configuration that is being tried."""
         return cls(configuration, 1.0, 0, math.nan, 0.0, 0.0, "running")
-
-    def row(self) -> dict[str, Any]:
-        """Return what tables keep of the evaluation: plain values, without the text that may quote the data."""
-        names = ("anchor", "fold", "loss", "fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb")
-        return {**{name: getattr(self, name) for name in names}, "status": self.status, "error": self.error}

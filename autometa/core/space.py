@@ -15,6 +15,8 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
+from autometa._support.optuna_internals import contains
+
 Value = None | bool | int | float | str
 
 
@@ -150,7 +152,7 @@ def is_valid(distribution: BaseDistribution, value: Any) -> bool:
         return False
     if getattr(distribution, "log", False) and value <= 0:
         return False
-    return bool(distribution._contains(distribution.to_internal_repr(value)))
+    return contains(distribution, value)
 
 
 def _canonical(distribution: BaseDistribution, value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.metrics import get_scorer
 
+from autometa._support.hints import did_you_mean
 from autometa.core.task import Problem
 from autometa.evaluation import losses
 from autometa.evaluation.scorers import CustomLoss, callable_name, custom_kind, inner_function, is_loss
@@ -283,8 +283,7 @@ def _named(metric: str, problem: Problem, classes: np.ndarray | None) -> Metric:
     name = _DEFAULTS[problem] if metric == "auto" else _canonical(metric)
     fitting = ", ".join(metric_names(problem))
     if name not in _PROBLEMS:
-        close = difflib.get_close_matches(name, [*_PROBLEMS, *_ALIASES], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, [*_PROBLEMS, *_ALIASES])
         raise ValueError(f"Unknown metric {metric!r}.{hint} For {problem} there are: auto, {fitting}.")
     if problem not in _PROBLEMS[name]:
         raise ValueError(f"The metric {metric!r} does not fit a {problem} target. Fitting ones are: auto, {fitting}.")

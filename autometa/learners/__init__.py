@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autometa.core.strategy import Strategy
 from autometa.learners.base import Learner
 from autometa.learners.bayes import DISCRIMINANT_ANALYSIS
 from autometa.learners.catboost_fit import CATBOOST
@@ -11,6 +12,7 @@ from autometa.learners.linear import ELASTIC_NET, LOGISTIC_REGRESSION, RIDGE
 from autometa.learners.mlp_maml.learner import MLP_MAML
 from autometa.learners.neighbours import NEAREST_NEIGHBOURS
 from autometa.learners.neural import NEURAL_NETWORK
+from autometa.learners.sklearn_estimator import own_learner
 from autometa.learners.trees import EXTRA_TREES, HIST_GRADIENT_BOOSTING, RANDOM_FOREST
 from autometa.learners.xgboost_fit import XGBOOST
 
@@ -47,3 +49,10 @@ def learner_named(name: str) -> Learner:
         return _BY_NAME[name]
     except KeyError:
         raise ValueError(f"There is no learner {name!r}; there are {sorted(_BY_NAME)}.") from None
+
+
+def learner_of(strategy: Strategy) -> Learner:
+    """Return the learner of a strategy, which is named in it or made around its scikit-learn estimator."""
+    if isinstance(strategy.learner, str):
+        return learner_named(strategy.learner)
+    return own_learner(strategy.name, strategy.learner)

@@ -1,1 +1,1 @@
-"""What autometa has learnt from: records of past tasks, and how they are made."""
+"""Records of configurations on past tasks, which policies learn from."""

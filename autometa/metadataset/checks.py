@@ -1,4 +1,4 @@
-"""The three tables of a meta-dataset, checked against the schema and cast to its types."""
+"""Check the three tables of a meta-dataset against the schema, and cast them to its types."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def upgraded_evaluations(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def named(values: Iterable[object], most: int = 5) -> str:
-    """Return the first of some values as text, and how many more there are."""
+    """Return at most `most` values as text, and the number of the others."""
     listed = list(values)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(repr(getattr(value, "item", lambda v=value: v)()) for value in islice(listed, most)) + more
@@ -103,46 +103,46 @@ def _cast(
         raise ValueError(f"{table} has unknown columns {named(unknown, 40)}; expected {named(columns, 40)}.")
     cast = {}
     for name, kind in columns.items():
-        place = f"{table}: column {name!r}"
+        where = f"{table}: column {name!r}"
         if categories is not None and name in categories:
-            cast[name] = pd.Series(_categorical(place, frame[name], categories[name]))
+            cast[name] = pd.Series(_categorical(where, frame[name], categories[name]))
         elif kind == "str":
-            cast[name] = _texts(place, frame[name])
+            cast[name] = _texts(where, frame[name])
         else:
-            cast[name] = _numbers(place, frame[name], kind)
+            cast[name] = _numbers(where, frame[name], kind)
     return pd.DataFrame(cast)
 
 
-def _texts(place: str, values: pd.Series) -> pd.Series:
+def _texts(where: str, values: pd.Series) -> pd.Series:
     if values.isna().any():
-        raise ValueError(f"{place} must not have missing values, but {int(values.isna().sum())} are missing.")
+        raise ValueError(f"{where} must not have missing values, but {int(values.isna().sum())} are missing.")
     return values.astype(object).astype(str).reset_index(drop=True)
 
 
-def _numbers(place: str, values: pd.Series, kind: str) -> pd.Series:
+def _numbers(where: str, values: pd.Series, kind: str) -> pd.Series:
     if str(values.dtype) == kind:
         return values.reset_index(drop=True)
     try:
         numbers = pd.to_numeric(values).to_numpy(dtype="float64", na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{place} must be numbers ({kind}): {error}.") from error
+        raise ValueError(f"{where} must be numbers ({kind}): {error}.") from error
     with np.errstate(over="ignore", invalid="ignore"):
         cast = numbers.astype(kind)
     if kind.startswith("int") and (wrong := cast != numbers).any():
-        raise ValueError(f"{place} must be whole numbers that fit {kind}, got {named(np.unique(numbers[wrong]))}.")
+        raise ValueError(f"{where} must be whole numbers that fit {kind}, got {named(np.unique(numbers[wrong]))}.")
     return pd.Series(cast)
 
 
-def _categorical(place: str, values: pd.Series, categories: pd.Index | None) -> pd.Categorical:
+def _categorical(where: str, values: pd.Series, categories: pd.Index | None) -> pd.Categorical:
     given = values.astype("category").cat.remove_unused_categories()
     codes, names = given.cat.codes.to_numpy(), given.cat.categories.astype(object).astype(str)
     if (codes < 0).any():
-        raise ValueError(f"{place} must not have missing values, but {int((codes < 0).sum())} are missing.")
+        raise ValueError(f"{where} must not have missing values, but {int((codes < 0).sum())} are missing.")
     if categories is None:
         categories = names.unique().sort_values()
     positions = categories.get_indexer(names)
     if (unknown := positions < 0).any():
-        raise ValueError(f"{place} has {named(names[unknown])}; expected one of {named(categories)}.")
+        raise ValueError(f"{where} has {named(names[unknown])}; expected one of {named(categories)}.")
     return pd.Categorical.from_codes(positions[codes], categories=categories)
 
 

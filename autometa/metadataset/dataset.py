@@ -1,4 +1,4 @@
-"""The meta-dataset: results measured on many tasks, which policies learn from."""
+"""Hold a meta-dataset: results of many configurations on many tasks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pandas as pd
 from optuna.study import Study
 
 from autometa._support.files import shipped_folder
-from autometa._support.seeds import child_seed
 from autometa.core.task import Problem
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset import checks as tables
-from autometa.metadataset import files, imports, matrices
+from autometa.metadataset import conversion, files, matrices
+from autometa.metadataset.families import family_parts
 from autometa.metadataset.schema import EVALUATION_KEY, STATUSES, TASK_COLUMNS
 from autometa.metadataset.summary import summarise
 
@@ -39,8 +39,8 @@ class MetaDataset:
         categorical, `task` and `configuration` with the rows of the other two tables as
         categories.
     manifest : mapping of str to plain values
-        Where the evaluations come from: versions, machine, licence, … What describes files
-        (`schema_version`, `files`) is left out, and written anew with them.
+        Origin of the evaluations: versions, machine, licence, … Entries about files
+        (`schema_version`, `files`) are dropped, and made anew when files are written.
 
     Raises
     ------
@@ -81,19 +81,19 @@ class MetaDataset:
         Parameters
         ----------
         path : str, Path or None
-            What `to_parquet` or `to_npz` wrote; None is the meta-dataset that ships.
+            Folder or file written by `to_parquet` or `to_npz`; None is the meta-dataset that ships.
 
         Raises
         ------
         MetaDatasetError
             If a file is missing, damaged, of another format, or from a newer autometa.
         """
-        place = Path(path) if path is not None else shipped_folder("datasets") / "metadataset.npz"
-        content, manifest = files.read_folder(place) if place.is_dir() else files.read_npz(place)
+        source = Path(path) if path is not None else shipped_folder("datasets") / "metadataset.npz"
+        content, manifest = files.read_folder(source) if source.is_dir() else files.read_npz(source)
         try:
             return cls(**content, manifest=manifest)
         except (TypeError, ValueError) as error:
-            raise MetaDatasetError(f"{place} does not hold a meta-dataset of this layout: {error}") from error
+            raise MetaDatasetError(f"{source} does not hold a meta-dataset of this layout: {error}") from error
 
     def to_parquet(self, folder: str | Path) -> Path:
         """Write ``manifest.toml`` and a Parquet file per table, each replaced once all are complete."""
@@ -113,20 +113,19 @@ class MetaDataset:
         metric: str = "balanced_accuracy",
         tasks: pd.DataFrame | None = None,
     ) -> MetaDataset:
-        """Return the meta-dataset of a matrix of losses; see `imports.tables_from_matrix`."""
-        return cls(**imports.tables_from_matrix(losses, seconds, problem=problem, metric=metric, tasks=tasks))
+        """Return the meta-dataset of a matrix of losses; see `conversion.tables_from_matrix`."""
+        return cls(**conversion.tables_from_matrix(losses, seconds, problem=problem, metric=metric, tasks=tasks))
 
     @classmethod
     def from_studies(cls, studies: Iterable[Study]) -> MetaDataset:
-        """Return the meta-dataset of past Optuna studies; see `imports.tables_from_studies`."""
-        return cls(**imports.tables_from_studies(studies))
+        """Return the meta-dataset of past Optuna studies; see `conversion.tables_from_studies`."""
+        return cls(**conversion.tables_from_studies(studies))
 
     def concat(self, *others: MetaDataset) -> MetaDataset:
         """Return all tasks, configurations and evaluations of several meta-datasets.
 
-        What is measured in several counts once, as in the first; so do meta-features, except
-        that gaps of the first are filled from the others. Of the manifests, entries that are
-        the same in all remain.
+        Evaluations and meta-features in several of them are taken from the first one; gaps in its
+        meta-features are filled from the others. Manifest entries that are equal in all remain.
 
         Raises
         ------
@@ -137,11 +136,11 @@ class MetaDataset:
         tasks = pd.concat([part.tasks for part in every], ignore_index=True)
         configurations = pd.concat([part.configurations for part in every], ignore_index=True)
         _check_agreement(tasks, list(TASK_COLUMNS))
-        # Places within a pool and origins may differ: a pool grows, what it is made of stays.
+        # Positions and origins may differ, as a pool grows; names, strategies and parameters may not.
         _check_agreement(configurations, ["configuration", "strategy", "parameters"])
         numbered = [part.evaluations.assign(part=number) for number, part in enumerate(every)]
         evaluations = pd.concat(numbered, ignore_index=True)
-        # Points of a learning curve belong together: what one fit gave is not filled up from another.
+        # All points of a learning curve come from the same fit.
         is_first = evaluations["part"] == evaluations.groupby(_FIT_KEY, observed=True)["part"].transform("min")
         return MetaDataset(
             tasks.groupby("task", sort=False, as_index=False).first()[tasks.columns],
@@ -170,7 +169,7 @@ class MetaDataset:
     def select(
         self, tasks: str | Iterable[str] | None = None, configurations: str | Iterable[str] | None = None
     ) -> MetaDataset:
-        """Return what was measured of some tasks and configurations; None keeps all.
+        """Return the part about some tasks and configurations, by name; None keeps all.
 
         Raises
         ------
@@ -207,45 +206,37 @@ class MetaDataset:
     def folds(self, n: int, seed: int = 0) -> Iterator[tuple[MetaDataset, MetaDataset]]:
         """Yield `n` pairs (train, test); every task is in one test part, no family is in both of a pair.
 
-        The parts are as equal in tasks as families allow, and depend on the names of the
-        families and the seed only.
+        The parts are as equal in tasks as families allow, and depend only on the names and sizes of
+        the families and on the seed.
 
         Raises
         ------
         ValueError
             If `n` is below 2 or above the number of families.
         """
-        sizes = self.tasks["family"].value_counts().sort_index()
-        if not 2 <= n <= len(sizes):
-            raise ValueError(f"n must be between 2 and the number of families ({len(sizes)}), got {n}.")
-        order = np.random.default_rng(child_seed(seed, "folds")).permutation(len(sizes))
-        parts: list[list[str]] = [[] for _ in range(n)]
-        n_tasks = np.zeros(n, dtype=int)
-        # The largest families first, each into the part with fewest tasks.
-        for family, size in sizes.iloc[order].sort_values(ascending=False, kind="stable").items():
-            smallest = int(n_tasks.argmin())
-            parts[smallest].append(str(family))
-            n_tasks[smallest] += size
-        return (self.split(leave_out=part) for part in parts)
+        n_families = self.tasks["family"].nunique()
+        if not 2 <= n <= n_families:
+            raise ValueError(f"n must be between 2 and the number of families ({n_families}), got {n}.")
+        return (self.split(leave_out=part) for part in family_parts(self.tasks["family"], n, seed))
 
     # --------------------------------------------------------------------------------------------- results
 
     @cached_property
     def metrics(self) -> pd.Series:
-        """The metric of each task: the first in `schema.LOSSES` of which there is a loss."""
+        """The metric of each task: the first in `schema.LOSSES` with a recorded loss."""
         return matrices.metrics_of(self.tasks, self.evaluations)
 
     def matrix(self, value: str = "loss", metric: str | None = None, anchor: float = 1.0) -> pd.DataFrame:
-        """Return tasks × configurations: means over folds and seeds, NaN where nothing was measured.
+        """Return a matrix of tasks × configurations: means over folds and seeds, NaN where not measured.
 
         Parameters
         ----------
         value : {"loss", "fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb"}
-            What to show. A loss is NaN where any fold did not end well, as in `status_matrix`.
+            Values of the matrix. A loss is NaN where any fold did not end well, as in `status_matrix`.
         metric : str or None
             Metric of the loss; None takes the metric of each task, as in `metrics`.
         anchor : float
-            Fraction of the training rows that the fits were given.
+            Fraction of the training rows of the fits.
         """
         evaluations = self.evaluations[self._is_finished(anchor)]
         if value in matrices.COSTS:
@@ -256,9 +247,9 @@ class MetaDataset:
         return losses.where(self._worst_status_codes(anchor) == 0)
 
     def status_matrix(self, anchor: float = 1.0) -> pd.DataFrame:
-        """Return tasks × configurations: the worst status over folds and seeds, None where nothing was measured.
+        """Return a matrix of tasks × configurations: the worst status over folds and seeds, None where not measured.
 
-        A fold that ran into a limit at an earlier anchor counts, as no later one was tried.
+        A fold that ran into a limit at a smaller anchor counts, as no larger one was tried.
         """
         codes = self._worst_status_codes(anchor)
         words = np.array([*STATUSES, None], dtype=object)[codes.to_numpy(np.int64)]
@@ -271,9 +262,9 @@ class MetaDataset:
         -------
         DataFrame
             Columns anchor, progress, n_iterations, loss (means over folds and seeds) and
-            n_evaluations, the number of evaluations behind a point: fewer where some folds
-            stopped earlier. Fits on a part of the rows come first.
-            Only what ended well is in it.
+            n_evaluations, the number of evaluations behind a point, which is smaller where some
+            folds stopped earlier. Fits on a part of the rows come first. Only successful
+            evaluations are included.
 
         Raises
         ------
@@ -296,19 +287,19 @@ class MetaDataset:
         return len(self.configurations)
 
     def summary(self) -> dict[str, pd.DataFrame]:
-        """Return what there is, in numbers.
+        """Return counts of tasks, configurations and evaluations.
 
         Returns
         -------
         dict of str to DataFrame
-            ``"problem"``: tasks, families, sizes, configurations a task and evaluations of each.
-            ``"strategy"``: configurations, evaluations by status, median CPU seconds of a full
-            fit and prediction, CPU hours in all, and `n_best`, the tasks on which a configuration
-            of it has the lowest loss. ``"status"``: evaluations. ``"coverage"``: how many
-            configurations were measured on at least so many tasks, and how many tasks have at
-            least so many configurations.
+            ``"problem"``: tasks, families, sizes, configurations per task and evaluations of each
+            problem. ``"strategy"``: configurations, evaluations by status, median CPU seconds of a
+            full fit and prediction, total CPU hours, and `n_best`, the number of tasks on which the
+            strategy has the lowest loss. ``"status"``: evaluations of each status. ``"coverage"``:
+            numbers of configurations measured on at least n tasks, and of tasks with at least n
+            configurations.
         """
-        # Failures are measured too, so losses alone do not tell what was.
+        # From statuses, as failures have no losses but count as measured.
         measured = self.status_matrix().notna()
         return summarise(self.tasks, self.configurations, self.to_pandas(), self.matrix("loss"), measured)
 
@@ -323,8 +314,8 @@ class MetaDataset:
         return {"tasks": self.tasks, "configurations": self.configurations, "evaluations": self.evaluations}
 
     def _is_finished(self, anchor: float) -> pd.Series:
-        """Return the mask of finished fits on a fraction of the rows; points along a fit are none."""
-        # Anchors are stored as float32, in which 0.1 is another number.
+        """Return the mask of finished fits on a fraction of the rows, without points along a fit."""
+        # Anchors are stored as float32, which rounds 0.1 to another number.
         return (self.evaluations["anchor"] == np.float32(anchor)) & (self.evaluations["progress"] == 1)
 
     def _worst_status_codes(self, anchor: float) -> pd.DataFrame:
@@ -342,10 +333,10 @@ class MetaDataset:
 
 
 def _is_among(values: pd.Series, names: str | Iterable[str] | None) -> np.ndarray:
-    """Return which values are named; all where None."""
+    """Return a mask of the named values; None selects all."""
     if names is None:
         return np.ones(len(values), dtype=bool)
-    # A lone text would be taken letter by letter.
+    # A single text is one name, not a sequence of letters.
     wanted = [names] if isinstance(names, str) else list(names)
     if unknown := sorted(set(wanted) - set(values)):
         raise ValueError(
@@ -355,7 +346,7 @@ def _is_among(values: pd.Series, names: str | Iterable[str] | None) -> np.ndarra
 
 
 def _check_agreement(frame: pd.DataFrame, columns: list[str]) -> None:
-    """Raise ValueError if rows of the same name, which is in the first column, differ in another."""
+    """Raise ValueError if rows with the same name, in the first column, differ in another column."""
     different = frame[columns].drop_duplicates()
     repeated = different[different.duplicated(columns[0], keep=False)]
     if repeated.empty:

@@ -1,4 +1,4 @@
-"""The user's own growing meta-dataset: what fits have measured, without rows, labels or names of their tables."""
+"""Keep results of the user's own fits for later ones, without rows, labels or names of their tables."""
 
 from __future__ import annotations
 
@@ -16,33 +16,32 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
-from autometa.metadataset.evaluation_rows import evaluation_row
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import LOSS_COLUMNS
-from autometa.metadataset.store import FILE_NAME, Store, read_collected, read_features
+from autometa.metadataset.store import FILE_NAME, Store, evaluation_row, read_collected, read_features
 from autometa.tables.features import META_FEATURES
 
 _SETTINGS = {"kind": "experience"}
-# Another fit that ends at the same moment writes for milliseconds.
 _PATIENCE_S = 5.0
+"""Seconds to wait for another fit that is writing, which takes milliseconds."""
 
 
 def remember(folder: Path, description: TaskDescription, evaluations: Iterable[Evaluation], seed: int) -> None:
-    """Add what a fit has measured.
+    """Add the results of a fit.
 
-    Kept are sizes, meta-features, configurations, losses and seconds. The task is named by a
-    digest of its meta-features, so that fits of the same table count as one task.
+    Sizes, meta-features, configurations, losses and seconds are stored. The task is named by a
+    digest of its meta-features, so fits of the same table count as one task.
 
     Parameters
     ----------
     folder : Path
-        The experience; made if needed.
+        Folder of the experience; created if needed.
     description : TaskDescription
         The task, with meta-features.
     evaluations : iterable of Evaluation
-        What was measured, on any anchor and fold; fits that the deadline cut short are left out.
+        Results at any anchor and fold; fits that the deadline cut short are left out.
     seed : int
-        Seed of the fit: a fit again with the same seed is not counted twice.
+        Seed of the fit; repeated fits with the same seed count once.
 
     Raises
     ------
@@ -65,26 +64,25 @@ def remember(folder: Path, description: TaskDescription, evaluations: Iterable[E
         by_configuration: dict[str, list[dict[str, Any]]] = {}
         for evaluation in evaluations:
             if evaluation.is_cut_short:
-                # Neither its loss nor its seconds are those of the configuration.
+                # Without the deadline, its loss and seconds would be others.
                 continue
             name = configuration_id(evaluation.configuration)
             if name not in by_configuration:
                 store.add_configurations([PoolEntry(evaluation.configuration, 0, "sample")])
-            # A metric that is not recorded leaves no loss, but seconds and failures.
-            is_loss = f"loss_{description.metric}" in LOSS_COLUMNS and evaluation.status == "ok"
-            losses = {description.metric: evaluation.loss / description.loss_unit} if is_loss else {}
-            by_configuration.setdefault(name, []).append(evaluation_row(task, evaluation, seed, losses))
+            by_configuration.setdefault(name, []).append(
+                evaluation_row(task, evaluation, seed, _losses(description, evaluation))
+            )
         for rows in by_configuration.values():
             store.add(rows, None)
 
 
 def recall(folder: Path) -> MetaDataset | None:
-    """Return all that was remembered; None before the first fit.
+    """Return the results of all fits so far; None before the first one.
 
     Raises
     ------
     MetaDatasetError
-        If the file is damaged or something else.
+        If the file is damaged, or holds a collection.
     """
     if not (folder / FILE_NAME).is_file():
         return None
@@ -102,6 +100,13 @@ def _name(description: TaskDescription) -> str:
     sizes = [description.problem, description.n_rows, description.n_columns, description.n_classes]
     text = json.dumps([sizes, sorted(description.features.items())])
     return f"fit-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+
+def _losses(description: TaskDescription, evaluation: Evaluation) -> dict[str, float]:
+    # With a metric that is not in the schema, only seconds and failures are stored.
+    if f"loss_{description.metric}" not in LOSS_COLUMNS or evaluation.status != "ok":
+        return {}
+    return {description.metric: evaluation.loss / description.loss_unit}
 
 
 @contextlib.contextmanager

@@ -1,11 +1,11 @@
-"""A meta-dataset in files: a folder of Parquet files for exchange, or one file of NumPy arrays to ship.
+"""Read and write a meta-dataset: a folder of Parquet files for exchange, or one file of NumPy arrays.
 
 A folder holds ``tasks.parquet``, ``configurations.parquet``, ``evaluations.parquet`` and
-``manifest.toml``, which tells the version of the layout, and rows and checksum of each file.
+``manifest.toml`` with the version of the layout, and the number of rows and checksum of each file.
 
 An ``.npz`` file holds an array ``table/column`` for each column. A text column is an array of
-codes, beside it ``table/column/texts``: the texts that they count, as a JSON list. The array
-``manifest`` is JSON too. Nothing is pickled, and the zip's own checksums guard the bytes.
+codes, with their texts as a JSON list in ``table/column/texts``. The array ``manifest`` is JSON,
+too. Nothing is pickled, and the checksums of the zip format protect the bytes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import tomllib
-import uuid
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autometa._support.array_folder import arrays_in, npz_bytes
+from autometa._support.files import replaced
 from autometa._support.imports import import_optional
 from autometa._support.toml_text import toml_text
 from autometa.exceptions import MetaDatasetError, MissingDependencyError
@@ -67,7 +66,7 @@ def read_folder(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     _check_version(folder / _MANIFEST, manifest)
     tables = {}
     for table, (checksum, n_rows) in described.items():
-        # Not the manifest's name of the file, which might point anywhere.
+        # The name in the manifest is ignored, as it might point anywhere.
         file = folder / f"{table}.parquet"
         data = _bytes(file)
         if (found := hashlib.sha256(data).hexdigest()) != checksum:
@@ -94,11 +93,9 @@ def write_npz(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any], f
             else:
                 coded = values.astype("category").cat
                 arrays[name] = coded.codes.to_numpy()
-                # One JSON text, as arrays of texts drop NUL characters at their ends.
+                # One JSON text, as arrays of texts drop NUL characters at the end.
                 arrays[f"{name}/texts"] = np.array(json.dumps(coded.categories.tolist()))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    _write(file.parent, {file.name: buffer.getvalue()})
+    _write(file.parent, {file.name: npz_bytes(arrays)})
     return file
 
 
@@ -112,12 +109,7 @@ def read_npz(file: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """
     data = _bytes(file)
     with _reading(file, "a file of NumPy arrays (.npz)"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # Entry by entry, as `read` always compares checksums; what is pickled is refused.
-            arrays = {
-                name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-                for name in archive.namelist()
-            }
+        arrays = arrays_in(data)
         manifest = json.loads(str(arrays.pop("manifest")))
     _check_version(file, manifest)
     columns: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
@@ -134,14 +126,14 @@ def read_npz(file: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
 
 
 def _upgraded(tables: dict[str, pd.DataFrame], manifest: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return tables in the layout of today."""
+    """Return tables in the current layout."""
     if manifest["schema_version"] == SCHEMA_VERSION:
         return tables
     return {**tables, "evaluations": upgraded_evaluations(tables["evaluations"])}
 
 
 def free_entries(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a manifest says beyond the description of its files."""
+    """Return the entries of a manifest that do not describe its files."""
     return {name: value for name, value in manifest.items() if name not in ("schema_version", "files")}
 
 
@@ -196,25 +188,18 @@ def _reading(file: Path, expected: str) -> Iterator[None]:
         ) from error
 
 
-def _write(folder: Path, content: Mapping[str, bytes]) -> None:
-    """Write files beside where they belong, and move them there in order once all are complete."""
-    # Not names of the tempfile module's: the files should get the permissions that any new file gets.
-    unfinished = {name: folder / f".{name}.{uuid.uuid4().hex}" for name in content}
+def _write(folder: Path, content: dict[str, bytes]) -> None:
+    """Write files into a folder and replace them, in order, once all are complete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in content.items():
-            with unfinished[name].open("xb") as stream:
-                stream.write(data)
+        with contextlib.ExitStack() as stack:
+            # The stack closes its blocks in reverse, so the first file is opened last.
+            for name in reversed(content):
+                stream = stack.enter_context(replaced(folder / name))
+                stream.write(content[name])
                 stream.flush()
-                os.fsync(stream.fileno())
-        for name, path in unfinished.items():
-            path.replace(folder / name)
     except OSError as error:
         raise MetaDatasetError(
             f"{folder / next(iter(content))} could not be written: {error.strerror or error}. "
             "Check the folder, its permissions and the space left, or choose another place."
         ) from error
-    finally:
-        for path in unfinished.values():
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)

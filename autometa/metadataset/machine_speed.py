@@ -1,4 +1,4 @@
-"""The speed of this machine, so that seconds measured on different machines can be compared."""
+"""Measure the speed of this machine, so that seconds from different machines can be compared."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ _LOCK = threading.Lock()
 
 
 def machine_speed() -> float:
-    """Return how many times as fast as the reference machine this one is; measured once per process.
+    """Return the speed of this machine relative to the reference machine; measured once per process.
 
-    Three small fits by one thread (a linear model, a forest, boosting) are timed in CPU seconds, the fastest of three
-    repeats each. The speed is the geometric mean of the ratios of the reference's seconds to theirs. On the reference
-    machine it takes a fifth of a second.
+    Three small fits with one thread (a linear model, a forest, boosting) are timed in CPU seconds, taking the fastest
+    of three repeats. The speed is the geometric mean of the ratios of the reference's seconds to theirs.
     """
-    # Threads that measured at the same time would slow each other down.
+    # Simultaneous measurements would slow each other down.
     with _LOCK:
         return _measured_speed()
 
@@ -51,7 +50,7 @@ def _cpu_s(fit: Callable[[], object]) -> float:
     """Return the CPU seconds of the fastest of some repeats of a fit."""
     seconds = []
     for _ in range(_N_REPEATS):
-        # The clock of this thread: others of the process may be at work.
+        # CPU seconds of this thread, as others of the process may be busy.
         start_s = time.thread_time()
         fit()
         seconds.append(time.thread_time() - start_s)

@@ -1,8 +1,10 @@
-"""Evaluations seen as tasks × configurations, and as learning curves.
+"""Arrange evaluations as matrices of tasks × configurations, and as learning curves.
 
-Everything here counts on what `tables.checked_evaluations` promises: the codes of `task` and
-`configuration` are the numbers of rows in the tables of tasks and of configurations.
+All functions need the categories that `checks.checked_evaluations` makes: the codes of `task` and
+`configuration` are row numbers in the tables of tasks and of configurations.
 """
+
+# Tests: tests/metadataset/test_dataset.py
 
 from __future__ import annotations
 
@@ -12,20 +14,20 @@ import pandas as pd
 from autometa.metadataset.schema import LOSSES, OBJECTIVE, STATUSES
 
 COSTS = ("fit_s", "predict_s", "fit_cpu_s", "predict_cpu_s", "memory_mb")
-"""Columns of `evaluations` that are measured besides losses."""
+"""Columns of `evaluations` with seconds and memory."""
 
 _METRICS: dict[str, tuple[str, ...]] = {str(problem): metrics for problem, metrics in LOSSES.items()}
 _METRICS[OBJECTIVE] = (OBJECTIVE,)
 
 
 def metrics_of(tasks: pd.DataFrame, evaluations: pd.DataFrame) -> pd.Series:
-    """Return the metric of each task: the first of its problem's metrics of which it has a loss."""
+    """Return the metric of each task: the first metric of its problem with a recorded loss."""
     codes, problems = evaluations["task"].cat.codes, tasks["problem"].to_numpy()
     chosen = np.full(len(tasks), "", dtype=object)
     for problem in pd.unique(problems):
         here, metrics = problems == problem, _METRICS[problem]
         chosen[here] = metrics[0]
-        # Backwards, so that the first of those recorded is what remains.
+        # In reverse, so that the first recorded metric is assigned last.
         for metric in reversed(metrics):
             recorded = np.bincount(codes, weights=loss_of(evaluations, metric).notna(), minlength=len(tasks)) > 0
             chosen[here & recorded] = metric
@@ -33,7 +35,7 @@ def metrics_of(tasks: pd.DataFrame, evaluations: pd.DataFrame) -> pd.Series:
 
 
 def loss_of(evaluations: pd.DataFrame, metric: str) -> pd.Series:
-    """Return the recorded losses of one metric; all NaN if there is no column for it."""
+    """Return the recorded losses in one metric; all NaN without a column for it."""
     return evaluations.get(f"loss_{metric}", pd.Series(np.nan, index=evaluations.index))
 
 
@@ -47,7 +49,7 @@ def losses_of(evaluations: pd.DataFrame, metrics: pd.Series) -> np.ndarray:
 
 
 def mean_matrix(evaluations: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
-    """Return the mean of `values` in each cell, NaN where there are none; a NaN among them is passed over."""
+    """Return the mean of `values` in each cell, ignoring NaN; NaN in empty cells."""
     known = ~np.isnan(values)
     cells, shape = _cells(evaluations)
     counts = np.bincount(cells[known], minlength=shape[0] * shape[1])
@@ -57,7 +59,7 @@ def mean_matrix(evaluations: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
 
 
 def worst_status_codes(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Return the index in `STATUSES` of the worst status in each cell, −1 where there is none."""
+    """Return the index in `STATUSES` of the worst status in each cell, −1 in empty cells."""
     cells, shape = _cells(evaluations)
     worst = np.full(shape[0] * shape[1], -1)
     np.maximum.at(worst, cells, evaluations["status"].cat.codes.to_numpy())
@@ -65,11 +67,11 @@ def worst_status_codes(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_curve(evaluations: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
-    """Return the points of the learning curve that evaluations of one configuration on one task make.
+    """Return the points of the learning curve of one configuration on one task.
 
-    Finished fits of one anchor are averaged. So are points along a fit of one anchor and one number of iterations,
-    as folds may stop at different lengths. Only the longest fits reach the last points along a fit, so the mean
-    progress may fall there; the order is that of the iterations.
+    Finished fits of one anchor are averaged. Points along a fit are averaged by anchor and number of iterations, as
+    folds may stop at different lengths. Only the longest fits reach the last points, so the mean progress may fall
+    there; points are in the order of the iterations.
     """
     is_finished = evaluations["progress"] == 1
     points = pd.DataFrame(
@@ -89,7 +91,7 @@ def mean_curve(evaluations: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
 
 
 def _cells(evaluations: pd.DataFrame) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the number of each evaluation's cell, counted row by row, and the shape of the matrix."""
+    """Return the flat index of each evaluation's cell, and the shape of the matrix."""
     tasks, configurations = evaluations["task"].cat, evaluations["configuration"].cat
     shape = len(tasks.categories), len(configurations.categories)
     return tasks.codes.to_numpy(np.int64) * shape[1] + configurations.codes.to_numpy(np.int64), shape

@@ -1,8 +1,8 @@
-"""The pool of configurations that are measured on every task.
+"""Make the pool of configurations that are measured on every task.
 
-It holds for each strategy its default, the defaults that were published for it, its portfolio,
-and a low-discrepancy sample of its space. Any beginning of the pool is useful: all defaults come
-first, then the strategies in proportion to their shares of the pool, slower ones later.
+For each strategy it holds its default, published defaults, its portfolio, and a low-discrepancy
+sample of its space. The pool can be stopped anywhere: all defaults come first, then the strategies
+in proportion to their sizes, slower ones later.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ POOL_SIZES: dict[str, int] = {
 """Number of configurations of each strategy that ships; strategies whose hyperparameters matter more have more."""
 
 _SIZE_OF_OTHERS = 24
-# The sample may meet configurations that it has already, above all in small discrete spaces.
 _MOST_ROUNDS = 8
+"""Points drawn per wanted configuration, as samples of small discrete spaces repeat themselves."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class PoolEntry:
     Parameters
     ----------
     configuration : Configuration
-        What to measure.
+        Configuration to measure.
     position : int
-        Its place within its strategy; 0 is the default.
+        Its index within its strategy; 0 is the default.
     origin : {"default", "published", "portfolio", "sample"}
-        Where it comes from.
+        Origin of the configuration.
     """
 
     configuration: Configuration
@@ -73,15 +73,15 @@ def make_pool(strategies: Sequence[Strategy], sizes: Mapping[str, int] | None = 
     Parameters
     ----------
     strategies : sequence of Strategy
-        Strategies to take configurations from.
+        Strategies of the pool.
     sizes : mapping of str to int, optional
-        Configurations of each; `POOL_SIZES` by default, and 24 for strategies that it lacks.
+        Number of configurations of each strategy; by default those of `POOL_SIZES`, else 24.
 
     Returns
     -------
     tuple of PoolEntry
-        In the order in which they are to be measured. A strategy whose space has fewer
-        configurations than asked for gives all of them.
+        Entries in the order of measuring. A strategy with a smaller space contributes all its
+        configurations.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def make_pool(strategies: Sequence[Strategy], sizes: Mapping[str, int] | None = 
 
 
 def configuration_id(configuration: Configuration) -> str:
-    """Return a short name that is equal for equal configurations and, for all practical purposes, for no others."""
+    """Return a short name made of the strategy and a digest of the parameters."""
     return f"{configuration.strategy}-{hashlib.blake2b(configuration.key.encode(), digest_size=5).hexdigest()}"
 
 
@@ -123,17 +123,17 @@ def _of_strategy(strategy: Strategy, size: int) -> list[PoolEntry]:
 
 
 def _turn(entry: PoolEntry, size: int, cost: float) -> tuple[float, str]:
-    # A collection may be stopped anywhere: slower strategies come later, though not as much later as they are slower.
+    # Slower strategies come later, by the root of their cost.
     share = 0.0 if entry.position == 0 else entry.position / size * math.sqrt(max(cost, 1.0))
     return share, entry.configuration.strategy
 
 
 def _sample(space: SearchSpace, n: int, seed: int) -> list[dict[str, Value]]:
-    """Return points of a scrambled Sobol sequence (Owen 1998) in a space; a longer one begins with a shorter."""
+    """Return the first `n` points of a scrambled Sobol sequence (Owen 1998) in a space."""
     names = list(space.distributions)
     if not names or n <= 0:
         return []
-    # Balance is only promised for powers of two, which a pool has no need of.
+    # SciPy warns that only powers of two are balanced, which a pool does not need.
     with ignored_warnings(UserWarning):
         unit = qmc.Sobol(len(names), scramble=True, rng=np.random.default_rng(seed)).random(n)
     points = [{name: _value(space.distributions[name], u) for name, u in zip(names, row, strict=True)} for row in unit]
@@ -146,7 +146,7 @@ def _value(distribution: BaseDistribution, u: float) -> Value:
         case CategoricalDistribution(choices=choices):
             return choices[min(int(u * len(choices)), len(choices) - 1)]
         case IntDistribution(low=low, high=high, log=True):
-            # As Optuna rounds: each whole number has the room of half a step to both sides.
+            # As in Optuna, each whole number stands for the interval of half a step to both sides.
             value = math.exp(math.log(low - 0.5) + u * (math.log(high + 0.5) - math.log(low - 0.5)))
             return min(max(round(value), low), high)
         case IntDistribution(low=low, high=high, step=step):
@@ -163,5 +163,5 @@ def _value(distribution: BaseDistribution, u: float) -> Value:
 
 
 def _rounded(value: float, low: float, high: float) -> float:
-    """Return a float with four significant digits: more would only make records longer."""
+    """Return a float rounded to four significant digits, which keeps records short."""
     return min(max(float(f"{value:.4g}"), low), high)

@@ -1,20 +1,22 @@
-"""The tables of a meta-dataset: their columns, and the version of their layout.
+"""Define the tables of a meta-dataset: their columns, and the version of their layout.
 
 tasks
-    A row per task: its name, what it is, and its meta-features.
+    A row per task: name, problem, family, sizes, and meta-features.
 configurations
-    A row per configuration that was tried: its strategy and its hyperparameters as JSON.
+    A row per configuration: its strategy and its hyperparameters as JSON.
 evaluations
     A row per measurement: task, configuration, anchor, progress, fold, seed → losses, seconds, status.
-    A finished fit has progress 1; the points of its curve over the iterations come before it.
+    A finished fit has progress 1; points along its learning curve have less.
 """
+
+# Tests: tests/metadataset/test_dataset.py
 
 from __future__ import annotations
 
 from autometa.core.task import Problem
 
 SCHEMA_VERSION = 2
-"""Version of the layout. Files of layout 1 are read, too: see `tables.upgraded_evaluations`."""
+"""Version of the layout. Files of layout 1 are read, too; see `checks.upgraded_evaluations`."""
 
 LOSSES: dict[Problem, tuple[str, ...]] = {
     "binary": ("roc_auc", "log_loss", "balanced_accuracy"),
@@ -32,10 +34,10 @@ LOSS_COLUMNS: tuple[str, ...] = tuple(
 )
 
 OBJECTIVE = "objective"
-"""Problem and metric of a task that is an Optuna study: its loss is the study's own value, lower is better."""
+"""Problem and metric of tasks that are Optuna studies; the loss is the objective value, lower is better."""
 
 HELD_OUT = -1
-"""Fold of rows that no fold trains on or validates, beside the folds 0, 1, … of kept predictions."""
+"""Number of the fold of held-out rows, which no fold trains on or validates, in stored predictions."""
 
 STATUSES = ("ok", "timeout", "memory", "failed")
 
@@ -53,7 +55,7 @@ TASK_COLUMNS: dict[str, str] = {
 CONFIGURATION_COLUMNS: dict[str, str] = {
     "configuration": "str",
     "strategy": "str",
-    "position": "int64",  # place within the strategy's pool; 0 is the default
+    "position": "int64",  # index within the strategy's pool; 0 is the default
     "origin": "str",  # "default", "published", "portfolio" or "sample"
     "parameters": "str",  # JSON
 }
@@ -72,9 +74,9 @@ EVALUATION_COLUMNS: dict[str, str] = {
     "fit_cpu_s": "float32",
     "predict_cpu_s": "float32",
     "memory_mb": "float32",  # peak resident memory of the evaluation, MiB
-    "machine_speed": "float32",  # see `machine.machine_speed`; NaN where it was not measured
+    "machine_speed": "float32",  # see `machine_speed`; NaN where it was not measured
     "status": "str",
-    "error": "str",  # why there is no result; also that the limit of seconds cut short what there is
+    "error": "str",  # reason for a missing result, or that the fit was cut short
 }
 EVALUATION_KEY = ("task", "configuration", "anchor", "progress", "n_iterations", "fold", "seed")
 

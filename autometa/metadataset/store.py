@@ -1,13 +1,14 @@
-"""Where a collection keeps what it has measured: one SQLite file that survives being killed.
+"""Store the results of a collection in one SQLite file, which stays whole if the collection is killed.
 
-Everything measured for a configuration on a task is written in one transaction, so a row is
-either whole or not there, and what is there is never measured again.
+All results of a configuration on a task are written in one transaction, so they are complete or
+absent; complete ones are never measured again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from autometa.core.evaluation import Evaluation
 from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.checks import upgraded_evaluations
+from autometa.metadataset.machine_speed import machine_speed
+from autometa.metadataset.matrices import COSTS
 from autometa.metadataset.pool import PoolEntry, configuration_id
-from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, SCHEMA_VERSION, TASK_COLUMNS
+from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, LOSS_COLUMNS, SCHEMA_VERSION, TASK_COLUMNS
 
 FILE_NAME = "collected.sqlite"
 
@@ -47,19 +51,50 @@ UPDATE settings SET value = '{SCHEMA_VERSION}' WHERE name = '{_VERSION}';
 """
 
 
+def evaluation_row(task: str, evaluation: Evaluation, seed: int, losses: Mapping[str, float]) -> dict[str, Any]:
+    """Return the row of a finished fit in the table of evaluations.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    evaluation : Evaluation
+        Anchor, fold, costs and status.
+    seed : int
+        Seed of the fit.
+    losses : mapping of str to float
+        By metric; those of other metrics are NaN.
+    """
+    return {
+        "task": task,
+        "configuration": configuration_id(evaluation.configuration),
+        "anchor": evaluation.anchor,
+        "progress": 1.0,
+        "n_iterations": 0,
+        "fold": evaluation.fold,
+        "seed": seed,
+        **dict.fromkeys(LOSS_COLUMNS, math.nan),
+        **{f"loss_{metric}": loss for metric, loss in losses.items()},
+        **{name: getattr(evaluation, name) for name in COSTS},
+        "machine_speed": machine_speed(),
+        "status": evaluation.status,
+        "error": evaluation.error,
+    }
+
+
 class Store:
     """The file of one collection, open for writing by one process.
 
     Parameters
     ----------
     folder : Path
-        Its folder; made if needed.
+        Folder of the file; created if needed.
     settings : mapping
-        What must not change while a collection goes on, because rows would not be comparable.
+        Settings that must be the same for all rows, so that they can be compared.
     finished_fits_only : bool
-        The file holds no points along a fit and nothing that depends on how rows were split, so
-        one of layout 1 is brought to the layout of today. Others of layout 1 are refused: their
-        folds are not those of today.
+        Whether the file holds only finished fits, independent of how rows were split. Such a file of
+        layout 1 is converted to the current layout. Other files of layout 1 are refused, as their
+        folds differ from today's.
 
     Raises
     ------
@@ -72,7 +107,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / FILE_NAME
         with contextlib.ExitStack() as stack:
-            # Two collections into one folder would repeat each other's work; the lock ends with the process.
+            # Two collections in one folder would repeat each other's work; the lock ends with the process.
             stack.enter_context(_locked(folder / ".lock"))
             begun_with = _settings_of(self.file)
             is_upgraded = finished_fits_only and begun_with.get(_VERSION) == 1
@@ -91,7 +126,7 @@ class Store:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Write all that is written within, or nothing of it."""
+        """Make the writes of a block one transaction."""
         try:
             with self._connection:
                 yield
@@ -105,7 +140,7 @@ class Store:
         return self._connection.execute(query).fetchall()
 
     def add_configurations(self, pool: Iterable[PoolEntry]) -> None:
-        """Write down what the configurations of a pool are; those known already stay as they are."""
+        """Store the configurations of a pool; known ones are left unchanged."""
         rows = [
             (
                 configuration_id(entry.configuration),
@@ -120,34 +155,34 @@ class Store:
             self._connection.executemany("INSERT OR IGNORE INTO configurations VALUES (?, ?, ?, ?, ?)", rows)
 
     def add_task(self, row: Mapping[str, Any]) -> TaskDescription:
-        """Write down what a task is; return what strategies are fit for or not."""
+        """Store the row of a task, and return its description."""
         with self._writing():
             values = tuple(row[column] for column in TASK_COLUMNS)
             self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         return self.descriptions()[row["task"]]
 
     def add_features(self, task: str, features: Mapping[str, float]) -> None:
-        """Write the meta-features of a task whose table will not be there to be described later."""
+        """Store the meta-features of a task whose table will not be available later."""
         with self._writing():
             self._connection.execute(
                 "INSERT OR REPLACE INTO features VALUES (?, ?)", (task, json.dumps(dict(features)))
             )
 
     def descriptions(self) -> dict[str, TaskDescription]:
-        """Return the tasks that are known, by name."""
+        """Return the descriptions of the stored tasks, by name."""
         columns = "task, problem, n_rows_used, n_columns, n_classes"
         return {name: TaskDescription(*rest) for name, *rest in self._all(f"SELECT {columns} FROM tasks")}
 
     def tasks_with_targets(self) -> set[str]:
-        """Return the tasks whose kept rows are written."""
+        """Return the tasks whose kept rows are stored."""
         return {name for (name,) in self._all("SELECT task FROM targets")}
 
     def done(self) -> set[tuple[str, str]]:
-        """Return the pairs of task and configuration that are measured."""
+        """Return the measured pairs of task and configuration."""
         return set(self._all("SELECT DISTINCT task, configuration FROM evaluations"))
 
     def add(self, rows: Sequence[Mapping[str, Any]], predictions: np.ndarray | None) -> None:
-        """Write what was measured for one configuration on one task, all of it or nothing."""
+        """Store the results of one configuration on one task, in one transaction."""
         marks = ", ".join("?" * len(EVALUATION_COLUMNS))
         values = [tuple(row[column] for column in EVALUATION_COLUMNS) for row in rows]
         with self._writing():
@@ -160,7 +195,7 @@ class Store:
                 self._connection.execute("INSERT OR REPLACE INTO predictions VALUES (?, ?, ?)", (*key, blob))
 
     def add_targets(self, task: str, n_classes: int, fold: np.ndarray, y: np.ndarray) -> None:
-        """Write the targets of the rows whose predictions are kept."""
+        """Store the targets of the rows whose predictions are kept."""
         row = (task, n_classes, fold.astype(np.int8).tobytes(), y.astype(np.float32).tobytes())
         with self._writing():
             self._connection.execute("INSERT OR IGNORE INTO targets VALUES (?, ?, ?, ?)", row)
@@ -171,9 +206,9 @@ class Store:
 
 
 def read_collected(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Return tasks, configurations, evaluations and settings of a collection, also of one that is under way.
+    """Return tasks, configurations, evaluations and settings of a collection, which may still be running.
 
-    One of layout 1 is read as well; its evaluations have the columns of today, and its settings tell the layout.
+    Evaluations of layout 1 are converted to the current columns; the settings hold the version of the layout.
 
     Raises
     ------
@@ -189,13 +224,13 @@ def read_collected(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
         evaluations = pd.read_sql("SELECT * FROM evaluations", connection)
     if version == 1:
         evaluations = upgraded_evaluations(evaluations)
-    # A column without any value would be one of objects.
+    # A column without any value would be of objects.
     numbers = {column: "float64" for column, kind in EVALUATION_COLUMNS.items() if kind.startswith("float")}
     return tasks, configurations, evaluations[list(EVALUATION_COLUMNS)].astype(numbers), settings
 
 
 def read_features(folder: Path) -> dict[str, dict[str, float]]:
-    """Return the meta-features that were written, by task."""
+    """Return the stored meta-features, by task."""
     with _reading(folder) as connection:
         rows = connection.execute("SELECT task, features FROM features").fetchall()
     return {task: json.loads(text) for task, text in rows}
@@ -207,18 +242,18 @@ def read_predictions(folder: Path, task: str) -> tuple[np.ndarray, np.ndarray, d
     Parameters
     ----------
     folder : Path
-        The collection's.
+        Folder of the collection.
     task : str
         Name of the task.
 
     Returns
     -------
     fold : ndarray of shape (n_kept,), int8
-        Fold that each row validates; `schema.HELD_OUT` for rows held out, which collections of layout 1 do not have.
+        Fold that each row validates; `schema.HELD_OUT` for held-out rows, which layout 1 does not have.
     y : ndarray of shape (n_kept,), float32
-        Class codes, or standardised values.
+        Class codes, or standardised targets.
     predictions : dict of str to ndarray of shape (n_kept, n_classes) or (n_kept,), float16
-        By configuration.
+        Predictions by configuration.
 
     Raises
     ------
@@ -241,7 +276,7 @@ def _settings(connection: sqlite3.Connection) -> dict[str, Any]:
 
 
 def _settings_of(file: Path) -> dict[str, Any]:
-    """Return what a file was begun with, nothing if it is still to be begun; a damaged file is refused."""
+    """Return the settings of a file, or nothing if it is new or empty; refuse a damaged file."""
     if not file.is_file() or not file.stat().st_size:
         return {}
     with _reading(file.parent, mode="ro") as connection:
@@ -282,13 +317,13 @@ def _check_same(file: Path, begun_with: Mapping[str, Any], settings: Mapping[str
 
 
 def check_comparable(measured_with: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Check that records from elsewhere can stand in for what these settings would measure.
+    """Check that records from elsewhere were measured with these settings.
 
     Parameters
     ----------
     measured_with : mapping
-        What the records' manifest tells of their settings, as `read_collected` returns them; what it
-        does not tell is not checked.
+        Settings in the manifest of the records, as `read_collected` returns them; missing ones are
+        not checked.
     settings : mapping
         Settings of the collection.
 
@@ -305,17 +340,17 @@ def check_comparable(measured_with: Mapping[str, Any], settings: Mapping[str, An
 
 
 def _changed(names: Iterable[str], then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return in words which settings differ."""
+    """Return a text that lists the settings that differ."""
     differing = [name for name in names if then.get(name) != now.get(name)]
     return "; ".join(f"{name}={then.get(name)!r} then, {now.get(name)!r} now" for name in differing)
 
 
 @contextlib.contextmanager
 def _reading(folder: Path, mode: Literal["ro", "rw"] = "rw") -> Iterator[sqlite3.Connection]:
-    """Give a connection that sees the file as it was at its first query.
+    """Provide a connection that sees the file as it was at its first query.
 
-    ``"rw"`` is for SQLite, which puts the journal of a killed collection into the file;
-    ``"ro"`` keeps it from touching a file that may be damaged.
+    With ``"rw"`` SQLite applies the journal of a killed collection to the file; with ``"ro"`` a file
+    that may be damaged stays untouched.
     """
     file = folder / FILE_NAME
     if not file.is_file():

@@ -1,4 +1,6 @@
-"""Counts of a meta-dataset: the tables of its datasheet."""
+"""Count tasks, configurations and evaluations for the datasheet of a meta-dataset."""
+
+# Tests: tests/metadataset/test_dataset.py
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ def summarise(
     rows : DataFrame
         Evaluations with their task and configuration, from `MetaDataset.to_pandas`.
     losses, measured : DataFrame of shape (n_tasks, n_configurations)
-        Mean losses, and what was measured: failures count too, so losses alone do not tell.
+        Mean losses, and a mask of what was measured, which includes failures.
     """
     return {
         "problem": _by_problem(tasks, rows, measured),

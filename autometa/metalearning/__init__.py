@@ -1,1 +1,1 @@
-"""From tables to records, from records to searches and weights; no fit imports it."""
+"""Collect records on tables, replay searches on them, and train policies; no fit imports this package."""

@@ -1,4 +1,4 @@
-"""A Gaussian over many columns of which only some are seen, learnt from rows with gaps."""
+"""Fit a multivariate Gaussian to rows with gaps, and predict unseen columns from seen ones."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.covariance import ledoit_wolf
 
-# Filling gaps and estimating from the filled rows settle after a few rounds.
 _N_ROUNDS = 5
-# Share of a column's variance that no other column tells anything about: two fits of one
-# configuration differ by their seeds.
+"""Rounds of filling gaps and estimating the covariance from the filled rows."""
+
 _NUGGET = 0.01
+"""Fraction of a column's variance that is noise: two fits of one configuration differ by their seeds."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,9 @@ class GaussianModel:
     mean : ndarray of shape (n_columns,)
         Mean of each column.
     covariance : ndarray of shape (n_columns, n_columns)
-        Shrunk towards independent columns of equal variance, by as much as the number of
-        rows asks for (Ledoit and Wolf 2004).
+        Shrunk towards independent columns of equal variance (Ledoit and Wolf 2004).
     rows : ndarray of shape (n_rows, n_columns)
-        The rows, gaps filled with what the rest of the row lets expect.
+        The rows, each gap filled with its expectation given the rest of the row.
     """
 
     mean: np.ndarray
@@ -37,17 +36,17 @@ class GaussianModel:
     def learn(cls, rows: np.ndarray) -> GaussianModel:
         """Return the model of rows with gaps (NaN).
 
-        A column without any value has mean 0; a row without any tells nothing, and is filled with the means.
+        A column without any value has mean 0; a row without any is filled with the means.
         """
         gaps = np.isnan(rows)
         empty = gaps.all(axis=1)
         if empty.any():
-            told = cls.learn(rows[~empty])
-            filled = np.tile(told.mean, (len(rows), 1))
-            filled[~empty] = told.rows
-            return cls(told.mean, told.covariance, filled)
+            model = cls.learn(rows[~empty])
+            filled = np.tile(model.mean, (len(rows), 1))
+            filled[~empty] = model.rows
+            return cls(model.mean, model.covariance, filled)
         n_values = (~gaps).sum(axis=0)
-        # A row is better or worse as a whole: without that, columns seen only on easy rows would look good.
+        # The level of each row is taken off first, or columns seen only on easy rows would look good.
         level = np.nanmean(rows, axis=1)
         usual = level.sum() / max(1, len(level))
         mean = np.where(gaps, 0.0, rows - level[:, None]).sum(axis=0) / np.maximum(n_values, 1) + usual
@@ -57,15 +56,17 @@ class GaussianModel:
         patterns = [(pattern, (gaps == pattern).all(axis=1)) for pattern in np.unique(gaps, axis=0) if pattern.any()]
         for _ in range(_N_ROUNDS if patterns else 0):
             precision = np.linalg.inv(_noisy(covariance, np.arange(len(mean))))
-            for pattern, of in patterns:
+            for pattern, matches in patterns:
                 hidden, seen = np.flatnonzero(pattern), np.flatnonzero(~pattern)
                 if len(hidden) < len(seen):
-                    # The same weights by blocks of the inverse, which is one for all rows.
+                    # The same weights from blocks of the inverse, which is computed once for all rows.
                     blocks = precision[np.ix_(hidden, hidden)], precision[np.ix_(hidden, seen)]
                     weights = -np.linalg.solve(*blocks).T
                 else:
                     weights = _weights(covariance, seen, hidden)
-                filled[np.ix_(of, pattern)] = mean[pattern] + (filled[np.ix_(of, ~pattern)] - mean[~pattern]) @ weights
+                filled[np.ix_(matches, pattern)] = (
+                    mean[pattern] + (filled[np.ix_(matches, ~pattern)] - mean[~pattern]) @ weights
+                )
             mean = np.where(n_values > 0, filled.mean(axis=0), 0.0)
             covariance = _covariance(filled - mean)
         return cls(mean, covariance, filled)

@@ -1,4 +1,4 @@
-"""The past tasks as arrays: what every learnt policy looks at."""
+"""Hold past tasks as arrays, which every learnt policy reads."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from autometa.metadataset.schema import LOSS_COLUMNS
 from autometa.tables.features import META_FEATURES
 
 TRAIN_SHARE = 2 / 3
-"""Share of a recorded task's rows that one fit trains on."""
+"""Fraction of a recorded task's rows that one fit trains on."""
 
 
-@dataclass(frozen=True, eq=False)  # so that it hashes by identity, and what was learnt of it can be kept
+@dataclass(frozen=True, eq=False)  # hashed by identity, as models of it are cached
 class PastTasks:
     """Losses, seconds and memory of configurations on past tasks.
 
     Parameters
     ----------
     tasks, families, problems : tuple of str
-        Of each past task: its name, its family, and its kind of target.
+        Name, family and problem of each past task.
     configurations : tuple of Configuration
-        What was measured: the action space of a policy.
+        Configurations that were measured: the action space of a policy.
     feature_names : tuple of str
         Names of the meta-features.
     features : ndarray of shape (n_tasks, n_features)
@@ -37,13 +37,13 @@ class PastTasks:
         Logarithms of the rows that one fit trained on, of the columns, and of the classes (0
         for regression).
     losses : mapping of str to ndarray of shape (n_tasks, n_configurations)
-        By metric: mean loss over the folds at anchor 1; NaN where it was not measured or failed.
+        Mean loss over the folds at anchor 1, by metric; NaN where a configuration was not measured or failed.
     seconds : ndarray of shape (n_tasks, n_configurations)
-        CPU seconds of one fit and prediction at anchor 1, mean over the folds; NaN without.
+        CPU seconds of one fit and prediction at anchor 1, mean over the folds; NaN where not measured.
     memory_mb : ndarray of shape (n_tasks, n_configurations)
-        Peak memory of an evaluation, mean over the folds; NaN without.
+        Peak memory of an evaluation in MiB, mean over the folds; NaN where not measured.
     failed : ndarray of shape (n_tasks, n_configurations), bool
-        Whether it was tried and gave no result.
+        Whether a configuration was tried without a result.
     """
 
     tasks: tuple[str, ...]
@@ -91,7 +91,7 @@ class PastTasks:
             if column in metadataset.evaluations and metadataset.evaluations[column].notna().any()
         ]
         names = tuple(name for name in META_FEATURES if name in tasks)
-        # Made of other records, tasks have no meta-features of ours but their size.
+        # Records from elsewhere have no meta-features but the size.
         features = (
             tasks[list(names)].to_numpy(np.float64) if names else np.log(tasks[["n_rows", "n_columns"]].clip(lower=1))
         )
@@ -111,25 +111,25 @@ class PastTasks:
 
     @cached_property
     def position(self) -> dict[Configuration, int]:
-        """Place of each configuration."""
-        return {configuration: place for place, configuration in enumerate(self.configurations)}
+        """Index of each configuration."""
+        return {configuration: index for index, configuration in enumerate(self.configurations)}
 
     @cached_property
     def strategies(self) -> np.ndarray:
-        """Name of the strategy of each configuration."""
+        """Strategy of each configuration."""
         return np.array([configuration.strategy for configuration in self.configurations])
 
     def has_loss(self, problem: str) -> np.ndarray:
-        """Return which configurations have a loss on any task of a problem, of shape (n_configurations,)."""
-        of = np.array(self.problems) == problem
-        return np.any([np.isfinite(matrix[of]).any(axis=0) for matrix in self.losses.values()], axis=0)
+        """Return a mask of the configurations with a loss on any task of a problem, of shape (n_configurations,)."""
+        same_problem = np.array(self.problems) == problem
+        return np.any([np.isfinite(matrix[same_problem]).any(axis=0) for matrix in self.losses.values()], axis=0)
 
     def is_possible(self, strategies: Sequence[Strategy]) -> np.ndarray:
-        """Return which configurations a study over these strategies can try, of shape (n_configurations,).
+        """Return a mask of the configurations that a study over these strategies can try.
 
-        A strategy may have another space than when it was recorded, or be the user's own of the
-        same name. What its space does not spell out would be drawn by the study's sampler, and the
-        recorded configuration never be tried.
+        A strategy may have another space than when it was recorded, or be one of the user's with the
+        same name. Parameters that a recorded configuration lacks would be drawn by the study's
+        sampler, so the recorded configuration itself would never be tried.
         """
         spaces = {strategy.name: strategy.space for strategy in strategies}
         return np.array(
@@ -137,7 +137,7 @@ class PastTasks:
         )
 
     def select(self, tasks: Sequence[int] | np.ndarray) -> PastTasks:
-        """Return some of the tasks, by number."""
+        """Return some of the tasks, by index."""
         rows = np.asarray(tasks, dtype=np.int64)
         return PastTasks(
             tasks=tuple(self.tasks[row] for row in rows),
@@ -153,12 +153,12 @@ class PastTasks:
             failed=self.failed[rows],
         )
 
-    def select_configurations(self, places: Sequence[int] | np.ndarray) -> PastTasks:
-        """Return all tasks with some of the configurations, by place."""
-        chosen = np.asarray(places, dtype=np.int64)
+    def select_configurations(self, indices: Sequence[int] | np.ndarray) -> PastTasks:
+        """Return all tasks with some of the configurations, by index."""
+        chosen = np.asarray(indices, dtype=np.int64)
         return replace(
             self,
-            configurations=tuple(self.configurations[place] for place in chosen),
+            configurations=tuple(self.configurations[index] for index in chosen),
             losses={metric: matrix[:, chosen] for metric, matrix in self.losses.items()},
             seconds=self.seconds[:, chosen],
             memory_mb=self.memory_mb[:, chosen],
@@ -166,16 +166,16 @@ class PastTasks:
         )
 
     def join(self, other: PastTasks, *, least: int = 2) -> PastTasks:
-        """Return the tasks of both; of the other's configurations, new ones need `least` tasks to be taken in.
+        """Return the tasks of both; new configurations of `other` are included from `least` tasks on.
 
-        A search tries many configurations once and never again, which says nothing about other tasks.
+        A search tries many configurations only once, which is no evidence about other tasks.
         """
         counts = np.isfinite(other.seconds).sum(axis=0)
         new = [c for c, n in zip(other.configurations, counts, strict=True) if c not in self.position and n >= least]
         configurations = (*self.configurations, *new)
-        place = {configuration: j for j, configuration in enumerate(configurations)}
-        taken = [j for j, configuration in enumerate(other.configurations) if configuration in place]
-        columns = [place[other.configurations[j]] for j in taken]
+        index = {configuration: j for j, configuration in enumerate(configurations)}
+        taken = [j for j, configuration in enumerate(other.configurations) if configuration in index]
+        columns = [index[other.configurations[j]] for j in taken]
         n_own, n_other = len(self.tasks), len(other.tasks)
 
         def joined(own: np.ndarray | None, others: np.ndarray | None, empty: float = np.nan) -> np.ndarray:
@@ -209,18 +209,18 @@ class PastTasks:
 
 
 def _is_point(configuration: Configuration, space: SearchSpace) -> bool:
-    """Whether the space, asked for a configuration, gives that one."""
+    """Whether the space, given the parameters, completes them to this very configuration."""
     given = configuration.parameters
     return (
         all(name in space.distributions and is_valid(space.distributions[name], value) for name, value in given.items())
         and all(name in given for name in space.distributions if space.is_active(name, given))
-        # Also in the types of its values, as 1 and 1.0 are two configurations.
+        # Types of values count: 1 and 1.0 are two configurations.
         and Configuration(configuration.strategy, space.complete(given)) == configuration
     )
 
 
 def _seconds(metadataset: MetaDataset) -> np.ndarray:
-    """Return seconds of fit and prediction, CPU where recorded; prediction counts 0 where it was not recorded."""
+    """Return seconds of fit and prediction, CPU where recorded; prediction is 0 where not recorded."""
     fit = metadataset.matrix("fit_cpu_s").to_numpy(np.float64)
     wall = metadataset.matrix("fit_s").to_numpy(np.float64)
     predict = metadataset.matrix("predict_cpu_s").to_numpy(np.float64)
@@ -229,7 +229,7 @@ def _seconds(metadataset: MetaDataset) -> np.ndarray:
 
 def _sizes(metadataset: MetaDataset) -> np.ndarray:
     tasks = metadataset.tasks
-    # Collected tasks are split into three parts of which two are trained on.
+    # Collected tasks are split into three parts; two are trained on.
     rows = tasks["n_rows_used"].to_numpy(np.float64) * TRAIN_SHARE
     others = tasks[["n_columns", "n_classes"]].to_numpy(np.float64)
     return np.log(np.maximum(np.column_stack([rows, others]), 1.0))

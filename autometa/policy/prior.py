@@ -1,4 +1,4 @@
-"""A policy made by hand: the strategies' own scores, prices and portfolios, adapted to what was measured."""
+"""Choose strategies by their hand-made scores, costs and portfolios, updated by what was measured."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.search.time_limits import ObservedSeconds
 
-# A strategy's next portfolio entry competes with the first ones of others at this discount.
 _DISCOUNT_PER_ENTRY = 1.0
-# A trial that is expected to take all of the seconds left loses this much of its score; one that
-# takes a tenth, a tenth of it.
+"""Each further entry of a strategy's portfolio has a score lower by this."""
+
 _PRICE = 2.0
+"""Reduction of the score of a trial that is expected to take all of the seconds left; proportional to the seconds."""
+
 _HIGHEST_PRICE = 3.0
-# How far a strategy's rank on this task moves its score: times −1 for the worst to +1 for the best.
+"""Upper bound of that reduction."""
+
 _RANK_WEIGHT = 0.75
+"""A strategy's rank on this task moves its score between minus this (worst) and plus this (best)."""
 
 
 class PriorPolicy:
@@ -29,14 +32,14 @@ class PriorPolicy:
     Parameters
     ----------
     strategies : sequence of Strategy
-        What may be chosen; all fit the task.
+        Strategies to choose from; all fit the task.
     """
 
     def __init__(self, strategies: Sequence[Strategy]) -> None:
         self._strategies = tuple(strategies)
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return the probabilities of the strategies, and what is left of their portfolios in order."""
+        """Return the probabilities of the strategies and the untried entries of their portfolios, best score first."""
         if not self._strategies:
             return Proposal({})
         scores = {strategy.name: strategy.score for strategy in self._strategies}
@@ -61,7 +64,7 @@ class PriorPolicy:
         )
 
     def _prices(self, history: Sequence[Evaluation], remaining_s: float) -> dict[str, float]:
-        """Return what a trial of each strategy costs, in units of the scores."""
+        """Return by how much the expected seconds of a trial reduce each strategy's score."""
         observed = ObservedSeconds({strategy.name: strategy.cost for strategy in self._strategies}, history)
         n_folds = 1 + max((evaluation.fold for evaluation in history), default=0)
         prices = {}
@@ -72,7 +75,7 @@ class PriorPolicy:
 
 
 def _best_losses(history: Sequence[Evaluation]) -> dict[str, float]:
-    """Return each strategy's lowest loss on the first fold at anchor 1, where all can be compared."""
+    """Return each strategy's lowest loss on the first fold at anchor 1, which all complete trials share."""
     best: dict[str, float] = {}
     for evaluation in history:
         if evaluation.status == "ok" and evaluation.anchor == 1 and evaluation.fold == 0:

@@ -1,4 +1,4 @@
-"""How much past tasks resemble a new one, by their meta-features."""
+"""Measure how much past tasks resemble a new one, by their meta-features."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# A meta-feature that only one of two tasks has tells that they differ, by this much.
 _MISMATCH = 1.5
+"""Squared difference where only one of two tasks has a meta-feature, in squared standard deviations."""
 
 
 class Similarity:
@@ -18,7 +18,7 @@ class Similarity:
     names : sequence of str
         Names of the meta-features.
     features : ndarray of shape (n_tasks, n_features)
-        Those of past tasks; NaN where one is not defined.
+        Meta-features of past tasks; NaN where one is not defined.
     weights : ndarray of shape (n_features,), optional
         Non-negative weight of each squared difference, in units of the feature's standard
         deviation over past tasks; equal ones that sum to `total` by default.
@@ -41,7 +41,7 @@ class Similarity:
         n = np.maximum(present.sum(axis=0), 1)
         self._centre = filled.sum(axis=0) / n
         spread = np.sqrt((np.where(present, features - self._centre, 0.0) ** 2).sum(axis=0) / n)
-        # A feature that is the same everywhere has nothing to say.
+        # A feature with the same value everywhere carries no information.
         self._scale = np.where(known & (spread > 1e-9), spread, np.inf)
         self._features = (features - self._centre) / self._scale
         n_informative = max(1, int(np.isfinite(self._scale).sum()))
@@ -50,8 +50,8 @@ class Similarity:
     def log_similarity(self, features: Mapping[str, float]) -> np.ndarray:
         """Return the log-similarity of each past task to a task with these meta-features.
 
-        Meta-features that were not computed count nothing; those that are not defined (NaN)
-        resemble only past tasks that lack them as well.
+        Meta-features that were not computed are ignored. One that is not defined (NaN) matches
+        only past tasks where it is not defined either.
         """
         given = np.array([name in features for name in self.names])
         new = np.array([features.get(name, np.nan) for name in self.names], dtype=np.float64)

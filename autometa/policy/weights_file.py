@@ -1,7 +1,7 @@
-"""What training has made of past tasks, in files: arrays and a card, nothing pickled.
+"""Read and write the weights of trained policies: arrays and a card, nothing pickled.
 
-``weights.npz`` holds the past tasks and what was learnt from them; texts are JSON. ``card.toml`` says
-where it comes from, how well it does, and the checksum of the arrays.
+``weights.npz`` holds the past tasks and the weights learnt from them; texts are JSON. ``card.toml`` holds
+their origin, their results on tasks left out, and the checksum of the arrays.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ _WEIGHTS, CARD = "weights.npz", "card.toml"
 _ADVICE = "Train the policy again (`autometa train`), or reinstall autometa to get the weights that ship."
 _FILES = ArrayFolder(_WEIGHTS, CARD, "weights_version", WEIGHTS_VERSION, PolicyError, "policy weights", _ADVICE)
 _TEXTS = ("tasks", "families", "problems", "feature_names")
-_OTHERS = "arrays/"
+_RECURRENT = "arrays/"
 
 
 @dataclass(frozen=True)
 class PolicyWeights:
-    """Past tasks, and what was learnt from them.
+    """Past tasks, and the weights learnt from them.
 
     Parameters
     ----------
     past : PastTasks
-        Past tasks, on which every policy rests.
+        Past tasks, which every policy uses.
     similarity : ndarray of shape (n_features,)
-        Weights of the meta-features in `Similarity`; all 0 where they did not help.
+        Weights of the meta-features in `Similarity`; all 0 where meta-features did not help.
     temperatures : mapping of str to (float, float)
-        Of a policy, by its name: without a limit of time, and with one.
+        Temperatures by name of the policy: without a time limit, and with one.
     portfolios : mapping of str to mapping of float to tuple of int
-        By problem and by seconds of the budget: places of configurations, in order.
+        Indices of configurations in order, by problem and by budget in seconds.
     arrays : mapping of str to ndarray
-        Of other policies, by names that mean something to them.
+        Weights of the recurrent policy, by name; empty without one.
     card : mapping
-        Where the weights come from and how well they do; plain values.
+        Origin of the weights and their results on tasks left out; plain values.
     """
 
     past: PastTasks
@@ -70,16 +70,16 @@ class PolicyWeights:
             raise ValueError(f"similarity must be {n} non-negative weights, got {self.similarity}.")
         n_configurations = len(self.past.configurations)
         for problem, orders in self.portfolios.items():
-            for budget_s, places in orders.items():
-                if any(not 0 <= place < n_configurations for place in places):
+            for budget_s, indices in orders.items():
+                if any(not 0 <= index < n_configurations for index in indices):
                     raise ValueError(
-                        f"The portfolio for {problem} and {budget_s} s must hold places below {n_configurations}, "
-                        f"got {places}."
+                        f"The portfolio for {problem} and {budget_s} s must hold indices below {n_configurations}, "
+                        f"got {indices}."
                     )
 
 
 def write_weights(weights: PolicyWeights, folder: str | Path) -> Path:
-    """Write ``weights.npz`` and ``card.toml`` into a folder, which is made if needed, and return it."""
+    """Write ``weights.npz`` and ``card.toml`` into a folder, which is created if needed, and return it."""
     folder, past = Path(folder), weights.past
     configurations = [[c.strategy, dict(c.parameters)] for c in past.configurations]
     portfolios = {problem: list(orders.items()) for problem, orders in weights.portfolios.items()}
@@ -90,42 +90,41 @@ def write_weights(weights: PolicyWeights, folder: str | Path) -> Path:
     arrays = {name: np.array(json.dumps(value)) for name, value in texts.items()}
     arrays |= {name: values.astype(np.float32) for name, values in numbers.items()}
     arrays |= {"failed": past.failed, "similarity": np.asarray(weights.similarity, dtype=np.float32)}
-    arrays |= {_OTHERS + name: values for name, values in weights.arrays.items()}
+    arrays |= {_RECURRENT + name: values for name, values in weights.arrays.items()}
     _FILES.write(folder, arrays, weights.card)
     return folder
 
 
 def read_weights(folder: str | Path | None = None, strategies: Iterable[Strategy] | None = None) -> PolicyWeights:
-    """Return what `write_weights` wrote, as far as strategies of today can use it.
+    """Return the weights in a folder, without configurations of strategies that do not exist.
 
     Parameters
     ----------
     folder : str or Path, optional
-        Left out, the weights that ship with autometa.
+        Folder written by `write_weights`; by default the one that ships with autometa.
     strategies : iterable of Strategy, optional
-        What configurations must be possible in; left out, all that ship. Configurations of
-        other strategies are dropped.
+        Strategies whose configurations are kept, and must be possible in their spaces; by default all that ship.
 
     Raises
     ------
     PolicyError
-        If a file is missing or damaged, was written by a newer autometa, its meta-features are
-        not those of today, or a strategy has changed so that its configurations are impossible.
+        If a file is missing or damaged, was written by a newer autometa, has other meta-features
+        than this autometa computes, or a space has changed so that its configurations are impossible.
     """
-    place = shipped_folder("strategies") / "policies" if folder is None else Path(folder)
-    arrays, card = _FILES.read(place)
+    folder = shipped_folder("strategies") / "policies" if folder is None else Path(folder)
+    arrays, card = _FILES.read(folder)
     try:
         weights = _weights(arrays, card)
     except Exception as error:  # a forged file can fail anywhere
         raise PolicyError(
-            f"{place / _WEIGHTS} does not hold policy weights ({type(error).__name__}: {error}). {_ADVICE}"
+            f"{folder / _WEIGHTS} does not hold policy weights ({type(error).__name__}: {error}). {_ADVICE}"
         ) from error
-    _check_features(place, weights.past.feature_names, card)
-    return _for_strategies(place, weights, load_strategies() if strategies is None else strategies)
+    _check_features(folder, weights.past.feature_names, card)
+    return _for_strategies(folder, weights, load_strategies() if strategies is None else strategies)
 
 
 def space_hash(space: SearchSpace) -> str:
-    """Return a text that changes when a search space does."""
+    """Return a digest of a search space."""
     parts = (
         sorted((name, repr(distribution)) for name, distribution in space.distributions.items()),
         sorted(space.conditions.items()),
@@ -156,58 +155,58 @@ def _weights(arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> Polic
         numbers("similarity"),
         {name: (float(without), float(within)) for name, (without, within) in text("temperatures").items()},
         {
-            problem: {float(budget_s): tuple(map(int, places)) for budget_s, places in orders}
+            problem: {float(budget_s): tuple(map(int, indices)) for budget_s, indices in orders}
             for problem, orders in text("portfolios").items()
         },
-        {name.removeprefix(_OTHERS): values for name, values in arrays.items() if name.startswith(_OTHERS)},
+        {name.removeprefix(_RECURRENT): values for name, values in arrays.items() if name.startswith(_RECURRENT)},
         card,
     )
 
 
-def _check_features(place: Path, names: tuple[str, ...], card: Mapping[str, Any]) -> None:
-    if (told := tuple(card.get("feature_order", names))) != names:
+def _check_features(folder: Path, names: tuple[str, ...], card: Mapping[str, Any]) -> None:
+    if (in_card := tuple(card.get("feature_order", names))) != names:
         raise PolicyError(
-            f"{place / CARD} is the card of other weights: it tells the meta-features {told}, {_WEIGHTS} holds "
+            f"{folder / CARD} is the card of other weights: it tells the meta-features {in_card}, {_WEIGHTS} holds "
             f"{names}. {_ADVICE}"
         )
     expected = tuple(name for name in META_FEATURES if name in names)
     if names != expected:
         unknown = [name for name in names if name not in META_FEATURES]
         raise PolicyError(
-            f"{place} was trained with other meta-features than this autometa computes: "
+            f"{folder} was trained with other meta-features than this autometa computes: "
             f"{f'unknown are {unknown}' if unknown else f'the order {names} should be {expected}'}. {_ADVICE}"
         )
 
 
-def _for_strategies(place: Path, weights: PolicyWeights, strategies: Iterable[Strategy]) -> PolicyWeights:
+def _for_strategies(folder: Path, weights: PolicyWeights, strategies: Iterable[Strategy]) -> PolicyWeights:
     """Return the weights without configurations of unknown strategies; impossible ones are refused."""
     spaces = {strategy.name: strategy.space for strategy in strategies}
     names = weights.past.strategies
     if gone := sorted(set(names) - set(spaces)):
-        logger.info("%s: what was learnt about %s is left out, there are no such strategies", place, ", ".join(gone))
+        logger.info("%s: what was learnt about %s is left out, there are no such strategies", folder, ", ".join(gone))
     kept = [c for c in weights.past.configurations if c.strategy in spaces]
     if not kept:
         raise PolicyError(
-            f"{place} knows the strategies {', '.join(gone)}, and none of them is among {', '.join(sorted(spaces))}. "
+            f"{folder} knows the strategies {', '.join(gone)}, and none of them is among {', '.join(sorted(spaces))}. "
             f"{_ADVICE}"
         )
     if changed := sorted({c.strategy for c in kept if not _is_possible(c, spaces[c.strategy])}):
         raise PolicyError(
-            f"{place} was trained with other search spaces: configurations of {', '.join(changed)} are impossible "
+            f"{folder} was trained with other search spaces: configurations of {', '.join(changed)} are impossible "
             f"today. {_ADVICE}"
         )
     for name, trained in weights.card.get("strategies", {}).items():
         if name in spaces and trained != space_hash(spaces[name]):
-            logger.info("%s: the search space of %s has changed since; what was recorded still fits", place, name)
+            logger.info("%s: the search space of %s has changed since; what was recorded still fits", folder, name)
     return select_configurations(weights, [weights.past.position[c] for c in kept]) if gone else weights
 
 
-def select_configurations(weights: PolicyWeights, places: Iterable[int]) -> PolicyWeights:
+def select_configurations(weights: PolicyWeights, indices: Iterable[int]) -> PolicyWeights:
     """Return the weights with some of the configurations."""
-    chosen = np.array(list(places), dtype=np.int64)
-    new = {int(old): place for place, old in enumerate(chosen)}
+    chosen = np.array(list(indices), dtype=np.int64)
+    new = {int(old): index for index, old in enumerate(chosen)}
     portfolios = {
-        problem: {budget_s: tuple(new[place] for place in order if place in new) for budget_s, order in orders.items()}
+        problem: {budget_s: tuple(new[index] for index in order if index in new) for budget_s, order in orders.items()}
         for problem, orders in weights.portfolios.items()
     }
     return replace(weights, past=weights.past.select_configurations(chosen), portfolios=portfolios)

@@ -87,9 +87,8 @@ def trial_rows(
 
 
 def _evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
-    row = evaluation.row()
-    kept = {name: row[name] for name in ("anchor", "fold", "loss", "fit_s", "predict_s", "status")}
-    return kept | {"status": "cut_short"} if evaluation.is_cut_short else kept
+    row = {name: getattr(evaluation, name) for name in ("anchor", "fold", "loss", "fit_s", "predict_s", "status")}
+    return row | {"status": "cut_short"} if evaluation.is_cut_short else row
 
 
 def strategy_rows(

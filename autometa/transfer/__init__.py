@@ -1,1 +1,1 @@
-"""The door for Optuna users: a new study of an objective of one's own starts from what old studies learnt."""
+"""Lets Optuna studies of any objective start from past studies."""

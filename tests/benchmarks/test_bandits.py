@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autometa.metalearning.training.recurrent_episodes import play
-from autometa.metalearning.training.recurrent_training import TrainingSettings
+from autometa.metalearning.training.recurrent_training import RecurrentSettings
 from benchmarks.bandits import RULES, Bandits, follow, gittins_indices, learn
 
 
@@ -55,7 +55,7 @@ def test_what_an_arm_paid_is_seen_at_its_own_place() -> None:
 @pytest.mark.slow
 def test_the_network_plays_as_well_as_the_best_rule_after_shorter_episodes() -> None:
     bandits = Bandits(20, 5)
-    trained = learn(bandits, TrainingSettings(80, 1, imitation_rate=0.02), 0)
+    trained = learn(bandits, RecurrentSettings(80, 1, imitation_rate=0.02), 0)
     reward, best = play(bandits, trained.arrays, 5000, np.random.default_rng(1)), RULES["Gittins"]
     # Standard errors are about 0.06.
     assert reward.mean() > follow(best, bandits, 5000, np.random.default_rng(2)).mean() - 0.4

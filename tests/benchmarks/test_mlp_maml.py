@@ -16,7 +16,7 @@ from benchmarks import mlp_maml, mlp_maml_replays
 from benchmarks.mlp_maml_ensembles import DEFAULT, compared, ensembles_without, strategy_arms
 from benchmarks.plain_mlp import PlainMLP
 from tests.helpers.fit_data import fit_data
-from tests.policy.made_up import made_up_past
+from tests.helpers.past_tasks import made_up_past
 
 
 def rows(problem: str) -> FitData:

@@ -16,7 +16,7 @@ from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.matrices import COSTS
 from autometa.metadataset.schema import EVALUATION_COLUMNS
 from autometa.policy.past_tasks import PastTasks
-from tests.metadataset import layout_1
+from tests.helpers import layout_1
 
 WRITERS = {"npz": layout_1.write_npz, "parquet": layout_1.write_folder}
 

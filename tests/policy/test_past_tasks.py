@@ -14,7 +14,7 @@ from autometa.core.space import Configuration, SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.metadataset.dataset import MetaDataset
 from autometa.policy.past_tasks import TRAIN_SHARE, PastTasks
-from tests.policy.past_tasks import make_past, make_strategies, make_strategy
+from tests.helpers.past_tasks import make_past, make_strategies, make_strategy
 
 
 def from_matrix(losses: pd.DataFrame, **arguments: Any) -> PastTasks:

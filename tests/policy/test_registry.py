@@ -26,12 +26,11 @@ from autometa.policy.registry import (
     checked_policy,
     make_policy,
     policy_in_time,
+    settings_in_fits,
     strategies_without_records,
 )
 from autometa.policy.weights_file import read_weights
-from tests.metalearning.training.test_policy_training import STRATEGIES
-from tests.policy.made_up import made_up_metadataset
-from tests.policy.past_tasks import make_strategy
+from tests.helpers.past_tasks import MADE_UP_STRATEGIES, made_up_metadataset, make_strategy
 
 TASK = TaskDescription("binary", 1000, 10, 2)
 TRAINED = [name for name in POLICIES if name not in (PRIOR, "recurrent")]
@@ -53,11 +52,15 @@ def test_the_default_is_one_of_the_policies() -> None:
     assert DEFAULT_POLICY in POLICIES
 
 
-def test_the_mixture_takes_no_time_to_learn_where_there_is_little(tmp_path: Path) -> None:
-    assert policy_in_time("mixture", 5.0) == PRIOR
-    assert policy_in_time("mixture", 10.0) == policy_in_time("mixture", math.inf) == "mixture"
-    assert policy_in_time("gaussian", 5.0) == "gaussian"
+def test_the_default_takes_no_time_to_learn_where_there_is_little(tmp_path: Path) -> None:
+    assert policy_in_time("gaussian", 5.0) == PRIOR
+    assert policy_in_time("gaussian", 10.0) == policy_in_time("gaussian", math.inf) == "gaussian"
+    assert policy_in_time("attention", 5.0) == "attention"
     assert policy_in_time(tmp_path, 5.0) == tmp_path
+
+
+def test_the_former_name_of_the_default_is_accepted() -> None:
+    assert checked_policy("mixture") == DEFAULT_POLICY
 
 
 @pytest.mark.parametrize("policy", [*POLICIES, Own()], ids=str)
@@ -68,7 +71,7 @@ def test_policies_and_their_names_are_accepted(policy: Any) -> None:
 def test_a_misspelt_policy_is_refused_with_the_names_that_there_are() -> None:
     with pytest.raises(ValueError, match=r"no policy 'gausian'\. Did you mean 'gaussian'\? There are .*prior"):
         checked_policy("gausian")
-    with pytest.raises(ValueError, match=r"no policy 'xyz'\. There are mixture"):
+    with pytest.raises(ValueError, match=r"no policy 'xyz'\. There are gaussian"):
         checked_policy("xyz")
 
 
@@ -105,11 +108,10 @@ def test_trained_policies_choose_among_the_strategies_that_they_are_given(
             strategy.space.check(configuration.parameters)
 
 
-def test_in_fits_no_past_task_outweighs_what_bayes_rule_gives_it(strategies: list[Strategy]) -> None:
-    settings = {name: make_policy(name, strategies).settings for name in ("gaussian", "attention")}  # type: ignore[attr-defined]
-    assert settings["gaussian"].temperature == settings["gaussian"].temperature_in_time == 1.0
-    # Its weights are no probabilities of losses, so that training decides alone.
-    assert settings["attention"].temperature < 1.0
+def test_training_chooses_temperatures_of_attention_alone() -> None:
+    assert settings_in_fits("gaussian", (0.03, 0.1)) == settings_in_fits("gaussian")
+    tempered = settings_in_fits("attention", (0.03, 0.2))
+    assert (tempered.temperature, tempered.temperature_in_time) == (0.03, 0.2)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -123,19 +125,13 @@ def test_trained_policies_know_no_more_than_the_records_about_strategies_of_the_
 def test_weights_of_the_users_are_used_and_know_strategies_of_the_users(tmp_path: Path) -> None:
     metadataset = made_up_metadataset(n_tasks=6)
     train(metadataset, out=tmp_path, n_replayed=0)
-    own = [*STRATEGIES[:2], make_strategy("my_own")]
+    own = [*MADE_UP_STRATEGIES[:2], make_strategy("my_own")]
     task = replace(TASK, problem=metadataset.tasks["problem"][0])
     for given in (tmp_path, str(tmp_path)):
         policy = make_policy(checked_policy(given), own)
         proposal = policy.propose(task, (), 10.0)
         assert {c.strategy for c in proposal.configurations} == {"algorithm_0", "algorithm_1"}
         assert strategies_without_records(policy, own, task) == ["my_own"]
-
-
-def test_the_mixture_that_ships_is_the_gaussian_policy(strategies: list[Strategy]) -> None:
-    learnt, mixture = make_policy("gaussian", strategies), make_policy("mixture", strategies)
-    for remaining_s in (10.0, 60.0, math.inf):
-        assert mixture.propose(TASK, (), remaining_s) == learnt.propose(TASK, (), remaining_s)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from autometa.policy.weights_file import (
     space_hash,
     write_weights,
 )
-from tests.policy.made_up import made_up_past
+from tests.helpers.past_tasks import made_up_past
 
 
 def strategies(high: int = 99, names: str = "012") -> list[Strategy]:

@@ -17,7 +17,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from autometa.transfer.archive.archive import StudyArchive
+from autometa.transfer.study_archive import StudyArchive
 
 LAYOUT_1 = Path(__file__).parent / "layout_1.db"
 with warnings.catch_warnings():

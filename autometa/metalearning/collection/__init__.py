@@ -1,1 +1,1 @@
-"""From tables to records."""
+"""Measure configurations on tables and export the records."""

@@ -1,7 +1,7 @@
-"""Fill a meta-dataset: every configuration of a pool on every table of a folder.
+"""Measure every configuration of a pool on every table of a folder.
 
-The pool is measured in blocks, each on all tasks before the next, so that what there is after
-any time covers all tasks. A collection that was killed goes on where it stopped.
+The pool is measured in blocks, each on all tasks before the next one, so that the records cover all
+tasks at any time. A collection that was killed is resumed where it stopped.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from autometa._support.machine import jobs_at_a_time
 from autometa._support.progress import CountBar
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
+from autometa.learners import learner_of
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.pool import PoolEntry, configuration_id, make_pool
 from autometa.metadataset.store import Store, check_comparable
 from autometa.metalearning.collection import measuring
-from autometa.metalearning.collection.measuring import Measured, Run, Settings, learner_of, measure
+from autometa.metalearning.collection.measuring import CollectionSettings, Measured, Run, measure
 from autometa.metalearning.collection.task_folder import Table, read_table_list
 
 logger = logging.getLogger(__name__)
 
 BLOCK_SIZE = 20
-"""Configurations that are measured on all tasks before the next are."""
+"""Number of configurations in a block."""
 
 
 def collect(
@@ -41,7 +42,7 @@ def collect(
     out: Path | str,
     strategies: Sequence[Strategy],
     *,
-    settings: Settings | None = None,
+    settings: CollectionSettings | None = None,
     pool: Sequence[PoolEntry] | None = None,
     only: Collection[str] | None = None,
     known: MetaDataset | None = None,
@@ -59,38 +60,37 @@ def collect(
         Folder with ``tasks.csv`` (columns ``task_id``, ``target``; optional: ``problem``,
         ``family``) and one Parquet or CSV file per task.
     out : Path or str
-        Folder of the collection. One that is there is gone on with.
+        Folder of the collection. An existing collection is resumed.
     strategies : sequence of Strategy
-        What the pool is made of.
-    settings : Settings, optional
+        Strategies of the pool.
+    settings : CollectionSettings, optional
         Limits, sizes and seed.
     pool : sequence of PoolEntry, optional
-        Configurations in the order of measuring; those of `make_pool` by default.
+        Configurations in the order in which they are measured; those of `make_pool` by default.
     only : collection of str, optional
         Names of the tasks to use, in this order; all by default.
     known : MetaDataset, optional
-        What was measured elsewhere, with the same settings: it is not measured again, nor
+        Records measured elsewhere with the same settings. They are not measured again, and not
         copied into the collection.
     n_jobs : int
-        Evaluations at a time, each with one thread; at most one per core that may be used.
+        Number of parallel evaluations, each with one thread; at most one per core that may be used.
     backend : {"local", "dask"}
         ``"dask"`` measures on all workers of a Dask cluster, one evaluation at a time on each:
         start as many as there are cores with ``dask worker ADDRESS --nthreads 1 --nworkers N``,
-        with a nanny or without. They need the same autometa, and must see the folder `tasks`
-        under the same path. A worker that is lost costs what it was measuring, which another
-        one repeats.
+        with a nanny or without. They need the same version of autometa, and must see the folder
+        `tasks` under the same path. The evaluation of a lost worker is repeated by another one.
     scheduler : str, optional
         Address of the Dask scheduler, e.g. ``"tcp://10.0.0.1:8786"``; by default that of Dask's
-        configuration, or else a cluster that is started on this machine for the time being.
+        configuration, or else of a cluster that is started on this machine for this collection.
     progress : bool, optional
         Show a bar with the time left; by default in a terminal.
     on_task : callable
-        Called with a line of text whenever a task has been through a block, or is skipped.
+        Called with a line of text whenever a block is complete for a task, or a task is skipped.
 
     Returns
     -------
     Path
-        The folder `out`; `autometa.metalearning.collection.export.export` makes a meta-dataset of it.
+        The folder `out`, which `autometa.metalearning.collection.export.export` turns into a meta-dataset.
 
     Raises
     ------
@@ -98,11 +98,11 @@ def collect(
         If the folder of tables or an argument is not as described.
     MetaDatasetError
         If `out` is damaged, was begun with other settings or in an older layout, or is being
-        written; or if `known` was measured with other settings.
+        written by another collection; or if `known` was measured with other settings.
     """
-    settings = settings or Settings()
+    settings = settings or CollectionSettings()
     out = Path(out)
-    # Dask's workers may have been started in another folder.
+    # An absolute path, as Dask's workers may have been started in another folder.
     tables = read_table_list(Path(tasks).resolve(), only)
     if n_jobs < 1:
         raise ValueError(f"n_jobs must be at least 1, got {n_jobs}.")
@@ -125,7 +125,7 @@ def collect(
             name=uuid.uuid4().hex,
             settings=settings,
             strategies=by_name,
-            # Dask's workers may have another disk; they use their own place for temporary files.
+            # Dask's workers may have another disk, so they use their own temporary folders.
             scratch=stack.enter_context(_scratch(out / "scratch")) if is_local else None,
             n_processes=n_jobs if is_local else 1,
         )
@@ -141,12 +141,12 @@ def collect(
 def _workers(backend: str, scheduler: str | None, n_jobs: int) -> Iterator[joblib.Parallel]:
     if backend == "dask":
         with import_optional("distributed", extra="dask").Client(scheduler) as client:
-            # Joblib knows this backend only by its configuration.
+            # joblib accepts this backend only through its configuration.
             with joblib.parallel_config(backend="dask", n_jobs=-1, client=client):
                 parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
             yield parallel
     elif backend == "local":
-        # Threads only wait: each evaluation runs in a process of its own under its limits.
+        # The threads only wait: each evaluation runs in its own process under its limits.
         yield joblib.Parallel(
             n_jobs=n_jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
         )
@@ -156,8 +156,8 @@ def _workers(backend: str, scheduler: str | None, n_jobs: int) -> Iterator[jobli
 
 @contextlib.contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """Give an empty folder for prepared tables; it and the processes that use it are gone afterwards."""
-    shutil.rmtree(folder, ignore_errors=True)  # of a collection that was killed
+    """Create an empty folder for prepared tables; on exit delete it and end the processes that use it."""
+    shutil.rmtree(folder, ignore_errors=True)  # left by a collection that was killed
     folder.mkdir()
     try:
         yield folder
@@ -167,7 +167,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 class _Progress:
-    """The configurations that are left to measure, and the account of those that were."""
+    """Configurations that are left to measure, and counts of those that were measured."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class _Progress:
         return description is not None and bool(self._fitness[entry.configuration.strategy].reason_against(description))
 
     def units(self, advance: Callable[[], None]) -> Iterator[tuple[Table, PoolEntry]]:
-        """Yield what is left, except of tasks that turn out to be unusable."""
+        """Yield tables and configurations that are left, except for tables that turn out to be unusable."""
         for table, entry in self._left:
             if table.task in self._faulty:
                 advance()
@@ -219,7 +219,7 @@ class _Progress:
                 yield table, entry
 
     def take(self, measured: Measured, advance: Callable[[], None]) -> None:
-        """Write what was measured."""
+        """Store one measurement."""
         name = measured.table.task
         if measured.fault:
             if name not in self._faulty:

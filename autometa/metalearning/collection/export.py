@@ -1,4 +1,4 @@
-"""Make a meta-dataset of what a collection has measured so far."""
+"""Turn the records of a collection, complete or not, into a meta-dataset."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _LIBRARIES = ("autometa", "scikit-learn", "lightgbm", "catboost", "xgboost-cpu",
 def export(
     tasks: Path | str, out: Path | str, *, manifest: Mapping[str, Any] | None = None, progress: bool | None = None
 ) -> MetaDataset:
-    """Return what a collection has measured, with the meta-features of its tasks.
+    """Return the records of a collection, with the meta-features of its tasks.
 
     Parameters
     ----------
     tasks : Path or str
-        The folder of tables that was collected on.
+        The folder of tables of the collection.
     out : Path or str
-        The folder of the collection, which may be under way.
+        The folder of the collection, which may still be running.
     manifest : mapping, optional
         Further entries of the manifest, e.g. a licence.
     progress : bool, optional
@@ -49,9 +49,9 @@ def export(
     Raises
     ------
     MetaDatasetError
-        If there is no collection in `out`, it has measured nothing, or its file is damaged.
+        If there is no collection in `out`, it has no evaluations yet, or its file is damaged.
     ValueError
-        If a task that was measured is not in the folder of tables any more.
+        If a measured task is no longer in the folder of tables.
     """
     rows, configurations, evaluations, settings = read_collected(Path(out))
     if evaluations.empty:
@@ -77,13 +77,13 @@ def export(
 
 
 def _features(table: Table, settings: Mapping[str, Any]) -> dict[str, float]:
-    # Of the whole table: a task of the user's is described as it is, too.
+    # Described are all rows of the table, as in a fit.
     loaded = load_task(table, sys.maxsize, settings["seed"])
     return describe(loaded.task, loaded.schema)
 
 
 def _rebuild(settings: Mapping[str, Any]) -> str:
-    """Return the commands that make such a meta-dataset of a folder of tables."""
+    """Return the commands that repeat the collection on a folder of tables."""
     return (
         f"autometa collect --tasks TABLES --out COLLECTION --time-limit {settings['time_limit_s']:g} "
         f"--memory-limit {settings['memory_limit_gb']:g} --max-rows {settings['max_train_rows']} "

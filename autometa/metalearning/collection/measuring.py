@@ -1,4 +1,4 @@
-"""The worker's side of a collection: measure one configuration on one task."""
+"""Measure one configuration on one task, in a worker of a collection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ import numpy as np
 from pebble import ProcessPool
 
 from autometa._support.seeds import child_seed
-from autometa.core.evaluation import Evaluation
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.evaluation.evaluator import evaluate
@@ -29,41 +28,50 @@ from autometa.evaluation.jobs import Job, Outcome
 from autometa.evaluation.metrics import resolve_metric
 from autometa.evaluation.workers import outcome_of, process_pool
 from autometa.evaluation.workspace import Workspace
-from autometa.learners import learner_named
+from autometa.learners import learner_of
 from autometa.learners.base import Learner
-from autometa.learners.sklearn_estimator import own_learner
-from autometa.metadataset.evaluation_rows import evaluation_row
+from autometa.metadataset.matrices import COSTS
 from autometa.metadataset.pool import PoolEntry
 from autometa.metadataset.schema import HELD_OUT, LOSSES
+from autometa.metadataset.store import evaluation_row
 from autometa.metalearning.collection.task_folder import LoadedTask, Table, load_task
 
 logger = logging.getLogger(__name__)
 
 ROW_ANCHORS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-"""Fractions of the training rows at which learners without iterations are measured."""
+"""Fractions of the training rows on which learners without iterations are measured."""
 
 STAGED_ROW_ANCHORS = (1 / 8, 1.0)
-"""Fractions for learners with iterations, each fit of which gives a whole curve."""
+"""Fractions of the training rows for learners with iterations, whose fits give a learning curve each."""
 
-# Fewest rows of a part, without and with iterations: fewer say nothing.
 _FEWEST_ROWS = 10
+"""Least number of rows in a fraction of the training rows, for learners without iterations."""
+
 _FEWEST_STAGED_ROWS = 100
-_N_KEPT_ROWS = 3000  # validation rows of a task whose predictions are kept; of rows held out all are
-# The limit is of CPU seconds; what hangs, or gets this small a share of a core, is killed.
+"""The same for learners with iterations."""
+
+_N_KEPT_ROWS = 3000
+"""Validation rows of a task whose predictions are kept; those of held-out rows are all kept."""
+
 _LEAST_SHARE = 1 / 3
-_GRACE_S = 6.0  # for what comes before and after the fit
+"""An evaluation is killed once its wall-clock seconds, times this, exceed its limit of CPU seconds."""
+
+_GRACE_S = 6.0
+"""Seconds added to the limits, for the work before and after the fit."""
+
 _TOO_LONG = "took more CPU seconds than the limit"
+_CUT_SHORT = "cut short by the limit of seconds: this is what it gave by then"
 _ENDED = "the collection was ended while this was measured"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How configurations are measured; the same for all rows of a collection.
+class CollectionSettings:
+    """How configurations are measured: the same for all rows of a collection.
 
     Parameters
     ----------
     time_limit_s : float
-        CPU seconds that one evaluation may take; it is killed after three times as many on the wall clock.
+        CPU seconds that one evaluation may take. It is killed after three times as many wall-clock seconds.
     memory_limit_gb : float
         GiB that one evaluation may allocate.
     max_train_rows : int
@@ -90,9 +98,9 @@ class KeptRows:
     Parameters
     ----------
     fold : ndarray of shape (n_kept,)
-        Fold that each of them validates; `HELD_OUT` for rows held out.
+        Fold that each row validates; `HELD_OUT` for held-out rows.
     y : ndarray of shape (n_kept,)
-        Their targets.
+        Target of each row.
     """
 
     fold: np.ndarray
@@ -110,18 +118,16 @@ class Measured:
     entry : PoolEntry
         The configuration.
     rows : list of dict
-        Rows of `evaluations`; none where the strategy is not for the task.
+        Rows of `evaluations`; empty where the strategy does not suit the task.
     predictions : ndarray or None
-        For the kept rows, at anchor 1; for rows held out the mean over the models of all folds.
-        None unless every fold gave some.
+        Predictions for the kept rows at anchor 1; for held-out rows the mean over the models of all
+        folds. None unless all folds succeeded.
     task : dict
-        What the row of `tasks` says without meta-features; empty if the table cannot be used.
+        The row of `tasks` without meta-features; empty if the table cannot be used.
     kept : KeptRows or None
         The kept rows of the task.
     fault : str
-        Why the table cannot be used.
-    cpu_s : float
-        CPU seconds of its evaluations.
+        Reason why the table cannot be used; empty if it can.
     """
 
     table: Table
@@ -134,30 +140,30 @@ class Measured:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds of its fits."""
+        """CPU seconds of all fits."""
         return float(np.nansum([row["fit_cpu_s"] for row in self.rows])) if self.rows else 0.0
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a collection: settings that all its measurements have in common.
+    """One run of a collection: what all its measurements have in common.
 
     Parameters
     ----------
     name : str
-        Unique among runs, as the workers of a Dask cluster can serve several.
-    settings : Settings
+        A unique name, as the workers of a Dask cluster can serve several runs.
+    settings : CollectionSettings
         Limits and seed.
     strategies : mapping of str to Strategy
         By name.
     scratch : Path or None
         Folder for prepared tables; None is the system's folder for temporary files.
     n_processes : int
-        Evaluations that a process may run at a time.
+        Number of evaluations that a worker may run in parallel.
     """
 
     name: str
-    settings: Settings
+    settings: CollectionSettings
     strategies: Mapping[str, Strategy]
     scratch: Path | None
     n_processes: int
@@ -166,9 +172,8 @@ class Run:
 def measure(run: Run, table: Table, entry: PoolEntry) -> Measured:
     """Return the results of one configuration on one task, fold by fold and anchor by anchor.
 
-    A faulty table is reported in the result instead of an error, as the other tables can be
-    measured all the same. After a fold that runs into a limit, or fails on all rows, the others
-    are not tried.
+    A faulty table is reported in the result and raises no error, as the other tables can still be
+    measured. Once a fold runs into a limit or fails on all rows, the other folds are skipped.
 
     Parameters
     ----------
@@ -207,13 +212,6 @@ def measure(run: Run, table: Table, entry: PoolEntry) -> Measured:
         return Measured(table, entry, rows, kept, task, prepared.kept())
 
 
-def learner_of(strategy: Strategy) -> Learner:
-    """Return the learner of a strategy."""
-    if isinstance(strategy.learner, str):
-        return learner_named(strategy.learner)
-    return own_learner(strategy.name, strategy.learner)
-
-
 class _Prepared:
     """A loaded task whose folds are prepared when they are needed."""
 
@@ -242,7 +240,7 @@ class _Prepared:
         self._kept[validated[chosen]] = True
 
     def row(self) -> dict[str, Any]:
-        """Return its row of `tasks`, without meta-features."""
+        """Return the row of `tasks`, without meta-features."""
         return {
             "task": self.table.task,
             "problem": self.description.problem,
@@ -265,7 +263,7 @@ class _Prepared:
         return ""
 
     def anchors(self, fold: int, learner: Learner) -> tuple[float, ...]:
-        """Return the anchors at which a learner is fitted on a fold; parts of too few rows are left out."""
+        """Return the anchors at which a learner is fitted on a fold, without those of too few rows."""
         n_train = len(self.loaded.folds[fold].train)
         fewest = _FEWEST_STAGED_ROWS if learner.has_iterations else _FEWEST_ROWS
         anchors = STAGED_ROW_ANCHORS if learner.has_iterations else ROW_ANCHORS
@@ -273,24 +271,26 @@ class _Prepared:
 
     def rows_of(self, outcome: Outcome, job: Job) -> list[dict[str, Any]]:
         """Return the rows of one fit: the points of its curve over the iterations, then the finished fit."""
-        evaluation = outcome.evaluation
-        n_iterations = outcome.n_iterations or 0
-        seed, name = self.run.settings.seed, self.table.task
-        # A point of a curve has no seconds of its own.
-        point = Evaluation(job.configuration, job.anchor, job.fold, math.nan, math.nan, math.nan)
-        rows = [
-            evaluation_row(name, point, seed, self._losses(job, predictions), progress=n / n_iterations, n_iterations=n)
+        evaluation, n_iterations = outcome.evaluation, outcome.n_iterations or 0
+        finished = evaluation_row(self.table.task, evaluation, job.seed, self._losses(job, outcome.predictions))
+        finished |= {"n_iterations": n_iterations, "error": _CUT_SHORT if evaluation.is_cut_short else evaluation.error}
+        # Points of the curve come from the same fit, so they have no costs of their own.
+        point = {**finished, **dict.fromkeys(COSTS, math.nan), "status": "ok", "error": ""}
+        points = [
+            {**point, "progress": n / n_iterations, "n_iterations": n}
+            | {f"loss_{metric}": loss for metric, loss in self._losses(job, predictions).items()}
             for n, predictions in outcome.stages
         ]
-        losses = {} if outcome.predictions is None else self._losses(job, outcome.predictions)
-        return [*rows, evaluation_row(name, evaluation, seed, losses, n_iterations=n_iterations)]
+        return [*points, finished]
 
-    def _losses(self, job: Job, predictions: np.ndarray) -> dict[str, float]:
+    def _losses(self, job: Job, predictions: np.ndarray | None) -> dict[str, float]:
+        if predictions is None:
+            return {}
         y = self.loaded.task.y[self.loaded.folds[job.fold].validation]
         return {name: metric.loss(y, predictions) for name, metric in self._metrics.items()}
 
     def kept(self) -> KeptRows:
-        """Return folds and targets of the kept rows: fold after fold, then the rows held out."""
+        """Return folds and targets of the kept rows: fold after fold, then the held-out rows."""
         rows = [fold.validation[self._kept[fold.validation]] for fold in self.loaded.folds]
         rows.append(self.loaded.folds[0].held_out)
         fold = np.repeat([*range(len(rows) - 1), HELD_OUT], [len(part) for part in rows])
@@ -304,20 +304,20 @@ class _Prepared:
         predictions : mapping of int to ndarray
             Predictions for all validation rows, by fold.
         held_out : ndarray
-            Mean predictions for the rows held out.
+            Mean predictions for the held-out rows.
         """
         parts = [predictions[k][self._kept[fold.validation]] for k, fold in enumerate(self.loaded.folds)]
         parts.append(held_out)
-        # Half precision ends at 65,504; standardised predictions beyond it are all as wrong.
+        # Half precision ends at 65,504; standardised predictions beyond it are equally wrong.
         return np.clip(np.concatenate(parts), -6e4, 6e4).astype(np.float16)
 
     def close(self) -> None:
-        """Delete what is on disk; its evaluations come to nothing."""
+        """Delete the prepared folds from disk; running evaluations are discarded."""
         self.is_closed = True
         self.workspace.close()
 
 
-# A full disk, or a library that is not installed, would be the fault of all tables alike.
+# A full disk or a missing library is no fault of the table.
 _NOT_THE_TABLES_FAULT = (OSError, ImportError)
 
 
@@ -325,12 +325,12 @@ def _reason(error: Exception) -> str:
     logger.debug("a table cannot be used:\n%s", traceback.format_exc())
     frames = list(traceback.walk_tb(error.__traceback__))
     is_own = frames and frames[-1][0].f_globals.get("__name__", "").startswith("autometa.")
-    # What other libraries say may quote the data, and reasons are logged. The further lines of our own do, too.
+    # Messages of other libraries may quote the data, as may all lines of our own but the first; reasons are logged.
     return str(error).partition("\n")[0] if is_own else f"{type(error).__name__}, whose text is logged at level DEBUG"
 
 
 class _PreparedTasks:
-    """The tasks that this process has prepared; unused ones are deleted when another task is asked for."""
+    """Tasks that this process has prepared; unused ones are deleted when another task is needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -339,7 +339,7 @@ class _PreparedTasks:
 
     @contextmanager
     def using(self, run: Run, table: Table) -> Iterator[_Prepared | str]:
-        """Yield a prepared task, or the fault of its table."""
+        """Provide a prepared task, or the fault of its table."""
         key = run.name, table.task
         with self._lock:
             if key not in self._tasks:
@@ -365,7 +365,7 @@ class _PreparedTasks:
                 prepared.close()
 
     def close(self) -> None:
-        """Delete what is on disk."""
+        """Delete all prepared tasks."""
         with self._lock:
             self._forget(set(self._tasks))
 
@@ -376,37 +376,37 @@ _POOLS_LOCK = threading.Lock()
 
 
 def _isolated(prepared: _Prepared, job: Job) -> Outcome:
-    """Return the outcome of a job, evaluated in a process of its own under its limits."""
+    """Return the outcome of a job, evaluated in its own process under its limits."""
     settings = prepared.run.settings
     with _POOLS_LOCK:
         if prepared.is_closed:
             raise RuntimeError(_ENDED)
         pool = _POOLS.get(settings.memory_limit_gb)
         if pool is None or not pool.active:
-            # Dask's nannies make daemons of their workers, which may not start processes lest these
-            # outlive them; ours end with the process that started them.
+            # Dask's nannies run workers as daemons, which may not start processes, as these could outlive
+            # them. Ours end with the process that started them.
             multiprocessing.current_process().daemon = False
             pool = process_pool(prepared.run.n_processes, int(settings.memory_limit_gb * 2**30))
             _POOLS[settings.memory_limit_gb] = pool
         limit_s = settings.time_limit_s / _LEAST_SHARE + _GRACE_S
         submitted_s = time.monotonic()
         future = pool.schedule(evaluate, args=(prepared.workspace.folder, job), timeout=limit_s)
-    # A pool that is stopped leaves its futures open.
+    # A stopped pool never completes its futures.
     while not future.done() and not prepared.is_closed:
         wait([future], timeout=0.5)
     if prepared.is_closed:
-        # An outcome of an ended pool says nothing about the configuration.
+        # The outcome of a stopped pool is no result of the configuration.
         raise RuntimeError(_ENDED)
     outcome = outcome_of(future, job, submitted_s)
     evaluation = outcome.evaluation
     if evaluation.fit_cpu_s + evaluation.predict_cpu_s > settings.time_limit_s + _GRACE_S:
-        # The learner does not watch the deadline.
+        # The learner ignores the deadline.
         return Outcome(replace(evaluation, status="timeout", loss=math.nan, error=_TOO_LONG))
     return outcome
 
 
 def close() -> None:
-    """End this process's evaluations and delete its prepared tasks."""
+    """End all evaluations of this process and delete its prepared tasks."""
     with _POOLS_LOCK:
         _PREPARED.close()
         for pool in _POOLS.values():
@@ -415,6 +415,6 @@ def close() -> None:
         _POOLS.clear()
 
 
-# Unlike `atexit`, it also runs at the end of processes that multiprocessing has started, as Dask's workers are, and
-# before these wait for their children.
+# Unlike `atexit`, this also runs at the end of processes started by multiprocessing, such as Dask's workers, and
+# before they wait for their children.
 Finalize(None, close, exitpriority=100)

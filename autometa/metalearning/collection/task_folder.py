@@ -1,4 +1,4 @@
-"""A folder of tables with known targets: ``tasks.csv`` and one Parquet or CSV file per task."""
+"""Read a folder of tables with known targets: ``tasks.csv`` and one Parquet or CSV file per task."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from autometa.tables.target import read_target
 
 N_SPLITS = 3
 HOLDOUT_FROM_ROWS = 5000
-"""Rows from which on only the first of the three splits is measured; rows held out do not count."""
+"""From this number of rows on, only the first of the three folds is measured; held-out rows do not count."""
 
 HELD_OUT_PART = 5
 MOST_HELD_OUT_ROWS = 2500
-"""One row in `HELD_OUT_PART`, up to this many, is held out: nothing is fitted or selected on it."""
+"""One row in `HELD_OUT_PART`, up to this number, is held out: nothing is fitted or selected on it."""
 
 _TASK_LIST = "tasks.csv"
 
@@ -44,7 +44,7 @@ class Table:
     problem : str
         ``"binary"``, ``"multiclass"``, ``"regression"``, or ``"auto"`` to go by the target.
     family : str
-        Tasks made from related tables share a family.
+        Family of the task; tasks made from related tables share one.
     """
 
     task: str
@@ -61,11 +61,11 @@ class LoadedTask:
     Parameters
     ----------
     task : Task
-        All rows that are used; regression targets are standardised.
+        The rows that are used; regression targets are standardised.
     schema : Schema
         Kinds of the columns, learnt from those rows.
     folds : tuple of Fold
-        Three, or one from 5,000 rows on without those held out; all have the same held-out rows.
+        Three folds, or one from 5,000 rows on (held-out rows do not count); all have the same held-out rows.
     n_rows : int
         Rows of the whole table that have a target.
     """
@@ -77,7 +77,7 @@ class LoadedTask:
 
     @property
     def n_rows_used(self) -> int:
-        """Rows that the folds train on and validate; those held out do not count."""
+        """Number of rows that the folds train on and validate, without the held-out rows."""
         return self.task.n_rows - len(self.folds[0].held_out)
 
 
@@ -135,9 +135,9 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
     Parameters
     ----------
     table : Table
-        What to load.
+        Line of ``tasks.csv``.
     max_train_rows : int
-        Tables from which a fold would train on more rows are sampled down to that.
+        Most training rows of a fold; larger tables are sampled.
     seed : int
         Seed of the sample and of the folds.
 
@@ -172,13 +172,13 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
 
 
 def _most_rows(max_train_rows: int) -> int:
-    """Return the rows of a table, held-out ones included, from which a fold trains on `max_train_rows`."""
+    """Return the number of rows, held-out ones included, with which a fold trains on `max_train_rows`."""
     used = max_train_rows * N_SPLITS // (N_SPLITS - 1)
     return used + min(used // (HELD_OUT_PART - 1), MOST_HELD_OUT_ROWS)
 
 
 def _folds(task: Task, seed: int) -> tuple[Fold, ...]:
-    """Return the folds of a task. Some rows are held out first, stratified; the others are split."""
+    """Return the folds of a task: some rows are held out, stratified, and the others are split."""
     (split,) = make_folds(task, HELD_OUT_PART, child_seed(seed, "held out"), n_kept=1)
     held_out = split.validation
     if len(held_out) > MOST_HELD_OUT_ROWS:

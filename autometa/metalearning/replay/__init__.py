@@ -1,1 +1,1 @@
-"""From records to searches on a simulated clock."""
+"""Replay searches on recorded tasks, on a simulated clock."""

@@ -1,4 +1,4 @@
-"""How good policies are on tasks that they have not seen: replayed searches, families of tasks left out."""
+"""Assess policies by replayed searches on tasks of families that they were not trained on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from autometa._support.machine import jobs_at_a_time
-from autometa._support.seeds import child_seed
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.families import family_parts
 from autometa.metalearning.replay.baselines import (
     Oracle,
     RandomPolicy,
@@ -28,23 +28,22 @@ from autometa.metalearning.replay.baselines import (
 )
 from autometa.metalearning.replay.regret import paired_bootstrap
 from autometa.metalearning.replay.replay import Episode, metric_of, replay
-from autometa.metalearning.replay.stored_predictions import KeptPredictions, read_kept
+from autometa.metalearning.replay.stored_predictions import StoredPredictions, read_stored_predictions
 from autometa.metalearning.training.portfolio import learn_portfolios
-from autometa.policy.fixed_order import FixedOrderPolicy
-from autometa.policy.gain import GAIN_SETTINGS, GainPolicy, GainSettings
-from autometa.policy.mixture import MixturePolicy, Stage
+from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
 from autometa.policy.past_tasks import PastTasks
+from autometa.policy.portfolio_policy import PortfolioPolicy
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.recurrent.policy import RecurrentPolicy
 from autometa.policy.similarity import Similarity
 
 Factory = Callable[[PastTasks], Policy]
-"""Makes a policy of the past tasks that it may know."""
+"""Makes a policy from the past tasks that it may know."""
 
 BUDGETS_S = (1.0, 10.0, 60.0, 600.0)
 COUNTS = (1, 3, 5, 10, 16, 32)
-# Ensembles are chosen from the best few, as in a fit.
 _MOST_MEMBERS = 16
+"""Ensembles are selected from this many of the best configurations, as in a fit."""
 
 
 def assess(
@@ -59,38 +58,37 @@ def assess(
     tasks: Sequence[int] | None = None,
     predictions: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Return the regret of policies on every task, made of the tasks of other families.
+    """Return the regret of policies on every task, each policy made from tasks of other families.
 
     Parameters
     ----------
     past : MetaDataset or PastTasks
         Recorded results.
     policies : mapping of str to callable
-        By name: makes a policy of the tasks that it may know. `named_policies` has some.
+        Makers of policies by name; `named_policies` has some.
     budgets_s : sequence of float
-        Seconds; each is a search of its own, and the policy is told them. Tasks without
-        recorded seconds are left out.
+        Time limits in seconds, each for a search of its own. Tasks without recorded seconds are
+        left out.
     counts : sequence of int
-        Numbers of results, of one search without a limit of time.
+        Numbers of results at which one search without a time limit is judged.
     n_folds : int
-        Parts of the families; fewer where there are fewer families.
+        Number of parts of the families, at most the number of families.
     seed : int
         Seed of the parts and the searches.
     n_jobs : int
-        Processes; at most one per core that may be used.
+        Number of processes; at most one per core that may be used.
     tasks : sequence of int, optional
-        Only these are searched on; all by default.
+        Indices of the tasks to search on; all by default.
     predictions : str or Path, optional
-        Folder of the collection that kept predictions, for the regret of ensembles.
+        Folder of a collection with stored predictions, for the regret of ensembles.
 
     Returns
     -------
     DataFrame
         A row per policy, task, and limit: policy, task, family, problem, limit ("trials" or
         "seconds"), at, regret (1 before the first result) and ensemble_regret (NaN without
-        predictions): of the ensemble chosen on validation rows, judged on rows held out. Where
-        not all that was recorded has predictions, it is that of a search of its own, among
-        those that have.
+        predictions). The ensemble is selected on validation rows and judged on held-out rows. If
+        some recorded configurations have no predictions, another search among the others is made for it.
 
     Raises
     ------
@@ -123,19 +121,19 @@ def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int
     Parameters
     ----------
     table : DataFrame
-        What `assess` returned.
+        Table returned by `assess`.
     baseline : str
         Name of the policy to compare with.
     value : {"regret", "ensemble_regret"}
-        What to compare.
+        Column to compare.
     seed : int
         Seed of the bootstrap.
 
     Returns
     -------
     DataFrame
-        Index policy, limit, at; columns mean, difference (below 0: better than the baseline),
-        low and high, the bounds of the paired 95% interval over families.
+        Index policy, limit, at; columns mean, difference (negative if better than the baseline),
+        low and high (bounds of the paired 95% interval over families).
 
     Raises
     ------
@@ -155,15 +153,12 @@ def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int
     return pd.DataFrame(rows, columns=names).set_index(names[:3])
 
 
-def gain_policy(settings: GainSettings, similarity: np.ndarray | None, past: PastTasks) -> GainPolicy:
-    """Return a policy by expected gain; `similarity` are weights of the meta-features."""
-    return GainPolicy(past, settings=settings, similarity=Similarity(past.feature_names, past.features, similarity))
-
-
-def _gain_policy_of(
+def gain_policy(
     settings: GainSettings, similarity: Callable[[PastTasks], np.ndarray] | None, past: PastTasks
 ) -> GainPolicy:
-    return gain_policy(settings, None if similarity is None else similarity(past), past)
+    """Return a policy by expected gain; `similarity` returns weights of the meta-features, by default equal ones."""
+    weights = None if similarity is None else similarity(past)
+    return GainPolicy(past, settings=settings, similarity=Similarity(past.feature_names, past.features, weights))
 
 
 def named_policies(
@@ -171,34 +166,29 @@ def named_policies(
     similarity: Callable[[PastTasks], np.ndarray] | None = None,
     seed: int = 0,
     *,
-    stages: Sequence[Stage] = (Stage("gaussian"),),
     predictions: str | Path | None = None,
     recurrent_s: float = 0.0,
 ) -> dict[str, Factory]:
-    """Return all policies that can be assessed by name: baselines, learnt ones, ablations.
+    """Return makers of all policies that can be assessed by name: baselines, learnt ones, ablations.
 
     Parameters
     ----------
     past : PastTasks
-        All tasks, which the oracle knows.
+        All tasks, for the oracle.
     similarity : callable, optional
-        Makes weights of the meta-features, of shape (n_features,), of the tasks that a policy may
-        know; equal ones by default.
+        Returns weights of the meta-features, of shape (n_features,), given the tasks that a policy
+        may know; by default all weights are equal.
     seed : int
         Seed of the random order and of the recurrent policy's training.
-    stages : sequence of Stage
-        Of the mixture; its policies are some of `GAIN_SETTINGS`.
     predictions : str or Path, optional
-        Folder of the collection that kept predictions, by which portfolios are then chosen.
+        Folder of a collection with stored predictions; portfolios are then chosen by their ensembles.
     recurrent_s : float
-        Most seconds for training the recurrent policy, each time it is made; 0 leaves it out, and
-        needs no torch.
+        Most seconds for each training of the recurrent policy; 0 leaves it out, and needs no torch.
     """
     learnt: dict[str, Factory] = {
-        name: partial(_gain_policy_of, settings, similarity) for name, settings in GAIN_SETTINGS.items()
+        name: partial(gain_policy, settings, similarity) for name, settings in GAIN_SETTINGS.items()
     }
     learnt["portfolio"] = partial(_portfolio, None if predictions is None else Path(predictions))
-    learnt["mixture"] = partial(_mixture, learnt, tuple(stages))
     if recurrent_s > 0:
         learnt["recurrent"] = partial(_recurrent, recurrent_s, seed)
     return {
@@ -213,47 +203,37 @@ def named_policies(
 
 
 def _prior(past: PastTasks) -> PriorPolicy:
-    """Return the hand-made policy over the strategies that ship, which learns from no records."""
+    """Return the hand-made policy over the strategies that ship; it does not use `past`."""
     return PriorPolicy(load_strategies())
 
 
-def _portfolio(predictions: Path | None, past: PastTasks) -> FixedOrderPolicy:
+def _portfolio(predictions: Path | None, past: PastTasks) -> PortfolioPolicy:
     orders, _ = learn_portfolios(past, predictions)
-    return FixedOrderPolicy(past, orders, gain_policy(GAIN_SETTINGS["portfolio"], None, past))
-
-
-def _mixture(makers: Mapping[str, Factory], stages: Sequence[Stage], past: PastTasks) -> MixturePolicy:
-    return MixturePolicy({name: makers[name](past) for name in {stage.policy for stage in stages}}, stages)
+    return PortfolioPolicy(past, orders, gain_policy(GAIN_SETTINGS["portfolio"], None, past))
 
 
 def _recurrent(most_s: float, seed: int, past: PastTasks) -> RecurrentPolicy:
     # torch takes seconds to load, and the other policies need none.
-    from autometa.metalearning.training.recurrent_training import TrainingSettings
+    from autometa.metalearning.training.recurrent_training import RecurrentSettings
     from autometa.metalearning.training.recurrent_tuning import train_recurrent
 
-    return RecurrentPolicy(past, train_recurrent(past, TrainingSettings(), seed=seed, max_s=most_s).arrays)
+    return RecurrentPolicy(past, train_recurrent(past, RecurrentSettings(), seed=seed, max_s=most_s).arrays)
 
 
 def family_folds(past: PastTasks, n: int, seed: int) -> list[np.ndarray]:
-    """Return the tasks of each of at most `n` parts; no family is in two, and all are about as large.
+    """Return the indices of the tasks in each of at most `n` parts; no family is in two parts.
 
     Raises
     ------
     ValueError
         If there are less than two families.
     """
-    families, sizes = np.unique(past.families, return_counts=True)
-    if len(families) < 2:
+    n_families = len(set(past.families))
+    if n_families < 2:
         raise ValueError(
-            f"Nothing can be left out of {len(families)} family of tasks; expected tasks of at least two families."
+            f"Nothing can be left out of {n_families} family of tasks; expected tasks of at least two families."
         )
-    shuffled = np.random.default_rng(child_seed(seed, "folds")).permutation(len(families))
-    parts: list[list[str]] = [[] for _ in range(min(n, len(families)))]
-    n_tasks = np.zeros(len(parts), dtype=int)
-    for family in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        smallest = int(n_tasks.argmin())
-        parts[smallest].append(str(families[family]))
-        n_tasks[smallest] += sizes[family]
+    parts = family_parts(past.families, min(n, n_families), seed)
     return [np.flatnonzero(np.isin(past.families, part)) for part in parts]
 
 
@@ -279,9 +259,9 @@ def _assess_fold(
     train = without(past, test)
     made = {name: make(train) for name, make in policies.items()}
     rows: list[tuple[object, ...]] = []
-    # Task by task, so that predictions are read once, and ensembles that several policies find are chosen once.
+    # Task by task, so that predictions are read once, and an ensemble found by several policies is selected once.
     for task in tasks:
-        kept = read_kept(predictions, past, task) if predictions is not None else None
+        kept = read_stored_predictions(predictions, past, task) if predictions is not None else None
         judge = None if kept is None else _EnsembleJudge.of(kept, past, task)
         for name, policy in made.items():
             about = (name, past.tasks[task], past.families[task], past.problems[task])
@@ -297,7 +277,7 @@ def _assess_fold(
 
 @dataclass(frozen=True)
 class _Search:
-    """An episode, and how many of its results are in time for a limit."""
+    """An episode, and the number of its results within a limit."""
 
     limit: str
     at: float
@@ -328,24 +308,24 @@ class _EnsembleJudge:
     Attributes
     ----------
     past : PastTasks
-        Past tasks in which the configurations of this task without predictions are not measured.
+        Past tasks in which configurations without predictions on this task count as not measured.
     """
 
-    def __init__(self, kept: KeptPredictions, past: PastTasks) -> None:
+    def __init__(self, kept: StoredPredictions, past: PastTasks) -> None:
         self.past = past
         self._chosen_on, self._judged_on = kept.split()
         self._known: dict[tuple[int, ...], float] = {}
 
     @classmethod
-    def of(cls, kept: KeptPredictions, past: PastTasks, task: int) -> _EnsembleJudge | None:
-        """Return the judge; None where nothing that was recorded has predictions."""
+    def of(cls, kept: StoredPredictions, past: PastTasks, task: int) -> _EnsembleJudge | None:
+        """Return the judge, or None if no recorded configuration has predictions."""
         recorded = np.isfinite(past.losses[metric_of(past, task)][task])
         has_predictions = np.zeros(len(recorded), dtype=bool)
         has_predictions[list(kept.predictions)] = True
         if not (recorded & has_predictions).any():
             return None
         if (recorded & ~has_predictions).any():
-            # Results of an earlier collection came without: no ensemble can be made of them.
+            # Records of an earlier collection have no predictions, so they cannot be in an ensemble.
             hidden = np.zeros_like(past.failed)
             hidden[task] = ~has_predictions
             losses = {metric: np.where(hidden, np.nan, matrix) for metric, matrix in past.losses.items()}
@@ -353,7 +333,7 @@ class _EnsembleJudge:
         return cls(kept, past)
 
     def regret(self, search: _Search) -> float:
-        """Return the regret; 1 where nothing was found."""
+        """Return the regret; 1 without a result."""
         results = zip(search.episode.configurations[: search.n_results], search.episode.losses, strict=False)
         found = {self.past.position[configuration] for configuration, loss in results if not math.isnan(loss)}
         losses = self._chosen_on.losses

@@ -1,4 +1,4 @@
-"""Policies that a learnt one must beat, and one that it cannot."""
+"""Baseline policies for comparison, and the oracle, which no policy can beat."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from autometa.metalearning.training.portfolio import IncumbentGains, greedy_orde
 from autometa.policy.past_tasks import PastTasks
 
 Order = Callable[[PastTasks], Sequence[int]]
-"""Places of configurations in the order in which past tasks say that they should be tried."""
+"""Returns the indices of configurations in the order in which they should be tried, given past tasks."""
 
 _SHARES_OF_TRY = (0.2, 0.4)
 
 
 @dataclass
 class StaticPolicy:
-    """Tries configurations in an order that past tasks of the problem decide.
+    """Tries configurations in a fixed order made from past tasks of the problem.
 
     Parameters
     ----------
     past : PastTasks
-        Past tasks; all of them count where none is of the problem.
+        Past tasks; all of them are used if none is of the problem.
     order : callable
         Makes the order.
     """
@@ -40,23 +40,23 @@ class StaticPolicy:
     _orders: dict[str, tuple[Configuration, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return what is left of the order."""
+        """Return the untried configurations in order."""
         problem = description.problem
         if problem not in self._orders:
             rows = [row for row, kind in enumerate(self.past.problems) if kind == problem]
             of_problem = self.past.select(rows) if rows else self.past
-            self._orders[problem] = tuple(self.past.configurations[place] for place in self.order(of_problem))
+            self._orders[problem] = tuple(self.past.configurations[index] for index in self.order(of_problem))
         return _proposal(_untried(self._orders[problem], history))
 
 
 def average_rank(past: PastTasks) -> list[int]:
-    """Return configurations in the order of their mean rank over the tasks; without a loss they rank last."""
+    """Return configurations in the order of their mean rank over the tasks; a missing loss ranks last."""
     ranks = rankdata(regrets(past), axis=1).mean(axis=0)
     return _measured(past, np.argsort(ranks, kind="stable"))
 
 
 def greedy(past: PastTasks) -> list[int]:
-    """Return configurations in the order in which each lowers the mean regret most, whatever it takes."""
+    """Return configurations in the order in which each lowers the mean regret most, whatever its seconds."""
     return _greedy(past, per_second=False)
 
 
@@ -67,12 +67,12 @@ def greedy_per_second(past: PastTasks) -> list[int]:
 
 @dataclass
 class RandomPolicy:
-    """Tries the configurations that were recorded in a random order, another one in each search.
+    """Tries the recorded configurations in a random order, a new one in each search.
 
     Parameters
     ----------
     past : PastTasks
-        Tells the configurations.
+        Past tasks with the configurations.
     seed : int
         Seed of the orders.
     """
@@ -85,10 +85,10 @@ class RandomPolicy:
         self._order: list[Configuration] = []
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return what is left of the order."""
+        """Return the untried configurations in order."""
         if not history:
             order = self._rng.permutation(len(self.past.configurations))
-            self._order = [self.past.configurations[place] for place in order]
+            self._order = [self.past.configurations[index] for index in order]
         return _proposal(_untried(self._order, history))
 
 
@@ -96,14 +96,14 @@ class RandomPolicy:
 class Oracle:
     """Knows the losses and seconds on the task itself.
 
-    It tries the best of those that take at most a fifth of the seconds left, then two fifths, then
-    all: these are the limits of a search for the first evaluation and for the others.
+    It first tries the best configuration that takes at most a fifth of the seconds left, then two
+    fifths, then any: these are the limits of a search for the first evaluation and the later ones.
 
     Parameters
     ----------
     past : PastTasks
-        Tasks among which the one at hand is recognised by its description; of several with the
-        same one, the mean regret and the median seconds count.
+        Tasks including the one to search on, which is recognised by its description. If several match,
+        their mean regret and median seconds are used.
     """
 
     past: PastTasks
@@ -112,7 +112,7 @@ class Oracle:
         self._regrets = regrets(self.past)
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return configurations that are better than what was found and end in time, the best first."""
+        """Return configurations that are better than the incumbent and end in time, the best first."""
         same = self._recognised(description)
         regret = self._regrets[same].mean(axis=0)
         seconds = np.nan_to_num(np.median(self.past.seconds[same], axis=0), nan=0.0)
@@ -121,7 +121,7 @@ class Oracle:
         late = sum((seconds > share * remaining_s).astype(int) for share in _SHARES_OF_TRY)
         order = np.lexsort((regret, late))
         possible = better & (seconds <= remaining_s)
-        fitting = (self.past.configurations[place] for place in order if possible[place])
+        fitting = (self.past.configurations[index] for index in order if possible[index])
         return _proposal(_untried(fitting, history))
 
     def _recognised(self, description: TaskDescription) -> np.ndarray:
@@ -140,17 +140,17 @@ def _greedy(past: PastTasks, *, per_second: bool) -> list[int]:
     regret = regrets(past)
     first = greedy_order(IncumbentGains(regret), past.seconds, per_second=per_second)
     chosen = set(first)
-    # Once all gains are used up, the best on average come first.
-    rest = [place for place in np.argsort(regret.mean(axis=0), kind="stable").tolist() if place not in chosen]
+    # Configurations without a gain follow by their mean regret.
+    rest = [index for index in np.argsort(regret.mean(axis=0), kind="stable").tolist() if index not in chosen]
     return _measured(past, [*first, *rest])
 
 
-def _measured(past: PastTasks, places: Iterable[int]) -> list[int]:
-    """Return the places of configurations that have a loss on any of the tasks."""
+def _measured(past: PastTasks, indices: Iterable[int]) -> list[int]:
+    """Return the indices of configurations that have a loss on any of the tasks."""
     metrics = [metric_of(past, task) for task in range(len(past.tasks))]
     found = np.array([past.losses[metric][task] for task, metric in enumerate(metrics)])
     known = np.isfinite(found).any(axis=0)
-    return [int(place) for place in places if known[place]]
+    return [int(index) for index in indices if known[index]]
 
 
 def _untried(order: Iterable[Configuration], history: Sequence[Evaluation]) -> tuple[Configuration, ...]:

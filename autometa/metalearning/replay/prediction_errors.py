@@ -1,4 +1,4 @@
-"""How well losses, seconds and memory are predicted on tasks that were left out."""
+"""Measure how well losses, seconds and memory are predicted on tasks left out."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from autometa.core.task import TaskDescription
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.assessment import family_folds, without
 from autometa.metalearning.replay.replay import describe_past, metric_of
-from autometa.policy.costs import memory_model, seconds_model
-from autometa.policy.gain import GainPolicy
-from autometa.policy.observed import read_history
+from autometa.policy.cost_model import memory_model, seconds_model
+from autometa.policy.expected_gain import GainPolicy
+from autometa.policy.loss_transform import to_scale
+from autometa.policy.observed_history import read_history
 from autometa.policy.past_tasks import PastTasks
-from autometa.policy.scales import to_scale
 from autometa.policy.similarity import Similarity
 
 
 def prediction_errors(past: MetaDataset | PastTasks, *, n_folds: int = 10, seed: int = 0) -> pd.DataFrame:
-    """Return the errors of what is predicted of a task before anything is tried on it.
+    """Return the errors of predictions for a task on which nothing was tried yet.
 
-    Losses are compared on the scale of `scales.to_scale`, seconds and memory as logarithms.
-    The constant predicts a configuration's mean over the past tasks of the problem (all tasks,
-    where it is not recorded there), the nearest neighbour what it had on the past task of the
-    problem that resembles most; cells that one of the two cannot predict are left out.
+    Losses are transformed by `loss_transform.to_scale`, seconds and memory are logarithms. The
+    constant predicts a configuration's mean over past tasks of the problem, or over all tasks if it
+    has no records there. The nearest neighbour predicts its result on the most similar past task of
+    the problem. Cells that one of the two cannot predict are left out.
 
     Parameters
     ----------
     past : MetaDataset or PastTasks
         Recorded results.
     n_folds, seed : int
-        Parts of the families, and their seed.
+        Number of parts of the families, and their seed.
 
     Returns
     -------
     DataFrame
-        Index loss, seconds, memory, as far as they were recorded; columns model, constant,
-        nearest, n: mean absolute errors and the number of cells.
+        Index loss, seconds, memory, those with records; columns model, constant, nearest (mean
+        absolute errors) and n (the number of cells).
 
     Raises
     ------
@@ -97,7 +97,7 @@ def _expected_losses(train: PastTasks, description: TaskDescription) -> np.ndarr
 
 
 def _means(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the mean of each column of the first matrix, of the second where the first has only gaps."""
+    """Return the column means of the first matrix; a column of gaps takes its mean from the second."""
     means = np.full(first.shape[1], np.nan)
     for matrix in (second, first):
         known = np.isfinite(matrix)

@@ -1,4 +1,4 @@
-"""How far what was found is from what could have been found, and how surely one policy beats another."""
+"""Compute normalised regrets, and confidence intervals of differences between policies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 
 def normalised_regret(found: ArrayLike, losses: ArrayLike) -> np.ndarray:
@@ -16,10 +15,10 @@ def normalised_regret(found: ArrayLike, losses: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     found : array_like
-        Losses of incumbents on one task; NaN, which gives 1, where there is none.
+        Losses of incumbents on one task; NaN, which gives 1, without an incumbent.
     losses : array_like of shape (n_configurations,)
-        All known losses on the task; NaN where there is none. Where all are the same, any
-        incumbent that is not worse has no regret.
+        All known losses on the task; NaN where unknown. If all are equal, an incumbent that is
+        not worse has regret 0.
 
     Returns
     -------
@@ -41,52 +40,21 @@ def normalised_regret(found: ArrayLike, losses: ArrayLike) -> np.ndarray:
     return np.nan_to_num(np.clip((found - best) / (worst - best), 0.0, 1.0), nan=1.0)
 
 
-def regret_area(times: ArrayLike, regrets: ArrayLike, end: float) -> float:
-    """Return the mean regret from 0 to `end` of a search that has regret 1 before its first result.
-
-    Parameters
-    ----------
-    times : array_like of shape (n_results,)
-        When each result came, in seconds or any other unit, increasing.
-    regrets : array_like of shape (n_results,)
-        The regret from then on.
-    end : float
-        Where the area ends, > 0.
-    """
-    if not end > 0:
-        raise ValueError(f"The area needs an end above 0, got {end!r}.")
-    edges = np.clip(np.concatenate([[0.0], np.asarray(times, dtype=np.float64), [end]]), 0.0, end)
-    heights = np.concatenate([[1.0], np.asarray(regrets, dtype=np.float64)])
-    return float(np.diff(edges) @ heights / end)
-
-
-def ranks(losses: ArrayLike) -> np.ndarray:
-    """Return the rank of each policy on each task: 1 for the lowest loss; policies that tie share the mean rank.
-
-    Parameters
-    ----------
-    losses : array_like of shape (n_tasks, n_policies)
-        Losses or regrets; NaN, for a policy that found nothing, ranks last.
-    """
-    return rankdata(np.nan_to_num(np.asarray(losses, dtype=np.float64), nan=np.inf), axis=1)
-
-
 def paired_bootstrap(
     differences: ArrayLike, families: Sequence[Hashable] | None = None, n: int = 10_000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Return the mean of differences over tasks, and the bounds of its 95% percentile bootstrap interval.
 
-    Families of tasks are drawn with replacement, each with all its tasks: tasks of one family say
-    much the same, so counting them as independent would make the interval too narrow. Each
-    difference is taken on one task, so that what is compared stays paired (Efron and Tibshirani
-    1993, chapters 8 and 13).
+    Families are drawn with replacement, each with all its tasks. Tasks of one family have similar
+    differences, so drawing single tasks would make the interval too narrow. Each difference is
+    taken on one task, so the comparison is paired (Efron and Tibshirani 1993, chapters 8 and 13).
 
     Parameters
     ----------
     differences : array_like of shape (n_tasks,)
-        Of two policies on each task, or any other number per task.
+        Difference of two policies on each task, or any other number per task.
     families : sequence, optional
-        Family of each task; left out, each task is its own.
+        Family of each task; by default each task is its own family.
     n : int
         Number of draws.
     seed : int
@@ -115,14 +83,14 @@ def paired_bootstrap(
 
 
 def surely_best(values: pd.DataFrame, usual: str, families: Sequence[str]) -> str:
-    """Return the column with the lowest mean among those that beat the usual one beyond chance, or else that.
+    """Return the column with the lowest mean among those significantly better than `usual`, else `usual`.
 
     Parameters
     ----------
     values : DataFrame
         A row per task, a column per alternative; lower is better.
     usual : str
-        The column that is kept unless the paired 95% interval of the difference to it excludes 0.
+        Column to compare with; another one is better if the paired 95% interval of the difference is below 0.
     families : sequence of str
         Family of each row.
     """

@@ -1,9 +1,8 @@
-"""Replay of recorded results: a policy steers the real search, whose evaluations are looked up.
+"""Replay searches on recorded tasks: a policy steers the real search engine, and evaluations are looked up.
 
-The search is that of a fit, with its limits and its sense of time; only the clock is simulated, so
-that an episode of hours takes milliseconds. A replay knows no configurations but the recorded ones:
-what a policy proposes beyond them is passed over, and the search ends where it leaves the choice to a
-sampler. The time that a policy itself takes does not count.
+The engine and its limits are those of a fit; only the clock is simulated, so an episode of hours takes
+milliseconds. Proposals that were not recorded are skipped, and the search ends where a policy leaves
+the choice to a sampler. The time that the policy itself takes does not count.
 """
 
 from __future__ import annotations
@@ -33,30 +32,30 @@ from autometa.policy.past_tasks import TRAIN_SHARE, PastTasks
 from autometa.search.engine import Search
 from autometa.search.plan import Plan
 
-_PLACE = "place"
-"""The only hyperparameter in a replayed study: the place of a configuration among the recorded ones."""
+_INDEX = "index"
+"""The only hyperparameter in a replayed study: the index of a configuration among the recorded ones."""
 
 _PLAN = Plan(n_splits=1, is_holdout=True, anchors=(1.0,), max_members=1, use_workers=True, finish_s=0.0)
 
 
 @dataclass(frozen=True)
 class Episode:
-    """What a policy found on one task, and when; the arrays are in the order in which results came.
+    """Results of a policy on one task, in the order in which they came.
 
-    An evaluation that the end of the budget cut off is not in it.
+    An evaluation that was cut off by the end of the budget is not included.
 
     Parameters
     ----------
     task : str
         Name of the task.
     configurations : tuple of Configuration
-        What was tried.
+        Configurations that were tried.
     losses : ndarray of shape (n_results,)
-        As recorded; NaN where an evaluation failed or ran into a limit of time.
+        Recorded losses; NaN where an evaluation failed or ran into a time limit.
     start_s, end_s : ndarray of shape (n_results,)
-        Simulated seconds at which each evaluation began and ended, from the start of the search.
+        Simulated seconds from the start of the search to the begin and end of each evaluation.
     known : ndarray of shape (n_configurations,)
-        Recorded losses of all configurations on the task, which regrets are measured by; NaN without.
+        Recorded losses of all configurations on the task, for regrets; NaN where unknown.
     stop_reason : str
         Why the search ended.
     """
@@ -70,11 +69,11 @@ class Episode:
     stop_reason: str
 
     def incumbent_at(self, seconds: ArrayLike) -> np.ndarray:
-        """Return the lowest loss found within each of `seconds`; NaN where there was no result yet."""
+        """Return the lowest loss found within each of `seconds`; NaN before the first result."""
         return self.incumbent_after(np.searchsorted(self.end_s, np.asarray(seconds), side="right"))
 
     def incumbent_after(self, n: ArrayLike) -> np.ndarray:
-        """Return the lowest loss of the first `n` results, for each count; NaN where none of them is a loss."""
+        """Return the lowest loss of the first `n` results, for each count; NaN where none of them has a loss."""
         lowest = np.fmin.accumulate(np.concatenate([[np.nan], self.losses]))
         return lowest[np.clip(n, 0, len(self.losses))]
 
@@ -96,36 +95,26 @@ def replay(
     budget: Budget,
     n_jobs: int = 1,
     seed: int = 0,
-    description: TaskDescription | None = None,
-    costs: Mapping[str, float] | None = None,
-    speed: float = 1.0,
 ) -> Episode:
     """Return the episode of a policy on a recorded task.
 
     Parameters
     ----------
     policy : Policy
-        Says what to try next. It sees recorded configurations and their evaluations, one fold each.
+        Policy to replay. It sees recorded configurations and their evaluations, one fold each.
     past : PastTasks
         Recorded results.
     task : int
-        Which of the tasks to search on. Whoever trained the policy must have left it out.
+        Index of the task to search on, which the policy must not have been trained on.
     metric : str, optional
-        Metric of the losses; left out, the first one of the task's problem that was recorded.
+        Metric of the losses; by default the first one of the task's problem with records.
     budget : Budget
-        Limit on the search, in simulated seconds, trials or both. Without a limit of time results
+        Limit on the search, in simulated seconds, trials or both. Without a time limit results
         are taken in the order of the trials, as in a fit.
     n_jobs : int
-        Evaluations at a time.
+        Number of parallel evaluations.
     seed : int
         Seed of the search.
-    description : TaskDescription, optional
-        Describes the task to the policy; left out, it is made of what was recorded of the task.
-    costs : mapping of str to float, optional
-        Seconds of each strategy relative to the others, which the search expects before it has seen
-        any; left out, those on the other tasks.
-    speed : float
-        Recorded seconds that pass in a simulated one, > 0.
 
     Raises
     ------
@@ -134,15 +123,13 @@ def replay(
     """
     if not 0 <= task < len(past.tasks):
         raise ValueError(f"task must be the number of one of the {len(past.tasks)} past tasks, got {task!r}.")
-    if not speed > 0:
-        raise ValueError(f"speed must be a positive number, got {speed!r}.")
     metric = metric_of(past, task) if metric is None else metric
-    evaluator = ReplayEvaluator(past, task, metric, speed, has_time_limit=budget.has_time_limit)
+    evaluator = ReplayEvaluator(past, task, metric, has_time_limit=budget.has_time_limit)
     pool = _Pool(policy, past, evaluator.is_recorded)
     search = Search(
-        task=description or describe_past(past, task, metric),
+        task=describe_past(past, task, metric),
         policy=pool,
-        strategies=pool.strategies(_relative_seconds(past, task) if costs is None else costs),
+        strategies=pool.strategies(_relative_seconds(past, task)),
         evaluator=evaluator,
         available=set(pool.aliases.values()),
         study=_study(seed),
@@ -154,17 +141,17 @@ def replay(
         seed=seed,
     )
     search.run()
-    # A fit keeps its models when something breaks in mid-search; a replay has nothing to keep.
+    # The engine ends early and keeps its models after an error; a replay has none to keep.
     if pool.error is not None:
         raise pool.error
     if search.stop_reason == "interrupted":
         raise KeyboardInterrupt
-    # What was allowed all the time that was left ends with the budget, but for rounding.
+    # Evaluations that end with the budget, up to rounding, were cut off by it.
     results = [result for result in evaluator.results if result.end_s < budget.time_s * (1 - 1e-12)]
     results.sort(key=lambda result: result.end_s)
     return Episode(
         task=past.tasks[task],
-        configurations=tuple(past.configurations[result.place] for result in results),
+        configurations=tuple(past.configurations[result.index] for result in results),
         losses=np.array([result.loss for result in results]),
         start_s=np.array([result.start_s for result in results]),
         end_s=np.array([result.end_s for result in results]),
@@ -174,12 +161,12 @@ def replay(
 
 
 def metric_of(past: PastTasks, task: int) -> str:
-    """Return the first metric of the task's problem that has results on the task, or any that has.
+    """Return the first metric of the task's problem with results on the task, else any metric with results.
 
     Raises
     ------
     ValueError
-        If no metric has.
+        If the task has no results.
     """
     usual = LOSSES.get(cast(Problem, past.problems[task]), ())
     for metric in (*usual, *past.losses):
@@ -189,15 +176,15 @@ def metric_of(past: PastTasks, task: int) -> str:
 
 
 def describe_past(past: PastTasks, task: int, metric: str) -> TaskDescription:
-    """Return the description of a past task, as far as it was recorded."""
+    """Return the description of a past task, made of its records."""
     rows, columns, classes = np.exp(past.sizes[task])
     problem, n_classes = past.problems[task], round(classes)
     return TaskDescription(
-        # Studies of others are of a kind of their own, which policies know from the past tasks.
+        # Records of Optuna studies have the problem "objective", which the type does not list.
         problem=cast(Problem, problem),
         n_rows=round(rows / TRAIN_SHARE),
         n_columns=round(columns),
-        # One class stands for none: regression, or records that do not tell.
+        # One class means none: regression, or unknown.
         n_classes=n_classes if n_classes > 1 else 0,
         metric=metric,
         train_share=TRAIN_SHARE,
@@ -207,45 +194,43 @@ def describe_past(past: PastTasks, task: int, metric: str) -> TaskDescription:
 
 @dataclass(frozen=True)
 class _Result:
-    place: int
+    index: int
     loss: float
     start_s: float
     end_s: float
 
 
 class ReplayEvaluator(Evaluator):
-    """Answers jobs with what was recorded, on a clock that moves only while somebody waits.
+    """Answers jobs with recorded results, on a clock that advances only while the engine waits.
 
-    An evaluation takes its recorded seconds; those that were not recorded are the median of the
-    task's. One that takes longer than it may ends as a timeout when its time is up.
+    An evaluation takes its recorded seconds, or the median of the task's if none were recorded. One
+    that exceeds its limit ends as a timeout at the limit.
 
     Parameters
     ----------
     past : PastTasks
         Recorded results.
     task : int
-        Which of the tasks to answer for.
+        Index of the task.
     metric : str
         Metric of the losses.
-    speed : float
-        Recorded seconds that pass in a simulated one.
     has_time_limit : bool
-        Whether seconds matter, so that they must have been recorded.
+        Whether the budget limits time, so that seconds must have been recorded.
 
     Attributes
     ----------
     is_recorded : ndarray of shape (n_configurations,), bool
-        Whether there is an answer: a loss or a failure.
+        Whether a loss or a failure was recorded.
     results : list
-        What was answered so far.
+        Results so far.
     """
 
     ready = True
 
-    def __init__(self, past: PastTasks, task: int, metric: str, speed: float = 1.0, *, has_time_limit: bool) -> None:
+    def __init__(self, past: PastTasks, task: int, metric: str, *, has_time_limit: bool) -> None:
         if metric not in past.losses:
             raise ValueError(f"metric must be one of {', '.join(past.losses)}, which were recorded; got {metric!r}.")
-        seconds = past.seconds[task] / speed
+        seconds = past.seconds[task]
         is_timed = ~np.isnan(seconds)
         if has_time_limit and not is_timed.any():
             raise ValueError(
@@ -255,7 +240,6 @@ class ReplayEvaluator(Evaluator):
         self._losses = past.losses[metric][task]
         self._seconds = np.where(is_timed, seconds, np.median(seconds[is_timed]) if is_timed.any() else 0.0)
         self._memory_mb = past.memory_mb[task]
-        self._speed = speed
         self.is_recorded = ~np.isnan(self._losses) | past.failed[task]
         if not (self.is_recorded & ~past.failed[task]).any():
             raise ValueError(f"Past task {past.tasks[task]!r} has no losses in {metric!r}; leave it out.")
@@ -273,24 +257,24 @@ class ReplayEvaluator(Evaluator):
         return Handle(job, future, submitted_s=self._now_s)
 
     def wait(self, handles: Sequence[Handle], *, in_order: bool, timeout_s: float) -> list[tuple[Handle, Outcome]]:
-        """Let time pass until the next evaluation ends, at most `timeout_s`; return what has ended, in that order."""
+        """Advance the clock to the end of the next evaluation, by at most `timeout_s`; return ended ones in order."""
         begun = [(handle, cast("Future[Outcome]", handle.future).result()) for handle in handles]
         ends = [
             (handle.submitted_s + outcome.evaluation.time_s, handle, outcome)
             for handle, outcome in (begun[:1] if in_order else begun)
         ]
         ends.sort(key=lambda end: end[0])
-        # The oldest may have ended before another one that was waited for.
+        # The clock never goes back: the oldest job may have ended before another one that was waited for.
         self._now_s = max(self._now_s, min(ends[0][0], self._now_s + timeout_s))
         ended = [end for end in ends if end[0] <= self._now_s]
         for end_s, handle, outcome in ended:
-            place = cast(int, handle.job.configuration.parameters[_PLACE])
-            self.results.append(_Result(place, outcome.evaluation.loss, handle.submitted_s, end_s))
+            index = cast(int, handle.job.configuration.parameters[_INDEX])
+            self.results.append(_Result(index, outcome.evaluation.loss, handle.submitted_s, end_s))
         return [(handle, outcome) for _, handle, outcome in ended]
 
     def _outcome(self, job: Job, kill_after_s: float) -> Outcome:
-        place = cast(int, job.configuration.parameters[_PLACE])
-        seconds, loss = float(self._seconds[place]), float(self._losses[place])
+        index = cast(int, job.configuration.parameters[_INDEX])
+        seconds, loss = float(self._seconds[index]), float(self._losses[index])
         limit_s = min(job.limit_s, kill_after_s)
         if seconds > limit_s:
             return failed_outcome(job, "timeout", f"recorded as {seconds:.1f} s, allowed {limit_s:.1f} s", limit_s)
@@ -303,19 +287,19 @@ class ReplayEvaluator(Evaluator):
             loss,
             fit_s=seconds,
             predict_s=0.0,
-            fit_cpu_s=seconds * self._speed,
+            fit_cpu_s=seconds,
             predict_cpu_s=0.0,
-            memory_mb=float(self._memory_mb[place]),
+            memory_mb=float(self._memory_mb[index]),
         )
-        # The search takes a trial for complete when it has predictions, also of no rows.
+        # The engine needs predictions of a complete trial; they may have no rows.
         return Outcome(evaluation, predictions=np.empty(0))
 
 
 class _Pool:
-    """Stands between a policy, which knows recorded configurations, and a study, which knows their places.
+    """Adapts a policy, which proposes recorded configurations, to a study over their indices.
 
-    Names and hyperparameters of records made elsewhere need not be possible in a study: lists,
-    types that change from one configuration to the next. A whole number always is.
+    Names and hyperparameters of records from elsewhere may be impossible in an Optuna study (lists,
+    types that vary between configurations); an index is always possible.
     """
 
     def __init__(self, policy: Policy, past: PastTasks, is_recorded: np.ndarray) -> None:
@@ -324,37 +308,37 @@ class _Pool:
         names = dict.fromkeys(configuration.strategy for configuration in past.configurations)
         self.aliases = {name: f"s{number}" for number, name in enumerate(names)}
         self._in_study = {
-            place: Configuration(self.aliases[past.configurations[place].strategy], {_PLACE: place})
-            for place in np.flatnonzero(is_recorded).tolist()
+            index: Configuration(self.aliases[past.configurations[index].strategy], {_INDEX: index})
+            for index in np.flatnonzero(is_recorded).tolist()
         }
         self.error: Exception | None = None
 
     def strategies(self, costs: Mapping[str, float]) -> list[Strategy]:
-        space = SearchSpace({_PLACE: IntDistribution(0, len(self._past.configurations) - 1)})
+        space = SearchSpace({_INDEX: IntDistribution(0, len(self._past.configurations) - 1)})
         return [
             Strategy(alias, "replay", space, cost=costs.get(name, 1.0), description=name)
             for name, alias in self.aliases.items()
         ]
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return what the policy proposes of the configurations that are recorded on the task and not tried yet."""
-        places = [cast(int, evaluation.configuration.parameters[_PLACE]) for evaluation in history]
+        """Return the policy's proposals that were recorded on the task and not tried yet."""
+        indices = [cast(int, evaluation.configuration.parameters[_INDEX]) for evaluation in history]
         seen = [
-            replace(evaluation, configuration=self._past.configurations[place])
-            for evaluation, place in zip(history, places, strict=True)
+            replace(evaluation, configuration=self._past.configurations[index])
+            for evaluation, index in zip(history, indices, strict=True)
         ]
-        tried = {*places}
+        tried = {*indices}
         passed_over: dict[Configuration, Evaluation] = {}
         while True:
             proposed = self._ask(description, [*seen, *passed_over.values()], remaining_s)
             known = {configuration: self._past.position.get(configuration, -1) for configuration in proposed}
-            untried = {configuration: place for configuration, place in known.items() if place not in tried}
-            found = tuple(self._in_study[place] for place in untried.values() if place in self._in_study)
+            untried = {configuration: index for configuration, index in known.items() if index not in tried}
+            found = tuple(self._in_study[index] for index in untried.values() if index in self._in_study)
             new = {c: Evaluation.running(c) for c in untried if c not in passed_over}
             if found or not new:
-                # Without probabilities there is nothing for a sampler to choose from.
+                # Without probabilities the engine never asks a sampler.
                 return Proposal({}, found)
-            # A policy that proposes only its best few gets to the next ones when these seem under way.
+            # A policy that proposes only a few gets to the next ones once these appear to be running.
             passed_over |= new
 
     def _ask(
@@ -363,13 +347,13 @@ class _Pool:
         try:
             return self._policy.propose(description, history, remaining_s).configurations
         except Exception as error:
-            # The search would end early and keep what it has.
+            # The engine would end the search early and hide the error.
             self.error = error
             raise
 
 
 def _relative_seconds(past: PastTasks, task: int) -> dict[str, float]:
-    """Return each strategy's median seconds on the tasks but one, relative to the median strategy."""
+    """Return each strategy's median seconds on all other tasks, divided by those of the median strategy."""
     others = np.delete(past.seconds, task, axis=0)
     medians = {}
     for name in dict.fromkeys(past.strategies.tolist()):
@@ -382,7 +366,7 @@ def _relative_seconds(past: PastTasks, task: int) -> dict[str, float]:
 
 
 def _study(seed: int) -> optuna.Study:
-    """Return an empty study in memory; nothing is sampled in it, and it is not announced."""
+    """Return an empty study in memory, created without a log message."""
     with quiet_optuna():
         return optuna.create_study(
             sampler=optuna.samplers.RandomSampler(seed), pruner=optuna.pruners.NopPruner(), direction="minimize"

@@ -1,4 +1,4 @@
-"""Predictions that a collection kept: they tell the loss of an ensemble of recorded configurations."""
+"""Read the predictions that a collection stored, to compute losses of ensembles of recorded configurations."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ _N_ROUNDS = 12
 
 
 @dataclass(frozen=True)
-class KeptPredictions:
-    """Predictions of many configurations for some rows of one task, none of them trained on these rows.
+class StoredPredictions:
+    """Predictions of many configurations for rows of one task that none of them was trained on.
 
     Parameters
     ----------
     metric : Metric
         Metric of the task.
     y : ndarray of shape (n_rows,)
-        Class codes, or values.
+        Class codes, or regression targets.
     predictions : mapping of int to ndarray of shape (n_rows,) or (n_rows, n_classes)
-        Finite, by the index of the configuration among the past ones.
+        Finite predictions by index of the configuration.
     is_held_out : ndarray of shape (n_rows,), bool, optional
-        Mask of the rows that no fold validates: nothing was selected on them. The others are
-        validation rows.
+        Mask of the held-out rows, on which nothing was selected. The others are validation rows.
     """
 
     metric: Metric
@@ -52,12 +51,12 @@ class KeptPredictions:
         return {index: self.metric.loss(self.y, values) for index, values in self.predictions.items()}
 
     def regret(self, predictions: np.ndarray) -> float:
-        """Return the regret of some predictions among single ones; that of an ensemble can be below 0."""
+        """Return the regret of predictions among single configurations; an ensemble's can be negative."""
         best, worst = min(self.losses.values()), max(self.losses.values())
         return (self.metric.loss(self.y, predictions) - best) / max(worst - best, 1e-12)
 
     def weights(self, indices: Sequence[int]) -> dict[int, float]:
-        """Return the weights of configurations in the ensemble that is selected from them."""
+        """Return the weights of configurations in the ensemble selected from them."""
         weights = select_ensemble(
             [self.predictions[index] for index in indices],
             lambda averaged: self.metric.loss(self.y, averaged),
@@ -70,33 +69,33 @@ class KeptPredictions:
         """Return the predictions of an ensemble."""
         return np.sum([weight * self.predictions[index] for index, weight in weights.items() if weight > 0], axis=0)
 
-    def split(self) -> tuple[KeptPredictions, KeptPredictions]:
-        """Return the rows to choose an ensemble on, and those to judge it on.
+    def split(self) -> tuple[StoredPredictions, StoredPredictions]:
+        """Return the validation rows, to select an ensemble on, and the held-out rows, to judge it on.
 
-        They are the validation rows and the rows held out. Collections of layout 1 have no rows held
-        out; there they are every other row, and the rest.
+        Collections of layout 1 have no held-out rows; their even rows are for selection, the odd ones
+        for judging.
         """
         is_judged_on = self.is_held_out
         if is_judged_on is None or not is_judged_on.any():
             is_judged_on = np.arange(len(self.y)) % 2 == 1
         return self._rows(~is_judged_on), self._rows(is_judged_on)
 
-    def _rows(self, mask: np.ndarray) -> KeptPredictions:
+    def _rows(self, mask: np.ndarray) -> StoredPredictions:
         predictions = {index: values[mask] for index, values in self.predictions.items()}
-        return KeptPredictions(self.metric, self.y[mask], predictions)
+        return StoredPredictions(self.metric, self.y[mask], predictions)
 
 
-def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | None:
-    """Return what a collection kept of a past task; None where there is nothing, or too little to judge.
+def read_stored_predictions(folder: Path, past: PastTasks, task: int) -> StoredPredictions | None:
+    """Return the predictions stored for a past task, or None with fewer than two configurations.
 
     Parameters
     ----------
     folder : Path
-        The collection's.
+        Folder of the collection.
     past : PastTasks
-        Its configurations are those whose predictions are read.
+        Past tasks with the configurations to read.
     task : int
-        Number of the task.
+        Index of the task.
 
     Raises
     ------
@@ -117,4 +116,4 @@ def read_kept(folder: Path, past: PastTasks, task: int) -> KeptPredictions | Non
     if len(predictions) < 2:
         return None
     y = y.astype(np.float64 if problem == "regression" else np.int64)
-    return KeptPredictions(resolve_metric(metric_of(past, task), problem), y, predictions, fold == HELD_OUT)
+    return StoredPredictions(resolve_metric(metric_of(past, task), problem), y, predictions, fold == HELD_OUT)

@@ -1,1 +1,1 @@
-"""From records to weights and starts."""
+"""Train policies and network starts on records."""

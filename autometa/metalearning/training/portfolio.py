@@ -1,9 +1,9 @@
-r"""Static portfolios: configurations in the order in which each adds most to those before it.
+r"""Build static portfolios: configurations in the order in which each adds most to those before it.
 
 ================ =====================================================================
-value            regret on a past task of what has been chosen so far; 1 before the first
-gain             by how much a configuration lowers the value of a task
-score            mean gain over the tasks on which it ends in time, per second
+value            regret on a past task of the configurations chosen so far; 1 before the first
+gain             reduction of a task's value by a configuration
+score            mean gain per second over the tasks on which the configuration ends in time
 ================ =====================================================================
 
 The greedy choice is that of Feurer et al. (2022), *Auto-sklearn 2.0*, section 3.1.
@@ -21,25 +21,26 @@ import numpy as np
 
 from autometa.metalearning.replay.regret import normalised_regret
 from autometa.metalearning.replay.replay import metric_of
-from autometa.metalearning.replay.stored_predictions import KeptPredictions, read_kept
+from autometa.metalearning.replay.stored_predictions import StoredPredictions, read_stored_predictions
 from autometa.policy.past_tasks import PastTasks
 
 PORTFOLIO_BUDGETS_S = (10.0, 60.0, 600.0)
 _N_PORTFOLIO = 32
-# Share of a task's measured configurations whose predictions must be there for its ensembles to count.
 _LEAST_KEPT = 0.9
-# Shares of a newcomer in the ensemble that stands for a selection anew with it.
+"""Least fraction of a task's measured configurations with stored predictions, for its ensembles to be used."""
+
 _SHARES = (0.5, 0.2)
+"""Weights of a new member that are tried, as a quick approximation of a new ensemble selection."""
 
 
 class Gains(Protocol):
-    """Gains of a configuration on each past task, given those that were chosen before."""
+    """Gains of a configuration on each past task, given the chosen ones."""
 
-    def of(self, place: int) -> np.ndarray:
+    def of(self, index: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
         ...
 
-    def add(self, place: int) -> None:
+    def add(self, index: int) -> None:
         """Choose a configuration."""
         ...
 
@@ -57,48 +58,48 @@ class IncumbentGains:
         self._regret = regret
         self._values = np.ones(len(regret))
 
-    def of(self, place: int) -> np.ndarray:
+    def of(self, index: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
-        return np.maximum(self._values - self._regret[:, place], 0.0)
+        return np.maximum(self._values - self._regret[:, index], 0.0)
 
-    def add(self, place: int) -> None:
+    def add(self, index: int) -> None:
         """Choose a configuration."""
-        self._values = np.minimum(self._values, self._regret[:, place])
+        self._values = np.minimum(self._values, self._regret[:, index])
 
 
 class EnsembleGains:
-    """Gains of the ensemble that is selected from what was chosen.
+    """Gains of the ensemble selected from the chosen configurations.
 
-    It is selected on some rows of a task and judged on others, see `KeptPredictions.split`.
+    It is selected on some rows of a task and judged on others; see `StoredPredictions.split`.
 
     Parameters
     ----------
-    tasks : sequence of KeptPredictions
+    tasks : sequence of StoredPredictions
         Past tasks.
     """
 
-    def __init__(self, tasks: Sequence[KeptPredictions]) -> None:
+    def __init__(self, tasks: Sequence[StoredPredictions]) -> None:
         self._tasks = [task.split() for task in tasks]
         self._members: list[list[int]] = [[] for _ in tasks]
         self._ensembles: list[np.ndarray | None] = [None] * len(tasks)
         self._values = np.ones(len(tasks))
 
-    def of(self, place: int) -> np.ndarray:
+    def of(self, index: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
         gains = np.zeros(len(self._tasks))
         for number, ((_, judged_on), ensemble) in enumerate(zip(self._tasks, self._ensembles, strict=True)):
-            new = judged_on.predictions.get(place)
+            new = judged_on.predictions.get(index)
             if new is not None:
                 mixed = [new] if ensemble is None else [(1 - share) * ensemble + share * new for share in _SHARES]
                 gains[number] = self._values[number] - min(judged_on.regret(predictions) for predictions in mixed)
         return np.maximum(gains, 0.0)
 
-    def add(self, place: int) -> None:
+    def add(self, index: int) -> None:
         """Choose a configuration."""
         for number, (chosen_on, judged_on) in enumerate(self._tasks):
-            if place in chosen_on.predictions:
-                weights = chosen_on.weights([*self._members[number], place])
-                # Members without weight are not considered again, or the selection would take ever longer.
+            if index in chosen_on.predictions:
+                weights = chosen_on.weights([*self._members[number], index])
+                # Members without weight are dropped, or the selection would take ever longer.
                 self._members[number] = [member for member, weight in weights.items() if weight > 0]
                 self._ensembles[number] = ensemble = judged_on.mix(weights)
                 self._values[number] = judged_on.regret(ensemble)
@@ -107,14 +108,14 @@ class EnsembleGains:
 def learn_portfolios(
     past: PastTasks, predictions: Path | None = None
 ) -> tuple[dict[str, dict[float, tuple[int, ...]]], str]:
-    """Return a portfolio for each kind of problem and each of `PORTFOLIO_BUDGETS_S`, and what judged them.
+    """Return a portfolio for each problem and each of `PORTFOLIO_BUDGETS_S`, and how they were judged.
 
     Parameters
     ----------
     past : PastTasks
         Past tasks, each with a loss.
     predictions : Path, optional
-        Folder of the collection that kept predictions.
+        Folder of a collection with stored predictions.
 
     Returns
     -------
@@ -128,7 +129,7 @@ def learn_portfolios(
     judges = set()
     for problem in dict.fromkeys(past.problems):
         rows = [row for row, kind in enumerate(past.problems) if kind == problem]
-        kept = {row: read_kept(predictions, past, row) for row in rows} if predictions is not None else {}
+        kept = {row: read_stored_predictions(predictions, past, row) for row in rows} if predictions is not None else {}
         tasks = {row: task for row, task in kept.items() if task is not None and _is_whole(task, past, row)}
         judges.add("ensembles" if tasks else "incumbents")
         of_problem = past.select(list(tasks) or rows)
@@ -141,8 +142,8 @@ def learn_portfolios(
     return found, " and ".join(sorted(judges))
 
 
-def _is_whole(kept: KeptPredictions, past: PastTasks, task: int) -> bool:
-    """Whether predictions are there of nearly all that was measured: what has none could never be chosen."""
+def _is_whole(kept: StoredPredictions, past: PastTasks, task: int) -> bool:
+    """Whether nearly all measured configurations have predictions; one without could never be chosen."""
     n_measured = int(np.isfinite(past.losses[metric_of(past, task)][task]).sum())
     return len(kept.predictions) >= _LEAST_KEPT * n_measured
 
@@ -155,57 +156,63 @@ def greedy_order(
     Parameters
     ----------
     gains : Gains
-        What a configuration adds.
+        Gains of configurations.
     seconds : ndarray of shape (n_tasks, n_configurations)
-        Of an evaluation; NaN where unknown, which then takes what it takes on the other tasks.
+        Seconds of an evaluation; NaN where unknown, which is filled with the median over the other tasks.
     budget_s : float
-        Seconds for all; what ends later on a task gains nothing there.
+        Total seconds; a configuration that ends later on a task has no gain there.
     per_second : bool
         Whether scores are divided by the geometric mean of the seconds.
     n : int, optional
-        Most configurations; left out, as long as one gains anything.
+        Most configurations; by default all with a positive score.
     """
     seconds = _filled(seconds)
     prices = np.exp(np.log(seconds).mean(axis=0)) if per_second else np.ones(seconds.shape[1])
     elapsed = np.zeros(len(seconds))
 
-    def score(place: int) -> float:
-        in_time = elapsed + seconds[:, place] <= budget_s
-        return float((gains.of(place) * in_time).mean() / prices[place])
+    def score(index: int) -> float:
+        in_time = elapsed + seconds[:, index] <= budget_s
+        return float((gains.of(index) * in_time).mean() / prices[index])
 
-    # A gain only falls as more is chosen, so an old score is a bound, and most need no second look
-    # (Minoux 1978, accelerated greedy algorithms).
-    bounds = [(-score(place), place) for place in range(seconds.shape[1])]
+    # Gains never rise as more is chosen, so an old score is an upper bound and is seldom recomputed (Minoux 1978,
+    # accelerated greedy algorithms).
+    bounds = [(-score(index), index) for index in range(seconds.shape[1])]
     heapq.heapify(bounds)
     order: list[int] = []
     while bounds and (n is None or len(order) < n):
-        _, place = heapq.heappop(bounds)
-        current = score(place)
+        _, index = heapq.heappop(bounds)
+        current = score(index)
         if bounds and -current > bounds[0][0]:
-            heapq.heappush(bounds, (-current, place))
+            heapq.heappush(bounds, (-current, index))
         elif current <= 0:
             break
         else:
-            order.append(place)
-            gains.add(place)
-            elapsed += seconds[:, place]
+            order.append(index)
+            gains.add(index)
+            elapsed += seconds[:, index]
     return order
 
 
 def regrets(past: PastTasks) -> np.ndarray:
-    """Return the regret of each configuration on each past task, in the task's metric; 1 where it has none.
+    """Return the regret of each configuration on each past task, in the task's metric; 1 without a loss.
 
     Raises
     ------
     ValueError
         If a task has no results at all.
     """
+    return np.nan_to_num(measured_regrets(past), nan=1.0)
+
+
+def measured_regrets(past: PastTasks) -> np.ndarray:
+    """Return what `regrets` returns, but NaN without a loss."""
     rows = [past.losses[metric_of(past, task)][task] for task in range(len(past.tasks))]
-    return np.array([normalised_regret(losses, losses) for losses in rows]).reshape(len(rows), len(past.configurations))
+    found = [np.where(np.isnan(losses), np.nan, normalised_regret(losses, losses)) for losses in rows]
+    return np.array(found).reshape(len(rows), len(past.configurations))
 
 
 def _filled(seconds: np.ndarray) -> np.ndarray:
-    """Return seconds without gaps: a configuration's median over the tasks, or that of all."""
+    """Return seconds with gaps filled by the configuration's median over the tasks, or the overall median."""
     known = ~np.isnan(seconds)
     if not known.any():
         return np.ones_like(seconds)

@@ -1,19 +1,21 @@
-r"""Training of a recurrent network: first it imitates an oracle, then it follows the gradient of its rewards.
+r"""Train a recurrent network: first by imitation of an oracle, then by policy gradients.
 
-Imitation is online: the episodes are the network's own, and the oracle says at each step what every action would
-have been worth, so that the network learns what to do where it gets to itself (DAgger; Ross, Gordon and Bagnell
-2011). As the worth is averaged over episodes that look alike to the network, it learns what is good in most of
-them, although its oracle knows each. What follows is proximal policy optimisation (PPO; Schulman et al. 2017) over
-whole episodes with generalised advantage estimation (Schulman et al. 2016).
+Imitation is online: the network plays the episodes, and the oracle rates every action at each step, so that the
+network learns in the states that it reaches itself (DAgger; Ross, Gordon and Bagnell 2011). The oracle knows each
+episode; the network learns what is good on average over episodes that it cannot tell apart. The second phase is
+proximal policy optimisation (PPO; Schulman et al. 2017) over whole episodes, with generalised advantage estimation
+(Schulman et al. 2016).
 
 =========== ==========================================================================
 worth       :math:`w_j \in [0, 1]` of each action to the oracle; imitation raises
             :math:`\log \sum_j p_j w_j` of the network's probabilities
 update      one batch of new episodes and the steps of the optimiser on it
 return      :math:`\sum_t \gamma^t r_t` from a moment on
-advantage   by how much an action did better than the network's value of the state
+advantage   estimated return of an action minus the network's value of the state
 =========== ==========================================================================
 """
+
+# Tests: tests/policy/recurrent/test_policy.py
 
 from __future__ import annotations
 
@@ -28,18 +30,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from autometa._support.files import replaced
 from autometa._support.progress import CountBar
 from autometa._support.seeds import child_seed
 from autometa.learners.numeric import torch_threads
 from autometa.metalearning.training.recurrent_episodes import Episodes, Observation, draw
 from autometa.policy.recurrent.network import initial_arrays, judge, start, step
 
-# Between two writes of the state, so that an interrupted training loses little.
 _SAVE_EVERY_S = 10.0
+"""Least seconds between two writes of the state."""
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class RecurrentSettings:
     r"""How a network is trained.
 
     Parameters
@@ -51,13 +54,13 @@ class TrainingSettings:
     n_episodes_reinforcement : int
         Episodes of an update by the policy gradient, which needs more of them.
     imitation_rate, reinforcement_rate : float
-        Step sizes of Adam at the start of each phase; they fall linearly to a tenth.
+        Learning rates of Adam at the start of each phase; they fall linearly to a tenth.
     discount : float
         :math:`\gamma`.
     trace : float
         :math:`\lambda` of the advantages.
     clip : float
-        :math:`\epsilon`: how far probabilities may move in one update.
+        :math:`\epsilon`: bound on the relative change of probabilities in one update.
     n_passes : int
         Steps of the optimiser on one batch of PPO.
     entropy : float
@@ -101,12 +104,12 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, and how its training went.
+    """A trained network, and the course of its training.
 
     Parameters
     ----------
     arrays : dict of str to ndarray
-        Its weights.
+        Weights of the network.
     rewards : ndarray of shape (n_updates,)
         Mean total reward of the episodes of each update that was done.
     is_complete : bool
@@ -120,7 +123,7 @@ class Trained:
 
 def train(
     episodes: Episodes,
-    settings: TrainingSettings,
+    settings: RecurrentSettings,
     *,
     seed: int = 0,
     arrays: Mapping[str, np.ndarray] | None = None,
@@ -131,27 +134,27 @@ def train(
 ) -> Trained:
     """Return a network that was trained on episodes.
 
-    Each update draws from a stream of its own, so a training that was interrupted and goes on gives what
-    it would have given without a break. One thread is used: the matrices are small.
+    Each update has its own random stream, so a resumed training gives the same result as one without a
+    break. One thread is used, as the matrices are small.
 
     Parameters
     ----------
     episodes : Episodes
-        What it learns from.
-    settings : TrainingSettings
-        How.
+        Source of the episodes.
+    settings : RecurrentSettings
+        Number of updates, learning rates and so on.
     seed : int
         Seed of weights, episodes and actions.
     arrays : mapping of str to ndarray, optional
-        Weights to begin with; drawn by default.
+        Initial weights; random by default.
     state : Path, optional
-        A .npz file from which the training goes on if it exists, and which is written every few seconds.
+        A .npz file that is written every few seconds; if it exists, the training is resumed from it.
     max_s : float
-        Seconds after which no update is begun.
+        Seconds after which no update starts.
     show_progress : bool or None
         None shows a bar only on a terminal.
     name : str
-        What stands before the bar.
+        Label of the bar.
 
     Raises
     ------
@@ -161,9 +164,9 @@ def train(
     begun_s = saved_s = time.monotonic()
     first = initial_arrays(episodes.shape, np.random.default_rng(child_seed(seed, "weights")))
     learner = _Learner(first if arrays is None else arrays, settings)
-    told = json.dumps({"seed": seed, **asdict(settings)}, sort_keys=True)
+    settings_json = json.dumps({"seed": seed, **asdict(settings)}, sort_keys=True)
     if state is not None and state.exists():
-        learner.read(state, told)
+        learner.read(state, settings_json)
     episodes.shape.check(learner.arrays())
     with CountBar(show_progress, settings.n_updates - len(learner.rewards), name) as bar, torch_threads(1):
         while len(learner.rewards) < settings.n_updates and time.monotonic() - begun_s < max_s:
@@ -176,10 +179,10 @@ def train(
             learner.rewards.append(reward)
             bar.advance()
             if state is not None and time.monotonic() - saved_s > _SAVE_EVERY_S:
-                learner.write(state, told)
+                learner.write(state, settings_json)
                 saved_s = time.monotonic()
     if state is not None:
-        learner.write(state, told)
+        learner.write(state, settings_json)
     return Trained(learner.arrays(), np.array(learner.rewards), len(learner.rewards) == settings.n_updates)
 
 
@@ -187,7 +190,7 @@ def train(
 
 
 def _imitate(episodes: Episodes, learner: _Learner, update: int, rng: np.random.Generator) -> float:
-    """Make one step towards what is worth most to the oracle; return the mean total reward of the episodes."""
+    """Make one step of imitation; return the mean total reward of the episodes."""
     settings, weights = learner.settings, learner.weights
     n = settings.n_episodes
     known, seen = episodes.reset(n, rng)
@@ -197,7 +200,7 @@ def _imitate(episodes: Episodes, learner: _Learner, update: int, rng: np.random.
         hidden, logits, value = _look(weights, hidden, seen)
         worth = torch.from_numpy(episodes.worth().astype(np.float32))
         has_best = worth.amax(1) > 0
-        # Where the oracle has nothing to say, all is worth the same.
+        # Where no action has any worth, all are worth the same.
         expected = torch.log_softmax(logits, 1) + torch.log(torch.where(has_best[:, None], worth, 1.0))
         losses.append(-torch.logsumexp(expected, 1))
         values.append(value)
@@ -235,7 +238,7 @@ def _reinforce(episodes: Episodes, learner: _Learner, update: int, rng: np.rando
 
 @dataclass(frozen=True)
 class _Batch:
-    """Episodes that the network played; arrays are of shape (n_steps, n), zero once an episode is done."""
+    """Episodes played by the network; arrays are of shape (n_steps, n), zero once an episode is finished."""
 
     known: np.ndarray
     seen: Sequence[Observation]
@@ -246,8 +249,8 @@ class _Batch:
     active: np.ndarray
 
     def advantages(self, discount: float, trace: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the advantage of each action and the return that its state is estimated to have."""
-        # What comes after the last step has no value.
+        """Return the advantage of each action, and the estimated return of its state."""
+        # The value after the last step is 0.
         following = np.vstack([self.values[1:], np.zeros_like(self.values[:1])])
         surprise = self.rewards + discount * following - self.values
         advantages = _returns(surprise, discount * trace)
@@ -284,7 +287,7 @@ def _collect(episodes: Episodes, learner: _Learner, rng: np.random.Generator) ->
 
 
 def _recall(weights: Mapping[str, torch.Tensor], batch: _Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return log-probabilities of a batch's actions, values and entropies under the weights as they are now."""
+    """Return log-probabilities of a batch's actions, values and entropies under the current weights."""
     hidden = start(torch, weights, torch.from_numpy(batch.known))
     chosen, values, entropies = [], [], []
     for observation, action in zip(batch.seen, batch.actions, strict=True):
@@ -293,7 +296,7 @@ def _recall(weights: Mapping[str, torch.Tensor], batch: _Batch) -> tuple[torch.T
         chosen.append(logs.gather(1, torch.from_numpy(action)[:, None])[:, 0])
         entropies.append(-(logs.exp() * logs).sum(1))
         values.append(value)
-    # Once an episode is done its probabilities must not move, or their ratio could overflow.
+    # Probabilities after the end of an episode are masked, or their ratio could overflow.
     is_active = torch.from_numpy(batch.active)
     return torch.stack(chosen) * is_active, torch.stack(values), torch.stack(entropies)
 
@@ -307,12 +310,12 @@ def _look(
 
 
 def _returns(rewards: np.ndarray, discount: float) -> np.ndarray:
-    """Return discounted sums of what comes from each step on; steps are the first axis."""
+    """Return the discounted sums of rewards from each step on; steps are the first axis."""
     sums = np.zeros(rewards.shape, dtype=np.float32)
     following = np.zeros(rewards.shape[1])
-    for place in reversed(range(len(rewards))):
-        following = rewards[place] + discount * following
-        sums[place] = following
+    for index in reversed(range(len(rewards))):
+        following = rewards[index] + discount * following
+        sums[index] = following
     return sums
 
 
@@ -320,9 +323,9 @@ def _returns(rewards: np.ndarray, discount: float) -> np.ndarray:
 
 
 class _Learner:
-    """Weights, Adam, and the rewards so far; can be written and read without pickle."""
+    """Weights, optimiser and rewards so far; written and read without pickle."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], settings: TrainingSettings) -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray], settings: RecurrentSettings) -> None:
         self.settings = settings
         self.weights = {
             name: torch.from_numpy(np.array(values, dtype=np.float32)).requires_grad_()
@@ -344,19 +347,17 @@ class _Learner:
         self._adam.step()
 
     def write(self, path: Path, settings: str) -> None:
-        """Write everything that a training goes on from; a reader finds the old file or the new one."""
+        """Write the state of the training; a reader finds the old file or the new one."""
         arrays: dict[str, Any] = {"settings": np.array(settings), "rewards": np.array(self.rewards)}
         for name, weight in self.weights.items():
             arrays[f"weight {name}"] = weight.detach().numpy()
             for key, value in self._adam.state[weight].items():
                 arrays[f"{key} {name}"] = value.numpy()
-        new = path.with_name(path.name + ".new")
-        with new.open("wb") as file:
-            np.savez(file, **arrays)
-        new.replace(path)
+        with replaced(path) as stream:
+            np.savez(stream, **arrays)
 
     def read(self, path: Path, settings: str) -> None:
-        """Go on from a file.
+        """Resume from a file.
 
         Raises
         ------
@@ -377,5 +378,5 @@ class _Learner:
             for name, weight in self.weights.items():
                 kept = {key: f"{key} {name}" for key in ("step", "exp_avg", "exp_avg_sq")}
                 self._adam.state[weight] = {
-                    key: torch.from_numpy(arrays[place]) for key, place in kept.items() if place in arrays
+                    key: torch.from_numpy(arrays[index]) for key, index in kept.items() if index in arrays
                 }

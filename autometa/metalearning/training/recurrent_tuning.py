@@ -1,15 +1,17 @@
-"""Searches on past tasks as episodes, side by side, to train the network of the recurrent policy on.
+"""Train the recurrent policy on simulated searches on past tasks.
 
-They are what `replay` makes of one task, with the rules of its search that matter: an evaluation ends when its
-time is up, one that takes too large a share of a search is cut off. So that few past tasks teach more, an episode
-may be on a mixture of two tasks of a problem, on a machine of any speed, with some of the strategies only.
+An episode simulates the search of `replay`: an evaluation ends when its time is up, and one that takes too large a
+fraction of the search is cut off. For more variety from few past tasks, an episode may be on a mixture of two tasks
+of a problem, on a machine of another speed, and with some of the strategies only.
 
 ============ ======================================================================
-fall         by how much a trial lowers the normalised regret, which starts at 1
-reward       the fall, weighted from 1 at the start of a search to 1/2 at its end
-oracle       knows all losses and seconds; the largest fall per second is worth most
+fall         reduction of the normalised regret by a trial; the regret starts at 1
+reward       the fall, times a weight from 1 at the start of a search to 1/2 at its end
+oracle       knows all losses and seconds; the worth of an action grows with its fall per second
 ============ ======================================================================
 """
+
+# Tests: tests/policy/recurrent/test_policy.py
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ import numpy as np
 from autometa._support.seeds import child_seed
 from autometa.metalearning.replay.replay import metric_of
 from autometa.metalearning.training.recurrent_episodes import Observation
-from autometa.policy.costs import seconds_model
+from autometa.policy.cost_model import seconds_model
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.inputs import (
     LEAST_S,
@@ -38,30 +40,31 @@ from autometa.policy.recurrent.inputs import (
 from autometa.policy.recurrent.network import EMBEDDING, initial_arrays
 
 if TYPE_CHECKING:
-    from autometa.metalearning.training.recurrent_training import Trained, TrainingSettings
+    from autometa.metalearning.training.recurrent_training import RecurrentSettings, Trained
 
-# To the oracle, what falls half as fast is worth a sixteenth.
 _SHARPNESS = 4
-# What the search allows one evaluation, before and after there is a result, but never less than a second.
+"""The worth to the oracle is this power of the relative fall: half the fall is worth a sixteenth."""
+
+# Fractions of the budget that the search allows one evaluation, before and after the first result; at least a second.
 _SHARE_OF_FIRST_TRIAL, _SHARE_OF_ONE_TRIAL = 0.2, 0.4
 
 
 @dataclass(frozen=True)
 class EpisodeSettings:
-    """What searches a network is trained on.
+    """Distribution of the searches that a network is trained on.
 
     Parameters
     ----------
     budgets_s : (float, float)
-        Seconds of a search with a limit, drawn log-uniformly.
+        Seconds of a search with a time limit, drawn log-uniformly.
     counts : (int, int)
         Most trials of a search, drawn log-uniformly.
     share_limited : float
-        Share of the searches with a limit of time.
+        Fraction of the searches with a time limit.
     share_mixed : float
-        Share of the episodes on mixtures of two tasks.
+        Fraction of the episodes on mixtures of two tasks.
     share_restricted : float
-        Share of the episodes with some strategies only.
+        Fraction of the episodes with some strategies only.
     speed : float
         Standard deviation of the logarithm of the speed of the machine.
     """
@@ -80,21 +83,21 @@ class EpisodeSettings:
 
 
 class TuningEpisodes:
-    """Searches on past tasks, whose losses in the first recorded metric are looked up.
+    """Simulated searches on past tasks, with losses in the first recorded metric.
 
     Parameters
     ----------
     past : PastTasks
-        Past tasks; those without any loss are passed over.
+        Past tasks; those without a loss are skipped.
     settings : EpisodeSettings, optional
-        What the searches are like.
+        Distribution of the searches.
 
     Attributes
     ----------
     tasks : ndarray of shape (n,)
-        Number of the task of each search, among those with a loss.
+        Index of the task of each search, among those with a loss.
     budget_s, counts : ndarray of shape (n,)
-        Its limits: seconds, inf without, and trials.
+        Limits of each search: seconds (inf without a time limit) and trials.
 
     Raises
     ------
@@ -167,7 +170,7 @@ class TuningEpisodes:
         return self._observe(action, value, first, best, took_s), reward, self._done
 
     def worth(self) -> np.ndarray:
-        """Return powers of the falls that configurations would bring, per second where time is limited."""
+        """Return powers of the relative falls of configurations, per second where time is limited."""
         fall = np.where(self._mask, np.maximum(self._current[:, None] - self._regrets, 0.0), 0.0)
         is_limited = np.isfinite(self.budget_s)[:, None]
         seconds = np.exp(self._log_s)
@@ -197,17 +200,17 @@ class TuningEpisodes:
         return Observation(action, inputs, options(log_s, self._deviation, self._left_s), self._mask)
 
     def _share_left(self) -> np.ndarray:
-        """Return the share of the time that is left; 1 without a limit."""
+        """Return the fraction of the time that is left; 1 without a time limit."""
         is_limited = np.isfinite(self.budget_s)
         return np.where(is_limited, np.maximum(self._left_s, 0.0), 1.0) / np.where(is_limited, self.budget_s, 1.0)
 
     def _limit_s(self) -> np.ndarray:
-        """Return the seconds that an evaluation may take now."""
+        """Return the seconds that the next evaluation may take."""
         share = np.where(np.isnan(self._best), _SHARE_OF_FIRST_TRIAL, _SHARE_OF_ONE_TRIAL)
         return np.minimum(self._left_s, np.maximum(share * self.budget_s, 1.0))
 
     def _allowed(self, is_recorded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return what can be tried: what was recorded, in some searches of some strategies only."""
+        """Return a mask of the actions: recorded configurations, in some searches of some strategies only."""
         n, n_strategies = len(is_recorded), int(self._strategy.max()) + 1
         restricted = rng.uniform(size=(n, 1)) < self.settings.share_restricted
         kept = (rng.uniform(size=(n, n_strategies)) < 0.7)[:, self._strategy] & is_recorded
@@ -216,24 +219,24 @@ class TuningEpisodes:
 
 @dataclass(frozen=True)
 class _Records:
-    """What episodes look up; rows are past tasks.
+    """Records that episodes look up; rows are past tasks.
 
     Parameters
     ----------
     scales : tuple of LossScale
-        One for each problem and metric.
+        Scales, one for each problem and metric.
     scale_of : ndarray of shape (n_tasks,)
-        Which of them a task has.
+        Index of each task's scale.
     values, expected : ndarray of shape (n_tasks, n_configurations)
-        On the task's scale; gaps of the values are filled.
+        Values on the task's scale (gaps are filled), and expected values.
     has_loss, is_recorded : ndarray of shape (n_tasks, n_configurations), bool
-        Whether there is a loss; whether there is that or a failure.
+        Whether a loss was recorded; whether a loss or a failure was recorded.
     log_s, expected_log_s, deviation : ndarray of shape (n_tasks, n_configurations)
-        Logarithms of seconds, those that the size of the task lets expect, and how far these are off.
+        Logarithms of recorded seconds, their expectation by the size of the task, and its standard deviation.
     is_timed : ndarray of shape (n_tasks,), bool
         Whether seconds were recorded.
     start : ndarray of shape (n_tasks, n_start)
-        What is known of a task before a search.
+        Inputs known before a search.
     """
 
     scales: tuple[LossScale, ...]
@@ -258,7 +261,7 @@ class _Records:
         tasks = range(len(past.tasks))
         kinds = [(past.problems[task], metric_of(past, task)) for task in tasks]
         scales = {kind: LossScale.learn(past, *kind) for kind in dict.fromkeys(kinds)}
-        places = {kind: place for place, kind in enumerate(scales)}
+        indices = {kind: index for index, kind in enumerate(scales)}
         losses = np.array([past.losses[metric][task] for task, (_, metric) in enumerate(kinds)])
         usable = np.array([scales[kind].usable for kind in kinds])
         costs = seconds_model(past)
@@ -268,7 +271,7 @@ class _Records:
         seconds = np.where(np.isnan(past.seconds), np.array(middle)[:, None], past.seconds)
         return cls(
             scales=tuple(scales.values()),
-            scale_of=np.array([places[kind] for kind in kinds]),
+            scale_of=np.array([indices[kind] for kind in kinds]),
             values=np.array([scales[kind].values[task] for task, kind in enumerate(kinds)]),
             expected=np.array([scales[kind].expected for kind in kinds]),
             has_loss=np.isfinite(losses) & usable,
@@ -281,24 +284,23 @@ class _Records:
         )
 
     def losses(self, values: np.ndarray, tasks: np.ndarray) -> np.ndarray:
-        """Return the losses behind values on the scales of some tasks."""
+        """Return the losses whose values on the scales of some tasks are given."""
         losses = np.empty_like(values)
-        for place, scale in enumerate(self.scales):
-            of = self.scale_of[tasks] == place
-            losses[of] = scale.to_losses(values[of])
+        for index, scale in enumerate(self.scales):
+            mask = self.scale_of[tasks] == index
+            losses[mask] = scale.to_losses(values[mask])
         return losses
 
     def partners(self, tasks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return for each task another one on the same scale, or itself."""
+        """Return for each task a random one on the same scale."""
         same = self.scale_of[tasks][:, None] == self.scale_of
         return np.argmax(same * rng.uniform(0.5, 1.0, size=same.shape), axis=1)
 
 
 def train_recurrent(
     past: PastTasks,
-    settings: TrainingSettings,
+    settings: RecurrentSettings,
     *,
-    episode_settings: EpisodeSettings | None = None,
     seed: int = 0,
     state: Path | None = None,
     max_s: float = math.inf,
@@ -306,24 +308,22 @@ def train_recurrent(
 ) -> Trained:
     """Return the weights of a recurrent policy for the configurations of `past`, trained on its tasks.
 
-    The embeddings of configurations start from how these do together on past tasks (the first principal
-    components), their biases from how often the oracle begins with them.
+    The embeddings of configurations start from the first principal components of their values on past
+    tasks, their biases from the frequencies with which the oracle chooses them first.
 
     Parameters
     ----------
     past : PastTasks
-        What to learn from; tasks that the policy is to be judged on are left out.
-    settings : TrainingSettings
-        How the network is trained.
-    episode_settings : EpisodeSettings, optional
-        What searches it is trained on.
+        Training tasks, without those that the policy is assessed on.
+    settings : RecurrentSettings
+        Settings of the training.
     seed, state, max_s, show_progress
         As in `recurrent_training.train`.
     """
-    # torch takes seconds to load, and a policy that is trained already needs none.
+    # torch takes seconds to import, and a trained policy does not need it.
     from autometa.metalearning.training.recurrent_training import train
 
-    episodes = TuningEpisodes(past, episode_settings)
+    episodes = TuningEpisodes(past)
     trained = train(
         episodes,
         settings,
@@ -349,13 +349,13 @@ def _initial(episodes: TuningEpisodes, seed: int) -> dict[str, np.ndarray]:
     best = (1 - np.nan_to_num(_regrets(np.where(records.has_loss, losses, np.nan)), nan=1.0)) ** _SHARPNESS
     chosen = best / np.maximum(best.sum(axis=1, keepdims=True), 1e-12)
     arrays["bias"] = np.log(chosen.mean(axis=0) + 1e-3 / len(arrays["bias"])).astype(np.float32)
-    # Per second, if it ends in time.
+    # Initially the logit falls with the logarithm of the seconds, and with that of the probability to be late.
     arrays["option_bias"] = np.array([-1.0, 1.0], dtype=np.float32)
     return arrays
 
 
 def _regrets(losses: np.ndarray) -> np.ndarray:
-    """Return normalised regrets within each row, 1 where there is no loss; where all are the same, 0."""
+    """Return normalised regrets within each row: 1 without a loss, 0 where all losses are equal."""
     low = np.min(losses, axis=1, keepdims=True, where=~np.isnan(losses), initial=math.inf)
     high = np.max(losses, axis=1, keepdims=True, where=~np.isnan(losses), initial=-math.inf)
     return np.nan_to_num((losses - low) / np.where(high > low, high - low, 1.0), nan=1.0)

@@ -1,14 +1,16 @@
-"""What the network of the recurrent policy reads of a search: the same in training and in use.
+"""Turn a search into the inputs of the recurrent policy's network, in training and in use alike.
 
-Losses are read on the scale of `scales`, less their mean over configurations and past tasks of the problem, in
-units of the spread of those tasks; seconds as logarithms. All numbers stay within a few units.
+Losses are transformed by `loss_transform`, centred on the mean over configurations and past tasks of the problem,
+and divided by the spread of those tasks. Seconds are logarithms. All inputs stay within a few units.
 
 =================== ==================================================================
-value               a loss on that scale; NaN where a trial gave none
+value               a loss transformed like that; NaN for a trial without a loss
 expected            the mean of a configuration's values on past tasks of the problem
-left_s              seconds left; inf without a limit of time
+left_s              seconds left; inf without a time limit
 =================== ==================================================================
 """
+
+# Tests: tests/policy/recurrent/test_policy.py
 
 from __future__ import annotations
 
@@ -19,15 +21,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from autometa.core.task import PROBLEMS
+from autometa.policy.loss_model import loss_model
+from autometa.policy.loss_transform import from_scale, to_scale
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.network import Shape
-from autometa.policy.scales import from_scale, to_scale
-from autometa.policy.scenarios import loss_model
 
-# Beyond it more is no news.
 _BOUND = 4.0
+"""Inputs are clipped to this magnitude."""
+
 LEAST_S = 1e-3
-"""Fewer seconds count as so many."""
+"""Fewer seconds count as this."""
 
 
 def shape_for(past: PastTasks) -> Shape:
@@ -42,20 +45,20 @@ def shape_for(past: PastTasks) -> Shape:
 
 @dataclass(frozen=True)
 class LossScale:
-    """How losses of a problem under a metric become values, and what values to expect.
+    """How losses of a problem under a metric become values, and the values of past tasks.
 
     Parameters
     ----------
     metric : str
         The metric of the losses.
     centre, spread : float
-        The value on the scale of `scales` that becomes 0, and the difference that becomes 1.
+        The transformed loss that becomes 0, and the difference that becomes 1.
     expected : ndarray of shape (n_configurations,)
         Mean value of each configuration on past tasks of the problem.
     values : ndarray of shape (n_tasks, n_configurations)
-        Values of every past task, of whichever problem; gaps are filled.
+        Values of all past tasks, of any problem; gaps are filled.
     usable : ndarray of shape (n_configurations,), bool
-        Configurations of which there are enough results.
+        Configurations with enough results.
     """
 
     metric: str
@@ -67,13 +70,13 @@ class LossScale:
 
     @classmethod
     def learn(cls, past: PastTasks, problem: str, metric: str) -> LossScale:
-        """Return the scale that past tasks of a problem give; `metric` is replaced if it was not recorded."""
+        """Return the scale of a problem's past tasks; a `metric` without records is replaced."""
         model = loss_model(past, problem, metric)
         values = to_scale(model.prior(), model.metric)
-        of = np.array(past.problems) == problem
-        level = values[of].mean(axis=0)
+        same_problem = np.array(past.problems) == problem
+        level = values[same_problem].mean(axis=0)
         centre = float(level[model.usable].mean()) if model.usable.any() else 0.0
-        spread = max(float(np.sqrt(((values[of] - level) ** 2).mean())), 1e-6)
+        spread = max(float(np.sqrt(((values[same_problem] - level) ** 2).mean())), 1e-6)
         return cls(
             metric=model.metric,
             centre=centre,
@@ -84,27 +87,27 @@ class LossScale:
         )
 
     def to_values(self, losses: np.ndarray) -> np.ndarray:
-        """Return the values of some losses."""
+        """Return the values of losses."""
         return (to_scale(losses, self.metric) - self.centre) / self.spread
 
     def to_losses(self, values: np.ndarray) -> np.ndarray:
-        """Return the losses behind some values."""
+        """Return the losses whose values are given."""
         return from_scale(values * self.spread + self.centre, self.metric)
 
 
 def feature_scale(features: np.ndarray) -> dict[str, np.ndarray]:
-    """Return centre and scale of the meta-features of past tasks, as arrays to keep beside the weights."""
+    """Return centre and scale of the meta-features of past tasks, as arrays stored with the weights."""
     present = np.isfinite(features)
     n = np.maximum(present.sum(axis=0), 1)
     centre = np.where(present, features, 0.0).sum(axis=0) / n
     spread = np.sqrt((np.where(present, features - centre, 0.0) ** 2).sum(axis=0) / n)
-    # A feature that is the same everywhere has nothing to say.
+    # A feature with the same value everywhere carries no information.
     scale = np.where(spread > 1e-9, spread, np.inf)
     return {"feature_centre": centre, "feature_scale": scale}
 
 
 def start_features(features: np.ndarray, problem: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return what is known of a task before its search, of shape (n_start,); what is not known is 0."""
+    """Return the inputs known before a search, of shape (n_start,); unknown ones are 0."""
     scaled = (features - arrays["feature_centre"]) / arrays["feature_scale"]
     known = np.nan_to_num(np.clip(scaled, -_BOUND, _BOUND), nan=0.0)
     return np.concatenate([known, [problem == kind for kind in PROBLEMS]]).astype(np.float32)
@@ -122,21 +125,21 @@ def step_inputs(
     share_left: np.ndarray,
     n_tried: np.ndarray,
 ) -> np.ndarray:
-    """Return what came of trials, of shape (n, n_inputs).
+    """Return the inputs about trials, of shape (n, n_inputs).
 
-    All arguments are of shape (n,), one entry per trial; entries before the first trial of a search are NaN
-    where they tell of a trial.
+    All arguments are of shape (n,), one entry per trial. In the entry before the first trial of a search, numbers
+    about a trial are NaN.
 
     Parameters
     ----------
     value, expected : ndarray
-        Value of the trial, and the one to expect of its configuration.
+        Value of the trial, and the expected value of its configuration.
     first, best : ndarray
-        Value of the first result of the search, and the lowest before the trial; NaN without.
+        Value of the first result of the search, and the lowest one before the trial; NaN without one.
     log_s, expected_log_s : ndarray
-        Logarithms of its seconds, and of those that were expected.
+        Logarithms of the trial's seconds, measured and expected.
     left_s, share_left : ndarray
-        Seconds left after it, and their share of the search.
+        Seconds left after the trial, and their fraction of the search.
     n_tried : ndarray
         Number of trials, this one included.
     """
@@ -158,9 +161,9 @@ def step_inputs(
 
 
 def options(log_s: np.ndarray, deviation: np.ndarray, left_s: np.ndarray) -> np.ndarray:
-    """Return what the time left says of each configuration, of shape (n, n_configurations, 2).
+    """Return the inputs about each configuration, of shape (n, n_configurations, 2).
 
-    The logarithm of its seconds, and that of the probability that it ends in time; 0 without a limit.
+    They are the logarithms of its seconds and of its probability to end in time; 0 without a time limit.
 
     Parameters
     ----------
@@ -171,14 +174,14 @@ def options(log_s: np.ndarray, deviation: np.ndarray, left_s: np.ndarray) -> np.
     """
     is_limited = np.isfinite(left_s)[:, None]
     left = np.log(np.maximum(np.where(is_limited, left_s[:, None], 1.0), LEAST_S))
-    # The logistic distribution stands for the normal one, whose logarithm takes longer.
+    # The logistic distribution approximates the normal one, whose logarithm is slower.
     in_time = -np.logaddexp(0.0, -1.702 * (left - log_s) / deviation)
     both = np.stack([log_s, np.maximum(in_time, -8.0)], axis=2)
     return np.where(is_limited[:, :, None], both, 0.0).astype(np.float32)
 
 
 def corrected(expected_log_s: np.ndarray, gaps: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Return expected logarithms of seconds, shifted by what trials took longer than expected.
+    """Return expected logarithms of seconds, shifted by the mean gap between measured and expected ones.
 
     Parameters
     ----------
@@ -187,10 +190,10 @@ def corrected(expected_log_s: np.ndarray, gaps: np.ndarray, n: np.ndarray) -> np
     gaps, n : ndarray of shape (n_searches,)
         Sum of logarithms of seconds, less the expected ones, over trials with seconds; their number.
     """
-    # One more trial that took what was expected keeps a single one from saying too much.
+    # Shrunk by one trial without a gap.
     return expected_log_s + (gaps / (n + 1))[:, None]
 
 
 def log_seconds(seconds: float) -> float:
-    """Return the logarithm of seconds; NaN where there are none."""
+    """Return the logarithm of seconds; NaN unless they are positive."""
     return math.log(max(seconds, LEAST_S)) if seconds > 0 else math.nan

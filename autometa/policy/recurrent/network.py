@@ -1,22 +1,24 @@
 r"""A recurrent network that chooses actions, as one forward pass for NumPy and for torch.
 
-It reads an episode action by action and keeps what it has learnt of the episode in a hidden state, so
-that within an episode it learns without a change of weights (RL²; Duan et al. 2016).
+It reads an episode action by action and updates a hidden state, so that it adapts within an episode
+without a change of weights (RL²; Duan et al. 2016).
 
 =========== ==========================================================================
 xp          the module `numpy` or `torch`; arrays are of its kind
 arrays      the weights: name → array of float32
 hidden      state :math:`h`, of shape (n, `HIDDEN`)
-action      place of the last action, of shape (n,); -1 before the first
-inputs      numbers that came of it, of shape (n, n_inputs)
-options     numbers that describe each action now, of shape (n, n_actions, n_options)
+action      index of the last action, of shape (n,); -1 before the first
+inputs      results of that action, of shape (n, n_inputs)
+options     current description of each action, of shape (n, n_actions, n_options)
 mask        actions that can be taken, of shape (n, n_actions)
 =========== ==========================================================================
 
-An action's logit is :math:`e_j^\top q(h) + b_j + o_j^\top c(h)`, with the embedding :math:`e_j` that the
-network also reads, a query and coefficients of the options that are linear in the state. So configurations
-that do alike on past tasks share what is learnt of them.
+The logit of action j is :math:`e_j^\top q(h) + b_j + o_j^\top c(h)`: the embedding :math:`e_j` is the one that
+the network reads, and the query q and the coefficients c of the options are linear in the hidden state.
+Configurations with similar results on past tasks have similar embeddings, so they share what is learnt.
 """
+
+# Tests: tests/policy/recurrent/test_policy.py
 
 from __future__ import annotations
 
@@ -28,22 +30,22 @@ import numpy as np
 
 HIDDEN = 64
 EMBEDDING = 16
-# Finite, so that a probability of 0 times its logarithm is 0.
 _IMPOSSIBLE = -1e9
+"""Logit of actions that cannot be taken; finite, so that probability 0 times its logarithm is 0."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a network is made for.
+    """Sizes of a network.
 
     Parameters
     ----------
     n_actions, n_inputs : int
-        Actions, and numbers that come of one.
+        Number of actions, and of inputs about the last action.
     n_start : int
-        Numbers that are known of an episode when it starts.
+        Number of inputs known before an episode.
     n_options : int
-        Numbers that describe each action.
+        Number of inputs about each action.
     """
 
     n_actions: int
@@ -84,7 +86,7 @@ class Shape:
 
 
 def initial_arrays(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return weights to train from: matrices keep the size of what they are applied to, biases are 0.
+    """Return initial weights: matrices preserve the scale of their inputs, biases are 0.
 
     Logits and values start close to 0, so that every action is tried at first.
     """
@@ -92,19 +94,19 @@ def initial_arrays(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarr
     for name, size in shape.of_arrays().items():
         scale = 0.0 if name.endswith("bias") else 1 / np.sqrt(max(1, size[0]))
         scale *= 0.1 if name in ("query_weight", "option_weight", "value_weight") else 1.0
-        # Rows of an embedding are read one at a time.
+        # Single rows of an embedding are read, so its scale does not depend on its size.
         scale = 0.5 if name == "embedding" else scale
         arrays[name] = (scale * rng.standard_normal(size)).astype(np.float32)
     return arrays
 
 
 def start(xp: Any, arrays: Mapping[str, Any], features: Any) -> Any:
-    """Return the hidden state before an episode, given what is known of it: (n, n_start) → (n, HIDDEN)."""
+    """Return the hidden state before an episode: (n, n_start) → (n, HIDDEN)."""
     return xp.tanh(features @ arrays["start_weight"] + arrays["start_bias"])
 
 
 def step(xp: Any, arrays: Mapping[str, Any], hidden: Any, action: Any, inputs: Any) -> Any:
-    """Return the hidden state after an action and what came of it: a gated recurrent unit (Cho et al. 2014)."""
+    """Return the hidden state after an action and its results: a gated recurrent unit (Cho et al. 2014)."""
     embedded = arrays["embedding"][action] * (action >= 0)[:, None]
     read = xp.concatenate([embedded, inputs], axis=1) @ arrays["read_weight"] + arrays["read_bias"]
     kept = hidden @ arrays["keep_weight"] + arrays["keep_bias"]

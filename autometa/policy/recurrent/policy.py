@@ -1,4 +1,4 @@
-"""The policy that reads a search as it goes on and has learnt from past ones what to try next (RL²)."""
+"""Propose configurations by a recurrent network that reads the search so far (RL²)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from autometa.core.proposal import Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.policy.costs import seconds_model, size_of
-from autometa.policy.gain import GainPolicy
+from autometa.policy.cost_model import seconds_model, size_of
+from autometa.policy.expected_gain import GainPolicy, next_unrecorded
+from autometa.policy.loss_model import has_records
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.inputs import (
     LossScale,
@@ -26,27 +27,23 @@ from autometa.policy.recurrent.inputs import (
     step_inputs,
 )
 from autometa.policy.recurrent.network import judge, start, step
-from autometa.policy.scenarios import has_records
-
-# Of so many trials one goes to strategies without records, as long as there are any.
-_ONE_IN = 5
 
 
 class RecurrentPolicy:
-    """Proposes recorded configurations by the softmax of a recurrent network (`recurrent_network`).
+    """Proposes recorded configurations by the softmax of a recurrent network (`recurrent.network`).
 
-    The network reads the whole history at each call, in the order in which results came, so that a proposal
-    depends on nothing else. Trials that are under way are not tried again, but tell nothing.
+    At each call the network reads the whole history in the order in which results came, so a proposal
+    depends on the history alone. Running trials are not proposed again, and not read.
 
     Parameters
     ----------
     past : PastTasks
         Past tasks; their configurations are the network's actions, in this order.
     arrays : mapping of str to ndarray
-        Its weights, from `recurrent_tuning.train_recurrent`.
+        Weights of the network, from `recurrent_tuning.train_recurrent`.
     strategies : sequence of Strategy, optional
-        What may be proposed; all that was recorded by default. Of those that were not recorded, the portfolios
-        are tried now and then.
+        Strategies that may be proposed; all recorded ones by default. Every fifth trial goes to the
+        portfolios of strategies without records.
 
     Raises
     ------
@@ -72,7 +69,7 @@ class RecurrentPolicy:
         self._scales: dict[tuple[str, str], LossScale] = {}
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return untried configurations in the order of their probabilities, and those summed by strategy."""
+        """Return untried configurations, the most probable first, and the sums of their probabilities by strategy."""
         if not has_records(self.past, description.problem) or not self._may.any():
             return GainPolicy(self.past, self.strategies).propose(description, history, remaining_s)
         scale = self._scale(description)
@@ -81,8 +78,8 @@ class RecurrentPolicy:
         mask[[self.past.position[c] for c in tried if c in self.past.position]] = False
         probabilities = self._probabilities(description, scale, history, remaining_s, mask)
         order = np.argsort(-probabilities, kind="stable")[: int(mask.sum())]
-        configurations = [self.past.configurations[place] for place in order]
-        if unknown := self._next_unknown(tried):
+        configurations = [self.past.configurations[index] for index in order]
+        if unknown := next_unrecorded(self._unknown, tried):
             configurations.insert(0, unknown)
         return Proposal(self._by_strategy(probabilities), tuple(configurations))
 
@@ -94,21 +91,21 @@ class RecurrentPolicy:
         remaining_s: float,
         mask: np.ndarray,
     ) -> np.ndarray:
-        """Return the probability of each configuration; all 0 if none can be tried."""
+        """Return the probability of each configuration; 0 for all if none can be tried."""
         if not mask.any():
             return np.zeros(len(mask))
-        # A metric that was not recorded is on a scale of its own.
+        # Losses in a metric without records cannot be compared with past ones.
         is_recorded = description.metric in ("auto", scale.metric)
         trials = _Trials.read(history, self.past.position, description.loss_unit if is_recorded else math.nan)
         size = size_of(description)
         median, deviation = self._seconds.predict(size, {})
         expected_log_s = np.log(median)
         hidden = start(np, self.arrays, self._start(description)[None])
-        actions, inputs = np.append(-1, trials.places), trials.inputs(scale, expected_log_s, remaining_s)
-        for place in range(len(actions)):
-            now = slice(place, place + 1)
+        actions, inputs = np.append(-1, trials.indices), trials.inputs(scale, expected_log_s, remaining_s)
+        for index in range(len(actions)):
+            now = slice(index, index + 1)
             hidden = step(np, self.arrays, hidden, actions[now], inputs[now])
-        gaps = trials.log_s - expected_log_s[trials.places]
+        gaps = trials.log_s - expected_log_s[trials.indices]
         n_timed = np.isfinite(gaps).sum(keepdims=True)
         log_s = corrected(expected_log_s[None], np.nansum(gaps, keepdims=True), n_timed)
         now_options = options(log_s, deviation[None], np.array([remaining_s]))
@@ -117,7 +114,7 @@ class RecurrentPolicy:
         return exponentials / exponentials.sum()
 
     def _start(self, description: TaskDescription) -> np.ndarray:
-        # The size is known, where nothing else was computed.
+        # The size is known even where no meta-features were computed.
         size = {"log_rows": math.log(description.n_rows), "log_columns": math.log(description.n_columns)}
         known = {**size, **description.features}
         features = np.array([known.get(name, math.nan) for name in self.past.feature_names], dtype=np.float64)
@@ -139,12 +136,6 @@ class RecurrentPolicy:
             strategy.name: share / len(self._unknown) for strategy in self._unknown
         }
 
-    def _next_unknown(self, tried: set[Configuration]) -> Configuration | None:
-        if len(tried) % _ONE_IN != _ONE_IN - 1:
-            return None
-        left = (c for strategy in self._unknown for c in strategy.portfolio if c not in tried)
-        return next(left, None)
-
 
 @dataclass(frozen=True)
 class _Trials:
@@ -152,53 +143,53 @@ class _Trials:
 
     Parameters
     ----------
-    places : ndarray of int
-        Which configuration.
+    indices : ndarray of int
+        Index of the configuration.
     losses : ndarray
-        Mean loss over the folds at anchor 1; NaN without.
+        Mean loss over the folds at anchor 1; NaN without one.
     log_s : ndarray
-        Logarithm of the mean seconds of one evaluation at anchor 1, or of any without one there.
+        Logarithm of the mean seconds of one evaluation at anchor 1, or at any anchor without one there.
     spent_s : ndarray
         Seconds of all evaluations.
     """
 
-    places: np.ndarray
+    indices: np.ndarray
     losses: np.ndarray
     log_s: np.ndarray
     spent_s: np.ndarray
 
     @classmethod
     def read(cls, history: Sequence[Evaluation], position: Mapping[Configuration, int], loss_unit: float) -> _Trials:
-        of: dict[int, list[Evaluation]] = {}
+        by_index: dict[int, list[Evaluation]] = {}
         for evaluation in history:
-            place = position.get(evaluation.configuration)
-            if place is not None and evaluation.status != "running":
-                of.setdefault(place, []).append(evaluation)
+            index = position.get(evaluation.configuration)
+            if index is not None and evaluation.status != "running":
+                by_index.setdefault(index, []).append(evaluation)
         losses, log_s, spent_s = [], [], []
-        for evaluations in of.values():
+        for evaluations in by_index.values():
             full = [e for e in evaluations if e.status == "ok" and e.anchor == 1 and math.isfinite(e.loss)]
             losses.append(float(np.mean([e.loss for e in full])) / loss_unit if full else math.nan)
             log_s.append(log_seconds(float(np.mean([_seconds(e) for e in full or evaluations]))))
             spent_s.append(float(np.nansum([e.time_s for e in evaluations])))
-        return cls(np.array(list(of), dtype=np.int64), np.array(losses), np.array(log_s), np.array(spent_s))
+        return cls(np.array(list(by_index), dtype=np.int64), np.array(losses), np.array(log_s), np.array(spent_s))
 
     def inputs(self, scale: LossScale, expected_log_s: np.ndarray, remaining_s: float) -> np.ndarray:
-        """Return what the network reads: a row before the first trial, and one for each."""
+        """Return the inputs of the network: a row before the first trial, then one for each trial."""
         values = scale.to_values(self.losses)
         best = np.fmin.accumulate(np.append(math.nan, values))
         results = values[np.isfinite(values)]
         first = np.where(np.isfinite(best), results[0] if len(results) else math.nan, math.nan)
-        # As if the trials had come one after the other; of those side by side only the last is told the time left.
+        # Parallel trials are read as if they had run one after the other.
         after_s = np.append(np.cumsum(self.spent_s[::-1])[::-1], 0.0)
         left_s = remaining_s + after_s
         whole_s = left_s[0]
         return step_inputs(
             value=np.append(math.nan, values),
-            expected=np.append(math.nan, scale.expected[self.places]),
+            expected=np.append(math.nan, scale.expected[self.indices]),
             first=np.append(math.nan, first[:-1]),
             best=np.append(math.nan, best[:-1]),
             log_s=np.append(math.nan, self.log_s),
-            expected_log_s=np.append(math.nan, expected_log_s[self.places]),
+            expected_log_s=np.append(math.nan, expected_log_s[self.indices]),
             left_s=left_s,
             share_left=left_s / whole_s if 0 < whole_s < math.inf else np.zeros(len(left_s)),
             n_tried=np.arange(len(left_s)),
@@ -206,6 +197,6 @@ class _Trials:
 
 
 def _seconds(evaluation: Evaluation) -> float:
-    """Return seconds of CPU where they were measured."""
+    """Return CPU seconds where they were measured, else wall-clock seconds."""
     cpu_s = evaluation.fit_cpu_s + evaluation.predict_cpu_s
     return cpu_s if math.isfinite(cpu_s) else evaluation.time_s

@@ -1,1 +1,1 @@
-"""Past studies."""
+"""Reads past studies and keeps them in files."""

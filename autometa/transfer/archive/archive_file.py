@@ -1,8 +1,8 @@
-"""The file of an archive of past studies: plain values, as JSON in SQLite.
+"""Reads and writes the file of an archive of past studies: plain values, as JSON in SQLite.
 
-Each write is a row of the table ``changes``, and has a revision and a random stamp. What was read
-at a revision stays true as long as the file still has that revision with that stamp, so only rows
-of later revisions are read, and only rows of changed trials are written.
+Each write is a row of the table ``changes`` with a revision and a random stamp. Content that was read at a revision
+stays valid as long as the file has that revision with that stamp. So only rows of later revisions are read, and only
+rows of changed trials are written.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from autometa.transfer.archive.archive_layout_1 import read_layout_1
 from autometa.transfer.archive.sources import SourceStudy, SourceTrial
 
 _LAYOUT = 2
-APPLICATION = 0x6D657461  # "meta": tells an archive from other SQLite files
+APPLICATION = 0x6D657461  # "meta": distinguishes an archive from other SQLite files
 _LOCK_WAIT_S = 10.0
-_N_CHANGES = 1000  # that are remembered; whoever has read less than that reads all again
+_N_CHANGES = 1000  # kept in the file; a process that is further behind reads everything again
 _SCHEMA = (
     "CREATE TABLE changes (revision INTEGER PRIMARY KEY, stamp TEXT, is_removal INTEGER)",
     "CREATE TABLE studies (id INTEGER PRIMARY KEY, revision INTEGER, name TEXT, study_name TEXT, origin TEXT, "
@@ -42,16 +42,16 @@ _SCHEMA = (
 
 @dataclass(frozen=True)
 class Content:
-    """What was read of a file.
+    """The studies in a file at one revision.
 
     Parameters
     ----------
     sources : mapping of int to SourceStudy
-        The studies by their row, in the order in which they came.
+        The studies by row id, in the order in which they were added.
     revision : int
         The latest change, 0 before anything was read.
     stamp : str
-        Of this change.
+        Stamp of that change.
     """
 
     sources: Mapping[int, SourceStudy] = field(default_factory=dict)
@@ -60,13 +60,7 @@ class Content:
 
 
 def begin_file(path: Path) -> None:
-    """Make the file of an archive if it is not there.
-
-    Raises
-    ------
-    ArchiveError
-        If there is no folder for it, or something else is in its place.
-    """
+    """Create the file of an archive if it does not exist; raises ArchiveError if something else is there."""
     if not path.parent.is_dir():
         raise ArchiveError(f"The archive {path} cannot be made: there is no folder {path.parent}. Make it first.")
     if path.is_dir():
@@ -74,7 +68,7 @@ def begin_file(path: Path) -> None:
     with _connected(path, "rwc") as connection:
         if _pragma(connection, "application_id") == APPLICATION:
             return
-        # Another process may be making it: whoever has the lock for writing looks again.
+        # Another process may be creating it: whoever has the write lock checks again.
         with _transaction(connection, "IMMEDIATE"):
             if _pragma(connection, "application_id") == APPLICATION:
                 return
@@ -90,7 +84,7 @@ def begin_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection to an archive's file on which all is read as it is at one moment."""
+    """Yield a connection to an archive's file that reads one consistent state."""
     with _connected(path, "rw") as connection, _transaction(connection, "DEFERRED"):
         _check(path, connection)
         yield connection
@@ -98,13 +92,13 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection to an archive's file on which nobody else writes; an error undoes what was written.
+    """Yield a connection that alone may write to an archive's file; an error rolls back.
 
-    A file of an earlier layout gets the present one.
+    A file of an earlier layout is upgraded.
     """
     with _connected(path, "rw") as connection:
-        # The file for rolling back is emptied, not deleted: without a change of the folder, which takes as long as
-        # twenty writes, a trial is written in a millisecond. NORMAL waits for the disk where order matters.
+        # TRUNCATE empties the rollback journal instead of deleting it: a change of the folder takes as long as twenty
+        # writes, and a trial is written in a millisecond without it. NORMAL syncs only where the order matters.
         connection.execute("PRAGMA journal_mode = TRUNCATE")
         connection.execute("PRAGMA synchronous = NORMAL")
         with _transaction(connection, "IMMEDIATE"):
@@ -115,7 +109,7 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def read_content(connection: sqlite3.Connection, known: Content) -> Content:
-    """Return what the file holds; `known` itself if nothing has changed, and as much of it as is still true."""
+    """Return what the file holds: `known` itself if nothing has changed; otherwise only changed rows are read."""
     with _rows_are_read():
         if _pragma(connection, "user_version") == 1:
             return Content(read_layout_1(connection))
@@ -124,32 +118,20 @@ def read_content(connection: sqlite3.Connection, known: Content) -> Content:
         ).fetchone()
         if (revision, stamp) == (known.revision, known.stamp):
             return known
-        if not _is_still_true(connection, known):
+        if not _is_still_valid(connection, known):
             known = Content()
         return Content({**known.sources, **_changed_sources(connection, known)}, revision, stamp)
 
 
 def write_sources(connection: sqlite3.Connection, known: Content, sources: Sequence[SourceStudy]) -> Content:
-    """Write what differs from what is known, within a transaction; new studies come last.
+    """Write the studies that differ from those in the file, within a transaction, and return the new content.
 
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        See `writing`.
-    known : Content
-        What the file holds.
-    sources : sequence of SourceStudy
-        What it shall hold: the known studies in their order, and new ones.
-
-    Raises
-    ------
-    ArchiveError
-        If a choice is nothing that JSON knows.
+    `sources` are the `known` studies in their order, then new ones. A choice without JSON raises ArchiveError.
     """
     rows = list(known.sources)
     if len(sources) == len(rows) and all(map(operator.is_, sources, known.sources.values())):
         return known
-    revision, stamp = _begin_change(connection, is_removal=False)
+    revision, stamp = _begin_change(connection)
     held = dict(known.sources)
     for number, source in enumerate(sources):
         row = rows[number] if number < len(rows) else None
@@ -159,7 +141,7 @@ def write_sources(connection: sqlite3.Connection, known: Content, sources: Seque
     return Content(held, revision, stamp)
 
 
-def forget_source(connection: sqlite3.Connection, known: Content, row: int) -> Content:
+def remove_source(connection: sqlite3.Connection, known: Content, row: int) -> Content:
     """Delete a study within a transaction."""
     revision, stamp = _begin_change(connection, is_removal=True)
     connection.execute("DELETE FROM trials WHERE study = ?", (row,))
@@ -172,9 +154,9 @@ def forget_source(connection: sqlite3.Connection, known: Content, row: int) -> C
 
 @contextlib.contextmanager
 def _connected(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
-    """Give a connection to a file; a connection per use, because threads must not share one."""
+    """Yield a connection to a file, one per use, because threads must not share one."""
     try:
-        # Transactions are begun by hand.
+        # Without an isolation level, sqlite3 begins no transaction of its own.
         with contextlib.closing(
             sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}", timeout=_LOCK_WAIT_S, isolation_level=None, uri=True
@@ -232,7 +214,7 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
 def _make_tables(connection: sqlite3.Connection) -> None:
     for statement in _SCHEMA:
         connection.execute(statement)
-    _begin_change(connection, is_removal=False)
+    _begin_change(connection)
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
@@ -244,7 +226,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     write_sources(connection, Content(), list(sources.values()))
 
 
-def _begin_change(connection: sqlite3.Connection, is_removal: bool) -> tuple[int, str]:
+def _begin_change(connection: sqlite3.Connection, is_removal: bool = False) -> tuple[int, str]:
     (latest,) = connection.execute("SELECT max(revision) FROM changes").fetchone()
     revision, stamp = (latest or 0) + 1, secrets.token_hex(8)
     connection.execute("INSERT INTO changes VALUES (?, ?, ?)", (revision, stamp, is_removal))
@@ -252,8 +234,8 @@ def _begin_change(connection: sqlite3.Connection, is_removal: bool) -> tuple[int
     return revision, stamp
 
 
-def _is_still_true(connection: sqlite3.Connection, known: Content) -> bool:
-    """Whether what is known was only added to: it is not if the file is another one, or a study was removed."""
+def _is_still_valid(connection: sqlite3.Connection, known: Content) -> bool:
+    """Whether the file is the same and studies were only added to it since, none removed."""
     found = connection.execute("SELECT stamp FROM changes WHERE revision = ?", (known.revision,)).fetchone()
     query = "SELECT 1 FROM changes WHERE revision > ? AND is_removal"
     return found == (known.stamp,) and connection.execute(query, (known.revision,)).fetchone() is None
@@ -264,7 +246,7 @@ def _changed_sources(connection: sqlite3.Connection, known: Content) -> dict[int
     trials: dict[int, dict[int, SourceTrial]] = {}
     query = (
         "SELECT study, number, state, params, objectives, intermediate, feasible, started "
-        # CROSS JOIN: studies first, so that only the trials of changed ones are looked at.
+        # CROSS JOIN scans studies first, so that only trials of changed studies are read.
         "FROM studies CROSS JOIN trials ON study = id WHERE studies.revision > ?1 AND trials.revision > ?1 "
         "ORDER BY study, number"
     )
@@ -311,7 +293,7 @@ def _trial(
 def _write_source(
     connection: sqlite3.Connection, row: int | None, source: SourceStudy, before: SourceStudy | None, revision: int
 ) -> int:
-    """Write a study, and those of its trials that are new, and return its row."""
+    """Write a study and its new trials, and return its row id."""
     known = {trial.number: trial for trial in before.trials} if before is not None else {}
     try:
         trials = [(t.number, revision, *_trial_row(t)) for t in source.trials if known.get(t.number) is not t]
@@ -322,7 +304,7 @@ def _write_source(
             "bool, int, float, str, or lists and tuples of them as choices, or keep the archive in memory: "
             "StudyArchive()."
         ) from error
-    # The row stays that of the first time, so that an update changes no order.
+    # The row id stays, so that an update does not change the order.
     marks = ", ".join("?" * (len(values) + 1))
     row = connection.execute(f"INSERT OR REPLACE INTO studies VALUES ({marks})", (row, *values)).lastrowid
     assert row is not None
@@ -333,7 +315,7 @@ def _write_source(
 
 
 def _study_row(source: SourceStudy) -> tuple[Any, ...]:
-    # As JSON, because SQLite has no text with lone surrogates.
+    # Names are JSON, because SQLite cannot store text with lone surrogates.
     return (
         json.dumps(source.name),
         json.dumps(source.study_name),
@@ -358,7 +340,7 @@ def _trial_row(trial: SourceTrial) -> tuple[Any, ...]:
 
 @contextlib.contextmanager
 def _rows_are_read() -> Iterator[None]:
-    """Say that the file is damaged where a row cannot be understood."""
+    """Turn the errors of a row that cannot be parsed into that of a damaged file."""
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError) as error:

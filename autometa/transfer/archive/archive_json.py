@@ -1,4 +1,4 @@
-"""Values, choices and distributions of past studies as JSON and back, with their types."""
+"""Writes values, choices and distributions of past studies as JSON and reads them back with their types."""
 
 from __future__ import annotations
 
@@ -9,38 +9,30 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-_KINDS = {kind.__name__: kind for kind in (CategoricalDistribution, FloatDistribution, IntDistribution)}
+_TYPES = {cls.__name__: cls for cls in (CategoricalDistribution, FloatDistribution, IntDistribution)}
 
 
 def values_json(values: Mapping[str, Any]) -> str:
-    """Return the JSON of named values.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is no JSON for one of them.
-    """
+    """Return the JSON of named values; raises TypeError or ValueError if one has none."""
     return json.dumps({name: _packed(value) for name, value in values.items()})
 
 
 def values_of(text: str) -> dict[str, Any]:
-    """Return the values of what `values_json` wrote."""
+    """Return the values that `values_json` wrote."""
     return {name: _unpacked(value) for name, value in json.loads(text).items()}
 
 
 def distributions_json(distributions: Mapping[str, BaseDistribution]) -> str:
     """Return the JSON of named distributions; raises as `values_json` does."""
-    return json.dumps(
-        {name: [type(d).__name__, _packed(d._asdict())] for name, d in distributions.items()},
-    )
+    return json.dumps({name: [type(d).__name__, _packed(d._asdict())] for name, d in distributions.items()})
 
 
 def distributions_of(text: str) -> dict[str, BaseDistribution]:
-    """Return the distributions of what `distributions_json` wrote."""
-    return {name: _KINDS[kind](**_unpacked(settings)) for name, (kind, settings) in json.loads(text).items()}
+    """Return the distributions that `distributions_json` wrote."""
+    return {name: _TYPES[kind](**_unpacked(settings)) for name, (kind, settings) in json.loads(text).items()}
 
 
-# JSON has neither tuples nor keys that are no texts: an object stands for what it has not.
+# JSON has neither tuples nor keys other than text: an object stands for them.
 def _packed(value: Any) -> Any:
     match value:
         case tuple():

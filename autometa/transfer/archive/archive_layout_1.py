@@ -1,4 +1,5 @@
-"""Archives of layout 1, which knew neither when a trial started nor where a study was stored."""
+"""Reads archives of layout 1, which recorded neither when a trial started nor where a study was stored."""
+# Tests: tests/transfer/archive/test_archive_file.py
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from autometa.transfer.archive.sources import SourceStudy, SourceTrial
 
 
 def read_layout_1(connection: sqlite3.Connection) -> dict[int, SourceStudy]:
-    """Return the studies of a file by their row, in the order in which they came."""
+    """Return the studies of a file by row id, in the order in which they were added."""
     trials: dict[int, list[SourceTrial]] = {}
     query = "SELECT study, number, state, params, objectives, intermediate, feasible FROM trials ORDER BY study, number"
     for study, number, state, params, objectives, intermediate, feasible in connection.execute(query):
@@ -51,5 +52,5 @@ def _distribution(text: str) -> BaseDistribution:
 
 
 def _hashable(value: Any) -> Any:
-    # This layout wrote tuples as lists.
+    # Layout 1 wrote tuples as lists.
     return tuple(_hashable(item) for item in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Where a study is stored, as a short text: the same wherever and whenever the study is opened."""
+"""Identifies where a study is stored by a short text, the same wherever and whenever the study is opened."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from weakref import WeakKeyDictionary
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import Study
 
+from autometa._support.optuna_internals import storage_of, study_id
+
 IN_MEMORY = "memory"
 
 _lock = threading.Lock()
@@ -22,10 +24,10 @@ _in_memory: WeakKeyDictionary[BaseStorage, str] = WeakKeyDictionary()
 def origin_of(study: Study) -> str:
     """Return ``kind:storage:study_id``, or "" for a storage of an unknown kind.
 
-    A storage in memory has no address: it gets a random one for as long as it lives. Addresses of
-    other storages are hashed, so that an archive tells nobody the names of hosts and folders.
+    A storage in memory has no address: it gets a random one for its lifetime. Addresses of other storages are
+    hashed, so that an archive does not reveal the names of hosts and folders.
     """
-    storage = study._storage
+    storage = storage_of(study)
     kind, address = _address(storage)
     if not kind:
         return ""
@@ -34,11 +36,11 @@ def origin_of(study: Study) -> str:
             digest = _in_memory.setdefault(storage, uuid.uuid4().hex)
     else:
         digest = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return f"{kind}:{digest}:{study._study_id}"
+    return f"{kind}:{digest}:{study_id(study)}"
 
 
 def kind_of(origin: str) -> str:
-    """Return the kind of the storage of an origin, "" if it is unknown."""
+    """Return the kind of storage that an origin names, "" if it is unknown."""
     return origin.partition(":")[0]
 
 
@@ -46,9 +48,7 @@ def _address(storage: BaseStorage) -> tuple[str, str]:
     """Return the kind and the address of a storage, ("", "") if it is unknown."""
     if isinstance(storage, InMemoryStorage):
         return IN_MEMORY, ""
-    # Optuna wraps databases in a cache, and journals in a storage; addresses are attributes of what is inside.
-    inner: Any = getattr(storage, "_backend", storage)
-    match vars(inner):
+    match vars(backend_of(storage)):
         case {"url": str(url)}:
             return _database(url)
         case {"_file_path": str(path)}:
@@ -60,13 +60,18 @@ def _address(storage: BaseStorage) -> tuple[str, str]:
     return "", ""
 
 
+def backend_of(storage: BaseStorage) -> Any:
+    """Return what has the address: Optuna wraps databases in a cache, and journals in a storage."""
+    return getattr(storage, "_backend", storage)
+
+
 def _database(url: str) -> tuple[str, str]:
     from sqlalchemy.engine import make_url  # loaded already where there is a database
 
     parsed = make_url(url)
     kind = parsed.get_backend_name()
     if kind != "sqlite":
-        # The driver and the user say nothing about which database it is.
+        # The driver and the user do not tell which database it is.
         return kind, f"{parsed.host}:{parsed.port}/{parsed.database}"
     if not parsed.database or parsed.database == ":memory:":
         return IN_MEMORY, ""

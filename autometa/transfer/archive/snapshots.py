@@ -1,13 +1,12 @@
-"""A study as it is now, and which entry of an archive it belongs to.
+"""Reads a study as it is now and finds the entry of an archive that it belongs to.
 
-A study keeps its name, its storage and the times at which its trials started; trials may come at
-any time, and those that are finished never change. So a study is recognised by its own name, and
+A study keeps its name, its storage and the times at which its trials started. Finished trials never change. So a study
+is recognised by its name, and
 
-- by its storage, unless a trial of one number started at two times: then a study was deleted and
-  another one made in its place;
-- in another storage (a copy, or the same database under another address) by a trial of one number
-  that started at the same time;
-- while nothing of it has started, by the name alone, if the two storages cannot be compared.
+- by its storage, unless trials of one number started at different times: then the study was deleted and created again;
+- in another storage (a copy, or the same database under another address) by a trial of one number that started at the
+  same time;
+- before any trial has started, by the name alone, if the two storages cannot be compared.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from typing import Any
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from autometa._support.optuna_internals import storage_of
 from autometa.transfer.archive.origins import IN_MEMORY, kind_of, origin_of
 from autometa.transfer.archive.sources import Direction, SourceStudy, SourceTrial, merged_distributions
 
@@ -32,12 +32,12 @@ _FINISHED = tuple(state for state in TrialState if state.is_finished())
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """A study of Optuna as it was when it was read.
+    """An Optuna study as it was when it was read.
 
     Parameters
     ----------
     name : str
-        In its storage.
+        Name in its storage.
     origin : str
         See `autometa.transfer.archive.origins`.
     directions : tuple of "minimize" or "maximize"
@@ -58,21 +58,15 @@ class StudySnapshot:
 
     @cached_property
     def starts(self) -> dict[int, datetime]:
-        """When its trials started, by number; those that wait are absent."""
+        """Start times of its trials, by number; waiting trials are absent."""
         return {trial.number: start for trial in self.trials if (start := trial.datetime_start) is not None}
 
 
 def snapshot_of(study: Study) -> StudySnapshot:
-    """Return a study as it is now; it is only read.
-
-    Raises
-    ------
-    ArchiveError
-        If its storage cannot be read.
-    """
+    """Return a study as it is now, without changing it; raises ArchiveError if its storage cannot be read."""
     from autometa.transfer.archive.storages import reading_storage  # loads SQLAlchemy
 
-    with reading_storage(study._storage):
+    with reading_storage(storage_of(study)):
         trials = study.get_trials(deepcopy=False)
         directions = tuple(_direction(direction) for direction in study.directions)
         return StudySnapshot(study.study_name, origin_of(study), directions, trials)
@@ -81,24 +75,10 @@ def snapshot_of(study: Study) -> StudySnapshot:
 def entered(
     sources: Sequence[SourceStudy], now: StudySnapshot, name: str | None = None, tags: Mapping[str, str] | None = None
 ) -> tuple[int, SourceStudy]:
-    """Return where a study belongs in an archive, and its entry: what is known of it and what is new.
+    """Return the index of a study in an archive, and its entry with the new trials added.
 
-    Parameters
-    ----------
-    sources : sequence of SourceStudy
-        The archive.
-    now : StudySnapshot
-        The study.
-    name : str or None
-        Its name in the archive; None keeps the one that it has, or takes that of the study.
-    tags : mapping of str to str or None
-        Its tags; None keeps those that it has.
-
-    Returns
-    -------
-    tuple of (int, SourceStudy)
-        The index of the entry, ``len(sources)`` for a study that is not known, and the entry,
-        which is the known one itself if nothing has changed.
+    None as `name` keeps the name of the entry, or takes that of the study; None as `tags` keeps those of the entry. The
+    index is ``len(sources)`` for an unknown study. The entry is the known object itself if nothing has changed.
     """
     index = _index_of(sources, now, name or now.name)
     known = sources[index] if index < len(sources) else None
@@ -111,7 +91,7 @@ def entered(
 
 
 def _grown(known: SourceStudy, now: StudySnapshot, tags: Mapping[str, str]) -> SourceStudy:
-    """Return an entry with the trials that are new, or other than they were; those that are gone stay."""
+    """Return an entry with new and changed trials; trials that the study no longer has are kept."""
     trials = {trial.number: trial for trial in known.trials}
     new = [
         trial
@@ -124,7 +104,7 @@ def _grown(known: SourceStudy, now: StudySnapshot, tags: Mapping[str, str]) -> S
         "tags": dict(tags),
         "begun": min(now.starts.values(), default=None) if known.begun is None else known.begun,
         "study_name": now.name,
-        # The first storage counts: one study may be read now by this address, now by that.
+        # The first storage counts: one study may be read by several addresses.
         "origin": known.origin if known.origin and known.trials else now.origin,
     }
     is_same = all(value == getattr(known, key) for key, value in about.items())
@@ -136,7 +116,7 @@ def _grown(known: SourceStudy, now: StudySnapshot, tags: Mapping[str, str]) -> S
 
 
 def _index_of(sources: Sequence[SourceStudy], now: StudySnapshot, name: str) -> int:
-    """Return the index of the entry that a study has, ``len(sources)`` if there is none."""
+    """Return the index of a study's entry, ``len(sources)`` if there is none."""
     candidates = []
     for index, source in enumerate(sources):
         if source.study_name not in (None, now.name) or source.directions != now.directions:
@@ -149,7 +129,7 @@ def _index_of(sources: Sequence[SourceStudy], now: StudySnapshot, name: str) -> 
 
 
 def _agrees(known: SourceStudy, now: StudySnapshot) -> bool | None:
-    """Whether the times at which trials started say that a study is the known one; None if they say nothing."""
+    """Whether the start times of trials identify a study with the known one; None if they do not tell."""
     starts = now.starts
     is_found = False
     for trial in known.trials:
@@ -160,7 +140,7 @@ def _agrees(known: SourceStudy, now: StudySnapshot) -> bool | None:
             is_found = True
     if is_found:
         return True
-    # No trial is finished, or the archive is of an earlier layout, which kept one time for a study.
+    # No trial is finished, or the archive has the earlier layout with one time per study.
     has_equal_results = _has_equal_results(known, now)
     if known.begun is not None and starts:
         return known.begun in starts.values() and has_equal_results is not False
@@ -168,14 +148,14 @@ def _agrees(known: SourceStudy, now: StudySnapshot) -> bool | None:
 
 
 def _has_equal_results(known: SourceStudy, now: StudySnapshot) -> bool | None:
-    """Whether the trials that are finished in both have equal results; None if there are none."""
+    """Whether trials that are finished in both have equal results; None if there are none."""
     finished = {trial.number: trial for trial in now.finished}
     found = [_has_same_results(trial, finished[trial.number]) for trial in known.trials if trial.number in finished]
     return all(found) if found else None
 
 
 def _may_become(known: SourceStudy, now: StudySnapshot, name: str) -> bool:
-    """Whether an entry without trials may be a study that is stored elsewhere."""
+    """Whether an entry without trials may be of a study that is stored elsewhere."""
     if known.trials or known.begun is not None:
         return False
     if known.study_name is None and not _is_numbered(known.name, name):
@@ -188,7 +168,7 @@ def _has_same_results(known: SourceTrial, now: FrozenTrial) -> bool:
     params, values = now.params, _values(now)
     return (
         known.state == now.state
-        # NaN, which is a choice like others, is not equal to itself; its text is.
+        # NaN may be a choice. It does not equal itself; its text does.
         and (known.params == params or repr(known.params) == repr(params))
         and (known.values == values or repr(known.values) == repr(values))
     )
@@ -216,13 +196,13 @@ def _direction(direction: StudyDirection) -> Direction:
 
 
 def _is_numbered(name: str, base: str) -> bool:
-    """Whether a name is another one with or without a number: "churn", "churn (2)"."""
+    """Whether a name is `base` with or without a number, such as "churn" or "churn (2)"."""
     number = name[len(base) + 2 : -1]
     return name == base or (name == f"{base} ({number})" and number.isdecimal())
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """Return a name that is not taken, with a number if need be."""
+    """Return a name that is not taken, with a number if necessary."""
     free, number = name, 1
     while free in taken:
         number += 1

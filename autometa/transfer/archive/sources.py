@@ -1,4 +1,5 @@
 """Past Optuna studies as plain values: their spaces, finished trials and learning curves."""
+# Tests: tests/transfer/archive/test_snapshots.py
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from optuna.trial import TrialState
 Direction = Literal["minimize", "maximize"]
 
 ABSENT = math.nan
-"""What a trial has for a parameter that it was not asked for: NaN, so that a list of numbers needs no look at it."""
+"""Value of a parameter that a trial was not asked for: NaN, so that a list of numbers is an array at once."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class SourceTrial:
     feasible : bool
         Whether all constraints that were set hold.
     started : datetime or None
-        When it began, None if unknown. It never changes, so it tells trials of one number apart.
+        When it started, None if unknown. It never changes, so it distinguishes trials of one number.
     """
 
     number: int
@@ -52,18 +53,18 @@ class SourceTrial:
 
 @dataclass(frozen=True)
 class Column:
-    """The values of one parameter in the trials of a study, each different one once; 1, 1.0 and True differ.
+    """The values of one parameter in the trials of a study.
 
     Parameters
     ----------
     values : tuple
-        The different values.
-    rows : ndarray of shape (n_trials,), int
-        Which of them each trial had, −1 where it had none.
+        The distinct values; 1, 1.0 and True differ.
+    codes : ndarray of shape (n_trials,), int
+        Index into `values` for each trial, −1 where the trial had none.
     """
 
     values: tuple[Any, ...]
-    rows: np.ndarray
+    codes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class SourceStudy:
     name : str
         Unique in its archive.
     tags : mapping of str to str
-        What the user said of it.
+        The user's tags.
     directions : tuple of "minimize" or "maximize"
         One per objective.
     distributions : mapping of str to optuna.distributions.BaseDistribution
@@ -83,9 +84,9 @@ class SourceStudy:
     trials : tuple of SourceTrial
         Its finished trials, by number.
     begun : datetime or None
-        When the first of its trials started, be it finished or not; None if none has.
+        When the first of its trials started, finished or not; None if none has.
     study_name : str or None
-        Name of the study in its storage, which may be another than in the archive; None if unknown.
+        Name of the study in its storage, which may differ from that in the archive; None if unknown.
     origin : str
         Where it is stored, see `autometa.transfer.archive.origins`; "" if unknown.
     """
@@ -99,6 +100,11 @@ class SourceStudy:
     study_name: str | None = None
     origin: str = ""
 
+    @property
+    def sign(self) -> float:
+        """Factor that turns values of the first objective into losses: −1 where it is maximised."""
+        return -1.0 if self.directions[0] == "maximize" else 1.0
+
     @cached_property
     def completed(self) -> tuple[SourceTrial, ...]:
         """Its trials that are complete and have values."""
@@ -107,10 +113,9 @@ class SourceStudy:
     @cached_property
     def losses(self) -> np.ndarray:
         """First values of the completed trials, lower is better; infinite where constraints were broken."""
-        sign = -1.0 if self.directions[0] == "maximize" else 1.0
-        return np.array([sign * t.values[0] if t.feasible and t.values else math.inf for t in self.completed])
+        return np.array([self.sign * t.values[0] if t.feasible and t.values else math.inf for t in self.completed])
 
-    # A study is put into one space after another, and its trials never change.
+    # A study is aligned with one space after another, and its trials never change.
     @cached_property
     def _numbers(self) -> dict[str, np.ndarray]:
         return {}
@@ -130,17 +135,39 @@ class SourceStudy:
         if name not in self._columns:
             values = [trial.params.get(name, ABSENT) for trial in self.completed]
             keys = [None if value is ABSENT else (type(value), str(value)) for value in values]
-            places = {key: place for place, key in enumerate(k for k in dict.fromkeys(keys) if k is not None)}
-            different = dict(zip(keys, values, strict=True))
-            rows = np.array([-1 if key is None else places[key] for key in keys], dtype=int)
-            self._columns[name] = Column(tuple(different[key] for key in places), rows)
+            codes = {key: code for code, key in enumerate(k for k in dict.fromkeys(keys) if k is not None)}
+            distinct = dict(zip(keys, values, strict=True))
+            code_of_trial = np.array([-1 if key is None else codes[key] for key in keys], dtype=int)
+            self._columns[name] = Column(tuple(distinct[key] for key in codes), code_of_trial)
         return self._columns[name]
 
 
-def merged_distributions(found: Iterable[Mapping[str, BaseDistribution]]) -> dict[str, BaseDistribution]:
-    """Return one distribution for each parameter: the widest range and all choices of those that are alike.
+class PastStudies:
+    """Past studies to learn from; `autometa.StudyArchive` is the one kind of them.
 
-    Where the kind or the scale of a parameter changed, the latest counts.
+    Attributes
+    ----------
+    sources : tuple of SourceStudy
+        The past studies. It is a new tuple whenever something has changed.
+    """
+
+    sources: tuple[SourceStudy, ...] = ()
+
+
+def checked_archive(archive: object) -> PastStudies:
+    """Return an archive, or raise a TypeError that tells how to make one."""
+    if not isinstance(archive, PastStudies):
+        raise TypeError(
+            f"archive must be a StudyArchive, got {type(archive).__name__}. Make one with StudyArchive(), or "
+            "StudyArchive('studies.db') for a file, and fill it with archive.add(study)."
+        )
+    return archive
+
+
+def merged_distributions(found: Iterable[Mapping[str, BaseDistribution]]) -> dict[str, BaseDistribution]:
+    """Return one distribution per parameter: the widest range and all choices of those that are alike.
+
+    Where the type or the scale of a parameter changed, the latest distribution counts.
     """
     merged: dict[str, BaseDistribution] = {}
     for distributions in found:
@@ -165,15 +192,14 @@ def _wider(before: BaseDistribution | None, latest: BaseDistribution) -> BaseDis
             low, high = min(before.low, latest.low), max(before.high, latest.high)
             return IntDistribution(low, high, log=latest.log, step=step)
         # Rebuilt, so that the deprecated classes of old studies (UniformDistribution, …) end here.
-        case _, FloatDistribution():
-            return FloatDistribution(latest.low, latest.high, log=latest.log, step=latest.step)
-        case _, IntDistribution():
-            return IntDistribution(latest.low, latest.high, log=latest.log, step=latest.step)
+        case _, FloatDistribution() | IntDistribution():
+            kind = FloatDistribution if isinstance(latest, FloatDistribution) else IntDistribution
+            return kind(latest.low, latest.high, log=latest.log, step=latest.step)  # type: ignore[arg-type]
     return latest
 
 
 def _has(distribution: CategoricalDistribution, choice: Any) -> bool:
-    """Whether Optuna finds a choice, as it does NaN, for which ``in`` looks in vain."""
+    """Whether Optuna finds a choice; ``in`` would not find NaN."""
     try:
         distribution.to_internal_repr(choice)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Storages of Optuna, opened to be read: nothing is created where nothing was, and errors say what to do."""
+"""Opens storages of Optuna for reading: nothing is created, and errors tell what to do."""
 
 from __future__ import annotations
 
@@ -15,19 +15,13 @@ from sqlalchemy.exc import ArgumentError
 
 from autometa.exceptions import ArchiveError, MissingDependencyError
 from autometa.transfer.archive.archive_file import APPLICATION
+from autometa.transfer.archive.origins import backend_of
 
 
 def opened_storage(storage: str | BaseStorage) -> BaseStorage:
     """Return the storage of a URL or of the path of a journal file; a storage comes back as it is.
 
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    ArchiveError
-        If it is missing, cannot be read, or was written by another version of Optuna.
-    MissingDependencyError
-        If the driver of the database is not installed.
+    Raises ArchiveError if it is missing, cannot be read, or was written by another version of Optuna.
     """
     if isinstance(storage, BaseStorage):
         return storage
@@ -43,7 +37,7 @@ def opened_storage(storage: str | BaseStorage) -> BaseStorage:
     _check_exists(storage)
     with reading_storage(storage):
         try:
-            # A storage that is only read must exist already; tables would be made in an empty database.
+            # Otherwise Optuna would create its tables in an empty database.
             return RDBStorage(storage, skip_table_creation=True)
         except ImportError as error:
             raise MissingDependencyError(
@@ -61,9 +55,9 @@ def opened_storage(storage: str | BaseStorage) -> BaseStorage:
 
 @contextlib.contextmanager
 def reading_storage(storage: str | BaseStorage) -> Iterator[None]:
-    """Say in an `ArchiveError` what is the matter when a storage cannot be read within.
+    """Raise an `ArchiveError` that tells what is wrong if a storage cannot be read within the block.
 
-    Each kind of storage has errors of its own: of databases, gRPC, Redis, and those of the user's.
+    Each kind of storage raises errors of its own: databases, gRPC, Redis, a user's class.
     """
     shown = shown_url(storage) if isinstance(storage, str) else f"The storage ({_about(storage)})"
     try:
@@ -82,9 +76,9 @@ def reading_storage(storage: str | BaseStorage) -> Iterator[None]:
 
 
 def _cause(error: Exception) -> str:
-    """Return the first line of what a storage's library says: the rest may be statements with their values."""
+    """Return the first line of the error of a storage's library; the rest may be SQL statements with their values."""
     cause = getattr(error, "orig", None) or error.__cause__ or error
-    details = getattr(cause, "details", None)  # gRPC's errors show the state of the whole call
+    details = getattr(cause, "details", None)  # the text of a gRPC error holds the state of the whole call
     text = details() if callable(details) else str(cause)
     lines = str(text or "").strip().splitlines()
     return lines[0] if lines else type(cause).__name__
@@ -99,9 +93,8 @@ def _what_is_wrong(error: Exception) -> str:
 
 
 def _about(storage: BaseStorage) -> str:
-    """Return the class of a storage, and where it is if it says so."""
-    inner = getattr(storage, "_backend", storage)
-    known = vars(inner)
+    """Return the class of a storage, and its address if it has one."""
+    known = vars(backend_of(storage))
     if isinstance(known.get("url"), str):
         return shown_url(known["url"])
     if "_host" in known and "_port" in known:
@@ -122,7 +115,7 @@ def _opened_journal(path: Path) -> BaseStorage:
 
 
 def _check_is_journal(path: Path) -> None:
-    """Raise ArchiveError if a file is no journal of Optuna; a journal that is damaged passes."""
+    """Raise ArchiveError if a file is not a journal of Optuna; a damaged journal passes."""
     _check_is_no_archive(path)
     with path.open("rb") as file:
         first = file.readline(1 << 20)
@@ -131,7 +124,7 @@ def _check_is_journal(path: Path) -> None:
             f"{path} is an SQLite file, not a journal. If it is a storage of Optuna, give its URL: "
             f"add_storage({f'sqlite:///{path}'!r})."
         )
-    # Each line is an object with this key. An empty file is the journal of a storage without studies.
+    # Each line is a JSON object with this key. An empty file is the journal of a storage without studies.
     if first and not (first.lstrip().startswith(b"{") and b'"op_code"' in first):
         raise ArchiveError(
             f"{path} is no journal of Optuna: its first line is no entry of one. A journal is what "
@@ -157,7 +150,7 @@ def _check_exists(url: str) -> None:
         raise ArchiveError(f"{url!r} is no URL of a database; expected something like 'sqlite:///old.db'.") from error
     if parsed.get_backend_name() != "sqlite":
         return
-    # SQLite would make a file that is not there.
+    # SQLite would create a file that does not exist.
     if not parsed.database or parsed.database == ":memory:":
         raise ArchiveError(f"{url!r} names no file, and a database in memory holds no studies. Add the study itself.")
     if not Path(parsed.database).is_file():
@@ -166,7 +159,7 @@ def _check_exists(url: str) -> None:
 
 
 def shown_url(url: str) -> str:
-    """Return a URL without its password; other text stays as it is."""
+    """Return a URL without its password; other text is returned as it is."""
     if "://" not in url:
         return url
     try:

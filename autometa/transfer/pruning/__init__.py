@@ -1,1 +1,1 @@
-"""What to stop, by past learning curves."""
+"""Stops hopeless trials by past learning curves."""

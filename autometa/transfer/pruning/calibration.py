@@ -1,14 +1,24 @@
-"""How surely a trial will be its study's best, by a part of its curve: learnt on replays of past studies.
+"""Learns on replays of past studies how probable it is that a trial will be its study's best, by a part of its curve.
 
-Past studies are replayed in random orders. At each place of the grid, a logistic regression learns from what
-could be seen whether a trial ended as the best of its run. Whether it beats the incumbent would be the wrong question:
-most early trials do for a while, and are beaten by later ones.
+    p_k(x) = σ(w_k · x + b_k),    a trial is pruned at index k where p_k(x) < θ_k = min(level · GRID_k, 1/2)
 
-To go on to the next place costs steps in proportion to the place, because the grid is geometric. So thresholds are
-in proportion to it too: a look early on is cheap, and the winners that have to be lost are lost where most is
-saved (the rule of a sequential test, Wald 1947). Their level is set so that,
-in replays of studies that nothing was learnt from, at most the stated share of eventual bests fell below it anywhere
-on their way (a conformal choice in the manner of Vovk et al. 2005, with studies as folds).
+=========  =================================================================================================
+symbol     meaning
+=========  =================================================================================================
+GRID_k     relative step at index k of the grid, see `autometa.transfer.pruning.curves`
+x          features of a trial at index k, of shape (n_features,), see `features`
+w_k, b_k   weights and intercept of the logistic regression at index k
+θ_k        threshold on the probability at index k
+rate       fraction of eventual bests that may be lost
+=========  =================================================================================================
+
+Past studies are replayed in random orders. The label of a trial is whether it ended as the best of its run. Whether it
+beats the incumbent would be the wrong label: most early trials do so for a while, and are beaten by later ones.
+
+The grid is geometric, so the steps up to the next index are proportional to GRID_k, and so are the thresholds: looks
+early on are cheap, and winners are lost where most steps are saved (sequential test, Wald 1947). The level is such that
+in replays of held-out studies at most `rate` of the eventual bests fell below a threshold anywhere on their curve (a
+conformal choice as in Vovk et al. 2005, with studies as folds).
 """
 
 from __future__ import annotations
@@ -24,14 +34,13 @@ from autometa.transfer.pruning.curves import GRID, CurveModel
 
 _N_FEATURES = 5
 _N_FOLDS = 8
-_N_ROWS = 15_000
-"""Rows of replays to learn from, over all past studies: more did not help, and fitting takes a second or two."""
+_N_ROWS = 15_000  # of all replays together; more do not help, and fitting takes a second or two
 _N_RUNS = 400
 _ROWS_PER_CURVE = 30
 _RUNS_PER_CURVE = 2
 _LONGEST_RUN = 200
-_MIN_ROWS = 200
-_NEAR = 0.02
+_MIN_ROWS = 200  # to fit the regression at an index
+_NEAR = 0.02  # differences in units of the study's scale that are resolved linearly
 _RIDGE = 1.0
 
 
@@ -42,7 +51,7 @@ class PastCurves:
     Parameters
     ----------
     values : ndarray of shape (n, K)
-        On the grid, lower is better.
+        Values on the grid, lower is better.
     first : ndarray of shape (n,)
         First reported values.
     finals : ndarray of shape (n,)
@@ -55,27 +64,27 @@ class PastCurves:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What was learnt.
+class Calibration:
+    """The fitted regressions and thresholds.
 
     Parameters
     ----------
     weights : ndarray of shape (K, n_features + 1)
-        Of the logistic regressions, the intercept last; NaN where there was too little to learn from.
+        Weights of the logistic regressions, the intercept last; NaN where there were too few rows.
     thresholds : ndarray of shape (K,)
-        Probability of being the best below which a trial is given up at each place; 0 gives up none.
+        Probability of being the best below which a trial is pruned, by index; 0 prunes none.
     """
 
     weights: np.ndarray
     thresholds: np.ndarray
 
-    def probability(self, features: np.ndarray, place: int) -> float:
+    def probability(self, features: np.ndarray, index: int) -> float:
         """Return the probability of being the best of the study, NaN where nothing was learnt."""
-        return float(_sigmoid(features @ self.weights[place, :-1] + self.weights[place, -1]))
+        return float(sigmoid(features @ self.weights[index, :-1] + self.weights[index, -1]))
 
 
 def centre_and_scale(best_final: float, first: np.ndarray) -> tuple[float, float]:
-    """Return the incumbent's final value, and how far it lies from where curves begin."""
+    """Return the incumbent's final value, and its distance from the median first value."""
     known = first[np.isfinite(first)]
     scale = abs(float(np.median(known)) - best_final) if len(known) else 0.0
     return best_final, max(scale, 1e-9 * max(1.0, abs(best_final)))
@@ -85,22 +94,10 @@ def features(
     value: np.ndarray, predicted: np.ndarray, incumbent: np.ndarray, n_better: np.ndarray, n_seen: np.ndarray,
     centre: float, scale: float,
 ) -> np.ndarray:  # fmt: skip
-    """Return what is seen of a trial: an affine change of all values of its study changes none of it.
+    """Return the features of a trial; an affine transformation of all values of its study does not change them.
 
-    Parameters
-    ----------
-    value, predicted, incumbent : ndarray of shape (K,)
-        The trial's curve, its foretold ends, and the incumbent's curve.
-    n_better : ndarray of shape (K,)
-        Trials of the study that were better at the same place.
-    n_seen : ndarray of shape (K,)
-        Trials of the study that were compared.
-    centre, scale : float
-        Of `centre_and_scale`.
-
-    Returns
-    -------
-    ndarray of shape (K, n_features)
+    All arrays have shape (K,) except the result, (K, n_features): `value`, `predicted` and `incumbent` are the trial's
+    curve, its predicted final values and the incumbent's curve; `n_better` of `n_seen` trials were better at an index.
     """
     rank = (n_better + 0.5) / (n_seen + 1.0)
     with np.errstate(invalid="ignore"):
@@ -119,26 +116,18 @@ def features(
     )
 
 
-def learn(past: Sequence[PastCurves], model_of_fold: Sequence[CurveModel], rate: float, seed: int) -> Verdict:
-    """Return regressions learnt from all past studies, and thresholds from studies left out.
+def learn(past: Sequence[PastCurves], held_out_models: Sequence[CurveModel], rate: float, seed: int) -> Calibration:
+    """Return regressions fitted to all past studies, and thresholds by held-out studies.
 
-    Parameters
-    ----------
-    past : sequence of PastCurves
-        At least two.
-    model_of_fold : sequence of CurveModel
-        For each study, a curve model that was not learnt from it.
-    rate : float
-        Share of eventual bests that may be lost, in [0, 1).
-    seed : int
-        Of the orders of the replays.
+    `held_out_models` has for each of the studies, at least two, a curve model that was not fitted to it. `rate` is the
+    fraction of eventual bests that may be lost, in [0, 1).
     """
     rng = np.random.default_rng(seed)
     n_curves = sum(len(study.finals) for study in past)
     n_runs = max(2, min(_N_RUNS, _RUNS_PER_CURVE * n_curves) // len(past))
     n_rows = max(4, min(_N_ROWS, _ROWS_PER_CURVE * n_curves) // (len(past) * n_runs))
     parts, winners, owners, won_by = [], [], [], []
-    for number, (study, model) in enumerate(zip(past, model_of_fold, strict=True)):
+    for number, (study, model) in enumerate(zip(past, held_out_models, strict=True)):
         for _ in range(n_runs):
             x, y, won, winner = _replayed(study, model, n_rows, rng)
             won_by.append((number, winner))
@@ -149,26 +138,26 @@ def learn(past: Sequence[PastCurves], model_of_fold: Sequence[CurveModel], rate:
     lowest = np.full(len(winners), np.inf)
     for fold in range(max(folds) + 1):
         weights = _regressions([(x, y) for number, x, y in parts if folds[number] != fold])
-        for place, (owner, won) in enumerate(zip(owners, winners, strict=True)):
+        for run, (owner, won) in enumerate(zip(owners, winners, strict=True)):
             if folds[owner] == fold and won is not None:
-                found = _sigmoid((won * weights[:, :-1]).sum(axis=1) + weights[:, -1]) / GRID
-                lowest[place] = np.inf if np.isnan(found).all() else np.nanmin(found)
+                found = sigmoid((won * weights[:, :-1]).sum(axis=1) + weights[:, -1]) / GRID
+                lowest[run] = np.inf if np.isnan(found).all() else np.nanmin(found)
     level = _low_quantile(lowest, _n_effective(won_by), rate)
-    # What the regressions say is no better than a guess at best: a trial more likely than not to win goes on.
-    return Verdict(_regressions([(x, y) for _, x, y in parts]), np.minimum(level * GRID, 0.5))
+    # A trial that more probably wins than not is never pruned.
+    return Calibration(_regressions([(x, y) for _, x, y in parts]), np.minimum(level * GRID, 0.5))
 
 
 def _n_effective(won_by: Sequence[tuple[int, int]]) -> float:
-    """Return of how many winners the replays tell: a few curves win most of them (Kish 1965)."""
+    """Return the effective number of distinct winners, as a few curves win most replays (Kish 1965)."""
     counts = np.array(list(Counter(won_by).values()), dtype=float)
     return float(counts.sum() ** 2 / (counts**2).sum())
 
 
 def _low_quantile(lowest: np.ndarray, n_effective: float, rate: float) -> float:
-    """Return what the lowest of a winner falls below at no more than a rate, given so many winners."""
-    # Of n winners seen, the k-th lowest is undercut by the next one with probability k / (n + 1).
+    """Return the level that the next winner's lowest value falls below with probability at most `rate`."""
+    # The next winner falls below the k-th lowest of n winners with probability k / (n + 1).
     level = rate * (n_effective + 1)
-    # Below one winner, the quantile is not known from what was seen; probabilities say how it goes on towards 0.
+    # For fewer than one winner the quantile is extrapolated linearly towards 0.
     ordered = np.sort(lowest)
     if level < 1:
         return float(ordered[0]) * level
@@ -184,14 +173,14 @@ def folds_of(n_studies: int) -> list[int]:
 def _replayed(
     study: PastCurves, model: CurveModel, n_rows: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, int]:
-    """Return features (n, K, n_features) and labels (n,) of trials of a random run; those of its winner, its place."""
+    """Return features (n, K, n_features) and labels (n,) of trials of a random run, its winner's features and index."""
     n = min(len(study.finals), _LONGEST_RUN)
-    # About as long as the past study was.
+    # Runs are about as long as the past study.
     length = int(rng.integers(max(2, n // 2), n + 1))
     order = rng.permutation(len(study.finals))[:length]
     values, first, finals = study.values[order], study.first[order], study.finals[order]
     winner = int(np.argmin(finals))
-    # From the first completed trial on there is an incumbent.
+    # There is an incumbent from the first completed trial on.
     begin = int(np.argmax(np.isfinite(finals))) + 1
     if begin >= length:
         return np.empty((0, len(GRID), _N_FEATURES)), np.empty(0), None, int(order[winner])
@@ -210,20 +199,20 @@ def _replayed(
 
 
 def _chance_to_win(so_far: np.ndarray, length: int, all_finals: np.ndarray) -> float:
-    """Return how probably the latest trial is the best of a run: by the run so far, and all orders of what follows.
+    """Return the probability that the latest trial is the best of a run, over all orders of the trials that follow.
 
-    Its expectation says more than who did win in the one order that was drawn.
+    It varies less than whether the trial won in the order that was drawn.
     """
     if not so_far[-1] < so_far[:-1].min():
         return 0.0
     n_better = int((all_finals < so_far[-1]).sum())
     n_left, n_to_come = len(all_finals) - len(so_far), length - len(so_far)
-    # None of the better ones is among those to come (hypergeometric).
+    # Hypergeometric probability that none of the better trials is among those to come.
     return math.comb(n_left - n_better, n_to_come) / math.comb(n_left, n_to_come)
 
 
 def compared(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many others are better at each place (ties count half), and how many could be compared."""
+    """Return how many others are better at each index (ties count half), and how many could be compared."""
     known = ~np.isnan(own) & ~np.isnan(others)
     better = ((others < own) + 0.5 * (others == own)) * known
     return better.sum(axis=0), known.sum(axis=0)
@@ -232,10 +221,10 @@ def compared(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _regressions(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     x, y = np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
     weights = np.full((len(GRID), x.shape[2] + 1), np.nan)
-    for place in range(len(GRID)):
-        known = np.isfinite(x[:, place]).all(axis=1)
+    for index in range(len(GRID)):
+        known = np.isfinite(x[:, index]).all(axis=1)
         if known.sum() >= _MIN_ROWS and 0 < y[known].sum() < known.sum():
-            weights[place] = _logistic(x[known, place], y[known])
+            weights[index] = _logistic(x[known, index], y[known])
     return weights
 
 
@@ -249,7 +238,7 @@ def _logistic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     w = np.zeros(design.shape[1])
     w[-1] = np.log(share / (1 - share))
     for _ in range(25):
-        p = _sigmoid(design @ w)
+        p = sigmoid(design @ w)
         gradient = design.T @ (p - y) + penalty * w
         hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(hessian, gradient)
@@ -261,9 +250,10 @@ def _logistic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _squashed(x: np.ndarray) -> np.ndarray:
-    # Differences of a few hundredths of the way decide; those of thousands say no more than those of ten.
+    # Differences of a few hundredths of the scale decide; those above ten times the scale are all alike.
     return np.arcsinh(np.clip(x, -10.0, 10.0) / _NEAR)
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(−x)), without overflow."""
     return 0.5 + 0.5 * np.tanh(0.5 * x)

@@ -1,4 +1,6 @@
-"""A recurrent network that reads a curve and foretells its end: trained with torch, used with NumPy."""
+"""Predicts the end of a learning curve by a recurrent network: trained with torch, used with NumPy."""
+# Tests: tests/transfer/pruning/test_curves.py
+# Tests: tests/transfer/pruning/test_pruner.py
 
 from __future__ import annotations
 
@@ -7,55 +9,55 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autometa.transfer.pruning.calibration import PastCurves, centre_and_scale
+from autometa.transfer.pruning.calibration import PastCurves, centre_and_scale, sigmoid
 from autometa.transfer.pruning.curves import GRID
 
 _HIDDEN = 16
 _N_STEPS = 600
 _BATCH = 128
-_CLIP = 10.0
+_CLIP = 10.0  # largest value and move, in units of the study's scale
 
 
 @dataclass(frozen=True)
 class CurveLSTM:
     """A long short-term memory (Hochreiter and Schmidhuber 1997) over the grid, as in Gargiani et al. (2019).
 
-    At each place it reads the value, whether there is one, whether it diverged, and the relative step; it gives
+    At each index it reads the value, whether it is missing, whether it diverged, and the relative step. Its output is
     how far the curve still moves, in units of the study's scale.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        As torch's LSTM and linear layer name and order them (gates: input, forget, cell, output).
+        Named and ordered as in torch's LSTM and linear layer (gates: input, forget, cell, output).
     """
 
     arrays: Mapping[str, np.ndarray]
 
     def predict(self, values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Return final values foretold at each place of the grid, of shape (n, K)."""
+        """Return the final values predicted at each index of the grid, of shape (n, K)."""
         a = self.arrays
         inputs = _inputs(values, centre, scale)
         hidden = memory = np.zeros((len(inputs), _HIDDEN))
         moves = np.empty(inputs.shape[:2])
-        for place in range(inputs.shape[1]):
-            gates = inputs[:, place] @ a["weight_ih_l0"].T + hidden @ a["weight_hh_l0"].T
+        for index in range(inputs.shape[1]):
+            gates = inputs[:, index] @ a["weight_ih_l0"].T + hidden @ a["weight_hh_l0"].T
             gates = gates + a["bias_ih_l0"] + a["bias_hh_l0"]
-            write, keep, new, show = np.split(gates, 4, axis=1)
-            memory = _sigmoid(keep) * memory + _sigmoid(write) * np.tanh(new)
-            hidden = _sigmoid(show) * np.tanh(memory)
-            moves[:, place] = (hidden @ a["weight"].T + a["bias"])[:, 0]
+            write, forget, cell, output = np.split(gates, 4, axis=1)
+            memory = sigmoid(forget) * memory + sigmoid(write) * np.tanh(cell)
+            hidden = sigmoid(output) * np.tanh(memory)
+            moves[:, index] = (hidden @ a["weight"].T + a["bias"])[:, 0]
         return np.where(np.isfinite(values), values + scale * moves, values)
 
 
 def train_curve_lstm(past: Sequence[PastCurves], seed: int) -> CurveLSTM:
-    """Return a network trained on past curves; studies count alike, each with incumbents drawn at random.
+    """Return a network trained on past curves; studies have equal weight, and incumbents are drawn at random.
 
-    Every place foretells the final value by absolute error, so that what is foretold is a median.
+    The absolute error at every index is minimised, so predictions are medians.
     """
     import torch
 
     rng = np.random.default_rng(seed)
-    # torch draws its first weights from a generator that is global; it is put back.
+    # torch draws initial weights from its global generator, which is restored.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         lstm, out = torch.nn.LSTM(4, _HIDDEN, batch_first=True), torch.nn.Linear(_HIDDEN, 1)
@@ -63,10 +65,10 @@ def train_curve_lstm(past: Sequence[PastCurves], seed: int) -> CurveLSTM:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _N_STEPS)
     for _ in range(_N_STEPS):
         inputs, moves, known = _batch(past, rng)
-        foretold = out(lstm(torch.from_numpy(inputs))[0])[..., 0]
-        miss = ((foretold - torch.from_numpy(moves)).abs() * torch.from_numpy(known)).sum() / max(1.0, known.sum())
+        predicted = out(lstm(torch.from_numpy(inputs))[0])[..., 0]
+        loss = ((predicted - torch.from_numpy(moves)).abs() * torch.from_numpy(known)).sum() / max(1.0, known.sum())
         optimiser.zero_grad()
-        miss.backward()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(lstm.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -77,7 +79,7 @@ def train_curve_lstm(past: Sequence[PastCurves], seed: int) -> CurveLSTM:
 def _batch(past: Sequence[PastCurves], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     study = past[int(rng.integers(len(past)))]
     finals = study.finals
-    # The incumbent of a study that is some way on: the best of a few.
+    # The incumbent of a study in progress is the best of a few trials.
     few = rng.choice(len(finals), min(len(finals), int(rng.integers(2, 40))), replace=False)
     finite = few[np.isfinite(finals[few])]
     if not len(finite):
@@ -97,7 +99,3 @@ def _inputs(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.nda
     units = np.where(missing | diverged, 0.0, (values - centre) / scale)
     steps = np.broadcast_to(np.log2(GRID[: values.shape[1]]) / 8, values.shape)
     return np.stack([np.clip(units, -_CLIP, _CLIP), missing, diverged, steps], axis=-1)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 + 0.5 * np.tanh(0.5 * x)

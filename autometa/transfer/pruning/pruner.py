@@ -1,4 +1,4 @@
-"""A pruner that has learnt from past curves when a trial will no longer be the best of its study."""
+"""MetaPruner: an Optuna pruner that learns from past curves which trials will not be the best of their study."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from autometa._support.numeric_threads import one_blas_thread
+from autometa._support.optuna_internals import storage_of, study_id
 from autometa._support.seeds import checked_seed
-from autometa.transfer.archive.archive import StudyArchive
-from autometa.transfer.archive.sources import SourceStudy
+from autometa.transfer.archive.sources import PastStudies, SourceStudy, checked_archive
 from autometa.transfer.pruning.calibration import (
+    Calibration,
     PastCurves,
-    Verdict,
     centre_and_scale,
     compared,
     features,
@@ -36,7 +36,6 @@ from autometa.transfer.pruning.curves import (
     reach,
     step_scale,
 )
-from autometa.transfer.sampling.past_studies import checked_archive
 
 logger = logging.getLogger(__name__)
 
@@ -47,37 +46,37 @@ _MAX_CURVES_OF_STUDY = 1000
 
 
 class MetaPruner(BasePruner):
-    """Prunes a trial whose probability of ending as the best of its study is too low, by what past curves have shown.
+    """Prunes a trial whose probability of ending as the best of its study is too low, judged by past curves.
 
     Parameters
     ----------
     archive : StudyArchive
-        Past studies; those with one objective and at least 4 complete curves are learnt from.
+        Past studies; it learns from those with one objective and at least 4 complete curves.
     rate : float, default=0.05
-        Share of studies whose eventual best may be lost, in [0, 1): the thresholds on the probability are
-        set so in replays of past studies that were left out of learning. 0 prunes nothing.
+        Fraction of studies whose eventual best may be lost, in [0, 1). The thresholds on the probability
+        keep to it in replays of held-out past studies. 0 prunes nothing.
     curve_model : {"last", "power_law", "lstm"}, default="last"
-        What foretells the end of a curve: its last value, a power law, or a recurrent network that is
-        trained on past curves (needs torch, and half a minute at the first report).
+        Prediction of the final value of a curve: its last value, a power law, or a recurrent network that
+        is trained on past curves (needs torch, and half a minute at the first report).
     seed : int, default=0
-        Of the replays.
+        Seed of the replays.
 
     Notes
     -----
-    A trial goes on where there is no evidence: no 20 past curves, no completed trial with a curve in
-    the study, a step beyond the curves known, or too few past curves at that place. Optuna does not call
-    pruners in studies of several objectives. Steps count relative to the length of the study's completed
-    curves, and values relative to where its curves begin and its incumbent ended, so that past
-    studies may have other steps and other scales. What is reported should be of the kind of what is returned.
+    A trial goes on where there is no evidence: with fewer than 20 past curves, without a completed trial
+    with a curve in the study, at a step beyond the known curves, or with too few past curves at that step.
+    Optuna does not call pruners in studies of several objectives. Steps count relative to the length of the
+    study's completed curves. Values count relative to where its curves begin and its incumbent ended. So
+    past studies may have other steps and scales. Reported values should be of the kind of the returned value.
 
-    The share of lost bests is an expectation over studies like the past ones and about as long, not a promise
-    about one study.
+    The fraction of lost bests is an expectation over studies like the past ones and about as long, not a
+    promise about one study.
     The same archive, seed and study give the same decisions in every process.
 
     Raises
     ------
     TypeError
-        If `archive` is no StudyArchive or `seed` no whole number.
+        If `archive` is not a StudyArchive or `seed` not a whole number.
     ValueError
         If `rate`, `curve_model` or `seed` is out of range.
 
@@ -90,7 +89,7 @@ class MetaPruner(BasePruner):
 
     def __init__(
         self,
-        archive: StudyArchive,
+        archive: PastStudies,
         rate: float = 0.05,
         curve_model: Literal["last", "power_law", "lstm"] = "last",
         seed: int = 0,
@@ -99,7 +98,7 @@ class MetaPruner(BasePruner):
             raise ValueError(f"rate must lie in [0, 1), got {rate!r}.")
         if curve_model not in CURVE_MODELS:
             raise ValueError(f"curve_model must be one of {', '.join(CURVE_MODELS)}, got {curve_model!r}.")
-        self._archive: StudyArchive = checked_archive(archive)
+        self._archive: PastStudies = checked_archive(archive)
         self._rate: float = float(rate)
         self._curve_model: str = curve_model
         self._seed: int = checked_seed(seed)
@@ -107,12 +106,12 @@ class MetaPruner(BasePruner):
 
     def _forget(self) -> None:
         self._learnt_from: tuple[SourceStudy, ...] | None = None
-        self._learnt: tuple[CurveModel, Verdict] | None = None
-        # By storage and study: numbers and names of studies repeat themselves in other storages.
-        self._seen: WeakKeyDictionary[object, dict[int, _Seen]] = WeakKeyDictionary()
+        self._learnt: tuple[CurveModel, Calibration] | None = None
+        # By storage and id, because ids of studies repeat in other storages.
+        self._curves: WeakKeyDictionary[object, dict[int, _StudyCurves]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    # Pruners travel to worker processes; what was learnt is learnt there again, and a lock cannot travel.
+    # Pruners are pickled for worker processes, which learn again; a lock cannot be pickled.
     def __getstate__(self) -> dict[str, object]:
         kept = ("_archive", "_rate", "_curve_model", "_seed")
         return {name: self.__dict__[name] for name in kept}
@@ -127,9 +126,9 @@ class MetaPruner(BasePruner):
         return probability < threshold
 
     def probability(self, study: Study, trial: FrozenTrial) -> float:
-        """Return the probability that a trial ends as the best of its study, NaN where nothing new can be said.
+        """Return the probability that a trial ends as the best of its study.
 
-        That is so without evidence, and between the relative steps at which curves are looked at.
+        It is NaN without evidence, and between the relative steps at which curves are judged.
         """
         return self._judged(study, trial)[0]
 
@@ -137,16 +136,16 @@ class MetaPruner(BasePruner):
         """Return the probability, and the threshold for it at the trial's step."""
         if not trial.intermediate_values or len(study.directions) > 1 or self._rate == 0:
             return np.nan, 0.0
-        # Differences of the largest floats overflow to infinity, which is cut off like any large difference.
+        # Differences of the largest floats overflow to infinity, which is clipped like any large difference.
         with self._lock, one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             learnt = self._fitted()
             if learnt is None:
                 return np.nan, 0.0
-            seen = self._seen.setdefault(study._storage, {}).setdefault(study._study_id, _Seen())
-            seen.read(study)
-            return _judged(seen, trial, *learnt)
+            curves = self._curves.setdefault(storage_of(study), {}).setdefault(study_id(study), _StudyCurves())
+            curves.read(study)
+            return _judged(curves, trial, *learnt)
 
-    def _fitted(self) -> tuple[CurveModel, Verdict] | None:
+    def _fitted(self) -> tuple[CurveModel, Calibration] | None:
         # An archive has a new tuple of sources whenever it has changed.
         if self._learnt_from is not self._archive.sources:
             sources = self._archive.sources
@@ -155,8 +154,8 @@ class MetaPruner(BasePruner):
         return self._learnt
 
 
-class _Seen:
-    """The finished trials of the running study, each read once."""
+class _StudyCurves:
+    """The curves of the running study's finished trials; each trial is read once."""
 
     def __init__(self) -> None:
         self._numbers: set[int] = set()
@@ -166,7 +165,7 @@ class _Seen:
         self.scale: StepScale | None = None
         self.best: FrozenTrial | None = None
         self.values = np.empty((0, len(GRID)))
-        self.ends = np.empty(0, dtype=int)  # the last place that each curve reached
+        self.ends = np.empty(0, dtype=int)  # the last index that each curve reached
         self.first: list[float] = []
 
     def read(self, study: Study) -> None:
@@ -188,48 +187,48 @@ class _Seen:
         scale = step_scale([trial.intermediate_values for trial in self.complete])
         if scale is None:
             return
-        # Only where the length of curves has changed are all of them put on the grid anew.
-        old = scale == self.scale
-        added = [t.number for t in new if t.number in self.curves] if old else sorted(self.curves)
+        # All curves are put on the grid again only if their length has changed.
+        is_same = scale == self.scale
+        added = [t.number for t in new if t.number in self.curves] if is_same else sorted(self.curves)
         self.scale = scale
-        values = np.array([_as_far_as_it_went(self.curves[number], scale, self.sign) for number in added])
+        values = np.array([_up_to_its_end(self.curves[number], scale, self.sign) for number in added])
         values = values.reshape(-1, len(GRID))
         first = [_first(self.curves[number], self.sign) for number in added]
-        self.values = np.concatenate([self.values, values]) if old else values
+        self.values = np.concatenate([self.values, values]) if is_same else values
         missing = np.isnan(self.values)
         self.ends = (~missing).sum(axis=1) + missing.argmin(axis=1) - 1
-        self.first = self.first + first if old else first
+        self.first = self.first + first if is_same else first
 
 
-def _judged(seen: _Seen, trial: FrozenTrial, model: CurveModel, verdict: Verdict) -> tuple[float, float]:
-    if seen.scale is None or seen.best is None or not seen.best.intermediate_values:
+def _judged(
+    curves: _StudyCurves, trial: FrozenTrial, model: CurveModel, calibration: Calibration
+) -> tuple[float, float]:
+    if curves.scale is None or curves.best is None or not curves.best.intermediate_values:
         return np.nan, 0.0
-    best_final = seen.sign * float(seen.best.value)  # type: ignore[arg-type]
+    best_final = curves.sign * float(curves.best.value)  # type: ignore[arg-type]
     steps = sorted(trial.intermediate_values)
-    place = reach(steps[-1], seen.scale)
-    before = reach(steps[-2], seen.scale) if len(steps) > 1 else -1
-    # Each place is looked at once, as in the replays; what is beyond the end is not known from them.
-    if place <= before or seen.scale.relative(steps[-1]) >= 1 or not np.isfinite(best_final):
+    index = reach(steps[-1], curves.scale)
+    before = reach(steps[-2], curves.scale) if len(steps) > 1 else -1
+    # Each index is judged once, as in the replays; they do not tell about steps beyond the end.
+    if index <= before or curves.scale.relative(steps[-1]) >= 1 or not np.isfinite(best_final):
         return np.nan, 0.0
-    own = on_grid(trial.intermediate_values, seen.scale, seen.sign)
-    own[place + 1 :] = np.nan
-    first = np.array([*seen.first, _first(trial.intermediate_values, seen.sign)])
+    own = on_grid(trial.intermediate_values, curves.scale, curves.sign)
+    own[index + 1 :] = np.nan
+    first = np.array([*curves.first, _first(trial.intermediate_values, curves.sign)])
     centre, scale = centre_and_scale(best_final, first)
-    incumbent = on_grid(seen.best.intermediate_values, seen.scale, seen.sign)
-    # Of a curve that was pruned, the last value counts: had it gone on, it might have become better still,
-    # so that a trial seems rather better among them than it is, and is kept.
-    last = np.clip(seen.ends, 0, place)
-    theirs = np.take_along_axis(seen.values, last[:, None], axis=1)
-    n_better, n_seen = compared(own[[place]], theirs)
+    incumbent = on_grid(curves.best.intermediate_values, curves.scale, curves.sign)
+    # The last value of a pruned curve counts. It might have improved further, so the trial may seem better among them
+    # than it is, which errs on the side of keeping it.
+    last = np.clip(curves.ends, 0, index)
+    theirs = np.take_along_axis(curves.values, last[:, None], axis=1)
+    n_better, n_seen = compared(own[[index]], theirs)
     predicted = model.predict(own[None], np.array([[centre]]), np.array([[scale]]))[0]
-    found = features(
-        own[place : place + 1], predicted[place : place + 1], incumbent[place : place + 1], n_better, n_seen,
-        centre, scale,
-    )  # fmt: skip
-    return verdict.probability(found[0], place), float(verdict.thresholds[place])
+    now = slice(index, index + 1)
+    found = features(own[now], predicted[now], incumbent[now], n_better, n_seen, centre, scale)
+    return calibration.probability(found[0], index), float(calibration.thresholds[index])
 
 
-def _as_far_as_it_went(curve: dict[int, float], scale: StepScale, sign: float) -> np.ndarray:
+def _up_to_its_end(curve: dict[int, float], scale: StepScale, sign: float) -> np.ndarray:
     values = on_grid(curve, scale, sign)
     values[reach(max(curve), scale) + 1 :] = np.nan
     return values
@@ -241,7 +240,7 @@ def _first(curve: dict[int, float], sign: float) -> float:
 
 def _fit(
     sources: tuple[SourceStudy, ...], curve_model: str, rate: float, seed: int
-) -> tuple[CurveModel, Verdict] | None:
+) -> tuple[CurveModel, Calibration] | None:
     past = [found for source in sources if (found := _past_curves(source)) is not None]
     n_curves = sum(len(study.finals) for study in past)
     if n_curves < _MIN_CURVES:
@@ -249,23 +248,21 @@ def _fit(
                     n_curves, _MIN_CURVES)  # fmt: skip
         return None
     if len(past) == 1:
-        # Halves of the one study stand for two: one is judged by what was learnt from the other.
+        # Two halves of a single study stand for two studies, each of which is judged by the other.
         (one,) = past
         past = [PastCurves(one.values[half::2], one.first[half::2], one.finals[half::2]) for half in (0, 1)]
     folds = folds_of(len(past))
     model = _model(curve_model, past, seed)
-    by_fold = (
-        [model] * (max(folds) + 1)
-        if curve_model != "lstm"
-        else [
-            _model(curve_model, [p for p, f in zip(past, folds, strict=True) if f != fold], seed)
-            for fold in range(max(folds) + 1)
-        ]
-    )
-    verdict = learn(past, [by_fold[fold] for fold in folds], rate, seed)
+    models = [model] * len(past)
+    if curve_model == "lstm":  # the only model that is fitted to curves
+        parts = ([p for p, f in zip(past, folds, strict=True) if f != fold] for fold in range(max(folds) + 1))
+        by_fold = [_model(curve_model, part, seed) for part in parts]
+        models = [by_fold[fold] for fold in folds]
+    calibration = learn(past, models, rate, seed)
     logger.info("MetaPruner has learnt from %d curves of %d studies; it prunes below a probability of %.3g early on "
-                "and %.3g late.", n_curves, len(past), verdict.thresholds[0], verdict.thresholds[-1])  # fmt: skip
-    return model, verdict
+                "and %.3g late.", n_curves, len(past), calibration.thresholds[0],
+                calibration.thresholds[-1])  # fmt: skip
+    return model, calibration
 
 
 def _model(name: str, past: list[PastCurves], seed: int) -> CurveModel:
@@ -282,12 +279,12 @@ def _past_curves(source: SourceStudy) -> PastCurves | None:
     if len(source.directions) != 1:
         return None
     complete = [t for t in source.trials if t.state == TrialState.COMPLETE and t.values and len(t.intermediate) >= 2]
-    # The newest, should there be very many.
+    # The latest trials, if there are very many.
     complete = complete[-_MAX_CURVES_OF_STUDY:]
     scale = step_scale([trial.intermediate for trial in complete])
     if scale is None or len(complete) < _MIN_CURVES_OF_STUDY:
         return None
-    sign = -1.0 if source.directions[0] == "maximize" else 1.0
+    sign = source.sign
     finals = np.array([sign * trial.values[0] for trial in complete if trial.values])
     finals[~np.isfinite(finals)] = np.inf
     if np.isinf(finals).all():

@@ -1,1 +1,1 @@
-"""What to try next, by past studies and the new one."""
+"""Chooses what to try next by past studies and the new one."""

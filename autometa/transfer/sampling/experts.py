@@ -1,8 +1,21 @@
-"""Beliefs about the loss function of a new study, and how much each is worth after what was seen.
+"""Experts on the loss function of a new study, weighted by how well they predict its trials.
 
-Every expert is a Gaussian process over configurations. What is seen is known up to an affine
-map only: a study's scores are ``offset + scale · function``, with the offset integrated out and
-the scale at its likeliest value, because past studies had other metrics.
+An expert is a Gaussian process over configurations. Past studies had other metrics, so scores are modelled up to an
+affine map: with ``t = 1 / scale``,
+
+    t · y = f(x) + offset + noise,    f ~ GP(m, K),    offset ~ N(0, OFFSET_VARIANCE)
+
+The offset is integrated out, as a constant in the covariance. The scale takes its likeliest value: as a function of t
+the likelihood is tⁿ exp(−(A t² − 2 B t) / 2), whose maximum is at t = (B + √(B² + 4 n A)) / (2 A).
+
+======  ==================================================================
+symbol  meaning
+======  ==================================================================
+y       scores of the trials, lower is better, shape (n,)
+m, C    prior mean and covariance (with noise and offset) of the trials
+A, B    yᵀ C⁻¹ y and yᵀ C⁻¹ m; A and n count `_PRIOR_SCORES` extra scores
+t       units of the function per score
+======  ==================================================================
 """
 
 from __future__ import annotations
@@ -16,37 +29,35 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtr
 
-from autometa.transfer.sampling.kernel import OFFSET_VARIANCE, Kernel, default_kernel, fitted_kernel, own_scores
-from autometa.transfer.sampling.outcomes import Outcomes
+from autometa.transfer.sampling.kernel import OFFSET_VARIANCE, Kernel, default_kernel, fitted_kernel
+from autometa.transfer.sampling.outcomes import Outcomes, scores_of
+from autometa.transfer.sampling.past_studies import Learnt
 from autometa.transfer.sampling.population import Population
 
-# Scores that count for a scale of 1 before anything is seen.
-_PRIOR_SCORES = 2.0
-# Own length scales are fitted anew when this many trials are there, and then at each half more.
+_PRIOR_SCORES = 2.0  # extra scores that say that the scale is 1
+# The study's own length scales are fitted at this many trials, and then at each half more.
 _FIRST_FIT = 8
 _N_FIT_TRIALS = 100
 _N_FIT_STEPS = 15
-_MAX_TRIALS = 300
-_BAD_SCORE = 1.0  # of every trial while all of them are equally worthless
 _LOG_PRIORS = {"past": math.log(0.6), "alike": math.log(0.2), "no transfer": math.log(0.2)}
 
 
 @dataclass(frozen=True)
 class Expert:
-    """One belief: a mean function (or none) and a covariance.
+    """A mean function (or none) and a covariance.
 
     Parameters
     ----------
     name : str
         "past", "alike" or "no transfer".
     kernel : Kernel
-        Of the part that past studies do not describe.
+        Covariance of the part that past studies do not describe.
     population : Population or None
         What past studies say; None for nothing.
     has_covariance : bool
         Whether the covariance of past studies counts too, or only their mean.
     choice_cost : float
-        Logarithm of the number of beliefs among which the trials themselves have chosen this one.
+        Logarithm of the number of candidates among which the trials themselves have chosen this expert.
     """
 
     name: str
@@ -63,17 +74,17 @@ class Posterior:
     Parameters
     ----------
     expert : Expert
-        Whose.
+        The expert.
     inputs : ndarray of shape (n, n_columns)
-        Of the trials.
+        Inputs of the trials.
     factor : ndarray of shape (n, n)
-        Cholesky factor of their covariance.
+        Cholesky factor of C.
     residual : ndarray of shape (n,)
-        Whitened difference of the observed function to its mean.
+        Whitened difference of t · y and m.
     scale : float
-        Scores per unit of the function.
+        1 / t.
     log_likelihood : float
-        Of the scores.
+        Log-likelihood of the scores.
     features : ndarray of shape (n, n_features) or None
         The population's features of the inputs; None for an expert without one.
     """
@@ -89,7 +100,7 @@ class Posterior:
     def predict(self, inputs: np.ndarray, features: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of the scores at inputs, both of shape (n,).
 
-        Features of the inputs, where they are known already, save half of the time.
+        Passing known features of the inputs saves half of the time.
         """
         features = _features(self.expert, inputs) if features is None else features
         mean, cross, variance = _moments(self.expert, inputs, self.inputs, features, self.features)
@@ -101,26 +112,25 @@ class Posterior:
 
     @cached_property
     def best(self) -> float:
-        """The lowest expected score of the trials: scores themselves are noisy."""
+        """The lowest expected score of the trials; the scores themselves are noisy."""
         return float(self.predict(self.inputs, self.features)[0].min())
 
 
 def posterior(expert: Expert, inputs: np.ndarray, scores: np.ndarray) -> Posterior:
-    """Return an expert after scores of shape (n,) were seen at inputs; n may be 0."""
+    """Return an expert after scores of shape (n,) were observed at inputs; n may be 0."""
     features = _features(expert, inputs)
     if not len(inputs):
         return Posterior(expert, inputs, np.zeros((0, 0)), np.zeros(0), 1.0, 0.0, features)
     mean, covariance, _ = _moments(expert, inputs, inputs, features, features)
     covariance = covariance + expert.kernel.noise * np.eye(len(inputs))
     factor = cholesky(covariance + 1e-8 * np.eye(len(inputs)), lower=True)
-    seen = solve_triangular(factor, scores, lower=True)
+    observed = solve_triangular(factor, scores, lower=True)
     expected = solve_triangular(factor, mean, lower=True)
-    # The likelihood of t = 1 / scale is t^n exp(−(A t² − 2 B t) / 2): its largest value in closed form.
-    A = float(seen @ seen) + _PRIOR_SCORES
-    B = float(seen @ expected)
+    A = float(observed @ observed) + _PRIOR_SCORES
+    B = float(observed @ expected)
     n = len(scores) + _PRIOR_SCORES
     t = (B + math.sqrt(B * B + 4.0 * n * A)) / (2.0 * A)
-    residual = t * seen - expected
+    residual = t * observed - expected
     log_likelihood = (
         n * math.log(t)
         - 0.5 * (float(residual @ residual) + _PRIOR_SCORES * t * t)
@@ -130,30 +140,30 @@ def posterior(expert: Expert, inputs: np.ndarray, scores: np.ndarray) -> Posteri
 
 
 def weights_of(posteriors: list[Posterior]) -> np.ndarray:
-    """Return the probabilities of the experts after what they saw, shape (n_experts,), sum 1."""
+    """Return the posterior probabilities of the experts, shape (n_experts,), sum 1."""
     logs = np.array([_LOG_PRIORS[p.expert.name] - p.expert.choice_cost + p.log_likelihood for p in posteriors])
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 
 
 def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
-    """Return how far below `best` a value is expected to be, counting 0 where it is above."""
+    """Return the expectation of max(0, best − value)."""
     gap = (best - mean) / deviation
     return deviation * (gap * ndtr(gap) + np.exp(-0.5 * gap**2) / math.sqrt(2 * math.pi))
 
 
 class OwnKernel:
-    """The kernel of a study that knows no other, from its own trials in order.
+    """The kernel fitted to a study's own trials.
 
-    It changes only when half more trials are there, so that processes that share a study and see
-    slightly different numbers of trials agree, and most suggestions cost no fit.
+    It changes only when half more trials are there. So processes that share a study and see slightly different numbers
+    of trials agree, and most suggestions cost no fit.
     """
 
     def __init__(self) -> None:
         self._latest: tuple[bytes, Kernel] | None = None
 
     def fitted(self, inputs: np.ndarray, scores_at: Callable[[np.ndarray], np.ndarray], groups: np.ndarray) -> Kernel:
-        """Return the kernel for a study with these trials; `scores_at` returns the scores of some of them."""
+        """Return the kernel for a study with these trials, in order; `scores_at` returns the scores of some of them."""
         n_fit = _FIRST_FIT
         if len(inputs) < n_fit:
             return default_kernel(groups)
@@ -168,21 +178,20 @@ class OwnKernel:
         return self._latest[1]
 
 
-def scores_of(outcomes: Outcomes) -> np.ndarray:
-    """Return the scores of a study's own trials, lower is better, of shape (n,)."""
-    if outcomes.is_all_bad:
-        # There is nothing to be better than, but a trial that nothing is known of is expected to score 0.
-        return np.full(len(outcomes), _BAD_SCORE)
-    return own_scores(outcomes.losses, outcomes.ranks)
-
-
-def kept_trials(ranks: np.ndarray) -> np.ndarray:
-    """Return which trials of a long study are looked at: the best and the latest, in order."""
-    if len(ranks) <= _MAX_TRIALS:
-        return np.arange(len(ranks))
-    best = np.argsort(ranks, kind="stable")[: _MAX_TRIALS // 2]
-    latest = np.setdiff1d(np.arange(len(ranks)), best)[-(_MAX_TRIALS - len(best)) :]
-    return np.sort(np.concatenate([best, latest]))
+def experts_of(learnt: Learnt, points: np.ndarray, outcomes: Outcomes, own_kernel: OwnKernel) -> list[Expert]:
+    """Return the experts for a study with these trials; the last one ignores the past."""
+    inputs = learnt.encoding.inputs(points)
+    own = own_kernel.fitted(inputs, lambda rows: scores_of(outcomes[rows]), learnt.encoding.groups)
+    cold = Expert("no transfer", own)
+    if learnt.population is None:
+        return [cold]
+    population = learnt.population
+    alike = population.alike(population.features(inputs), outcomes.ranks)
+    return [
+        Expert("past", population.kernel, population, has_covariance=True),
+        Expert("alike", own, alike, choice_cost=0.0 if alike is population else math.log(population.n_studies)),
+        cold,
+    ]
 
 
 def _features(expert: Expert, inputs: np.ndarray) -> np.ndarray | None:
@@ -199,7 +208,7 @@ def _moments(
         return np.zeros(len(a)), covariance, variance
     mean = features_a @ expert.population.mean
     if expert.has_covariance:
-        # The population's covariance takes the place of what its features describe of the kernel.
+        # The population's covariance replaces the part of the kernel that its features describe.
         root_a, root_b = features_a @ expert.population.root, features_b @ expert.population.root
         covariance += root_a @ root_b.T
         covariance -= features_a[:, :-1] @ features_b[:, :-1].T

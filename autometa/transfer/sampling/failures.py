@@ -1,4 +1,4 @@
-"""Where the trials of a study fail, if they do not fail by chance."""
+"""Learns where the trials of a study fail, if they do not fail by chance."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from autometa.transfer.sampling.experts import Expert, Posterior, posterior
 from autometa.transfer.sampling.kernel import default_kernel
 
-_N_TRIALS = 100  # the latest that have failed, and as many that have not
+_N_TRIALS = 100  # the latest failed trials, and as many others
 _NOISE = 0.3  # share of the variance of failures that a pattern leaves unexplained
-_LEAST_EVIDENCE = -1.0
+_LEAST_EVIDENCE = -1.0  # log Bayes factor of a pattern against chance
 
 
 @dataclass(frozen=True)
@@ -21,43 +21,34 @@ class FailurePattern:
 
     Parameters
     ----------
-    belief : Posterior
+    posterior : Posterior
         A Gaussian process on the standardised indicator of failure.
     rate, deviation : float
         Mean and standard deviation by which the indicator was standardised.
     """
 
-    belief: Posterior
+    posterior: Posterior
     rate: float
     deviation: float
 
     def expected(self, inputs: np.ndarray) -> np.ndarray:
-        """Return the expected share of trials that fail at inputs, shape (n,); it may be a little outside [0, 1]."""
-        return self.rate + self.deviation * self.belief.predict(inputs)[0]
+        """Return the expected rate of failure at inputs, shape (n,); it may lie slightly outside [0, 1]."""
+        return self.rate + self.deviation * self.posterior.predict(inputs)[0]
 
 
 def failure_pattern(inputs: np.ndarray, is_failed: np.ndarray, groups: np.ndarray) -> FailurePattern | None:
     """Return how failures depend on the configuration, None if they come by chance or not at all.
 
-    The marginal likelihood of a Gaussian process on the indicator of failure is compared with
-    that of noise alone, and while the question is open, the former is assumed. A machine that
-    runs out of memory now and then should not spoil the configurations that it happened to have.
-
-    Parameters
-    ----------
-    inputs : ndarray of shape (n, n_columns)
-        Inputs of the finished trials, see `autometa.transfer.space.encoding`.
-    is_failed : ndarray of shape (n,), bool
-        Which of them have failed.
-    groups : ndarray of shape (n_columns,)
-        Parameter of each column.
+    The marginal likelihood of a Gaussian process on the indicator of failure is compared with that of noise alone;
+    while the question is open, a pattern is assumed. Failures by chance, as of a machine that runs out of memory now
+    and then, must not discredit the configurations that they happened to.
     """
     if not is_failed.any():
         return None
-    # Failures of long ago count too: once their region is left, the latest trials hold none.
+    # Old failures count too: once search has left their region, the latest trials have none.
     rows = np.sort(np.concatenate([np.flatnonzero(found)[-_N_TRIALS:] for found in (is_failed, ~is_failed)]))
     inputs, is_failed = inputs[rows], is_failed[rows]
-    # As if one more trial had failed and one more had not: failures alone are a pattern too.
+    # One more failure and one more success are assumed, so that failures alone can be a pattern too.
     rate = (is_failed.sum() + 1.0) / (len(is_failed) + 2.0)
     deviation = math.sqrt(rate * (1.0 - rate))
     pattern = replace(default_kernel(groups), amplitude=1.0 - _NOISE, noise=_NOISE)

@@ -1,12 +1,19 @@
-"""The stationary kernel of losses over configurations, and its parameters from the trials of many studies.
+"""Fits the stationary kernel of losses over configurations to the trials of many studies.
 
-Notation
---------
-inputs : ndarray of shape (n, n_columns)
-    See `autometa.transfer.space.encoding`.
-scores : ndarray of shape (n,)
-    Normal scores of losses within one study, lower is better.
+    k(a, b) = amplitude · (1 + d + d² / 3) exp(−d),    d² = 5 Σ_j ((a_j − b_j) / scale_j)²        (Matérn 5/2)
+
+========  ==================================================================================================
+symbol    meaning
+========  ==================================================================================================
+a, b      inputs of configurations, of shape (n, n_columns), see `autometa.transfer.space.encoding`
+scale_j   length scale of column j; the columns of one parameter (``groups``) share it
+X, z      inputs and scores of all studies, of shapes (n_studies, n_rows, n_columns) and (n_studies, n_rows)
+theta     logarithms of the length scales, of the amplitude and of the noise variance
+========  ==================================================================================================
+
+Scores are normal scores of losses within one study, lower is better.
 """
+# Tests: tests/transfer/sampling/test_population.py
 
 from __future__ import annotations
 
@@ -19,10 +26,10 @@ from scipy.linalg import get_lapack_funcs
 from scipy.optimize import minimize
 from scipy.special import ndtri
 
-# Variance of a study's own level: scores are centred in each study, the configurations that it tried are not.
 OFFSET_VARIANCE = 1.0
+"""Variance of a study's offset: its scores are centred, but the configurations that it tried are not."""
 _SQRT5 = math.sqrt(5.0)
-_OUT = 1e8  # variance of the rows that only fill up a batch
+_PADDING_VARIANCE = 1e8  # noise of the rows that pad a batch
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Kernel:
         distance += (b * b).sum(1)[None, :]
         np.maximum(distance, 0.0, out=distance)
         np.sqrt(distance, out=distance)
-        # amplitude (1 + d + d² / 3) exp(−d), in place: most of a suggestion's time is spent here.
+        # In place, because most of a suggestion's time is spent here.
         covariance = distance / 3.0
         covariance += 1.0
         covariance *= distance
@@ -69,10 +76,9 @@ class Kernel:
 
 
 def normal_scores(losses: np.ndarray) -> np.ndarray:
-    """Return the normal quantiles of the ranks of losses: −1.3 … 1.3 for eight, 0 for one; ties share theirs.
+    """Return the normal quantiles of the ranks of losses, −1.5 … 1.5 for eight losses; ties get their mean rank.
 
-    Ranks make studies of different metrics and units comparable, and a diverged run no worse than
-    the last place.
+    Ranks make studies of different metrics and units comparable, and a diverged run is no worse than the last rank.
     """
     order = np.argsort(losses, kind="stable")
     ranks = np.empty(len(losses))
@@ -83,18 +89,14 @@ def normal_scores(losses: np.ndarray) -> np.ndarray:
 
 
 def own_scores(losses: np.ndarray, ranks: np.ndarray | None = None) -> np.ndarray:
-    """Return the scores of a study's own losses: half normal scores, half standardised losses.
+    """Return the scores of a study's own losses: the mean of normal scores and standardised losses.
 
-    Ranks alone blow up the differences within a cluster of nearly equal trials, so that search
-    stays there; losses alone let one diverged run hide all other differences. The upper tail is
-    cut off at twice the distance from the best to the median above the median.
+    Ranks alone magnify the differences within a cluster of nearly equal trials, so that search stays there. Losses
+    alone let one diverged run hide all other differences. Losses are clipped above the median at twice the distance
+    from the best to the median.
 
-    Parameters
-    ----------
-    losses : ndarray of shape (n,)
-        Infinite for trials without a value; they count as the end of the upper tail.
-    ranks : ndarray of shape (n,) or None
-        Orders the trials, those without a value too; None orders them by their losses.
+    Losses are infinite for trials without a value. `ranks` order the trials, with those without a value; None orders by
+    losses.
     """
     return 0.5 * (normal_scores(losses if ranks is None else ranks) + _standardised(losses))
 
@@ -113,32 +115,25 @@ def _standardised(losses: np.ndarray) -> np.ndarray:
 
 
 def default_kernel(groups: np.ndarray) -> Kernel:
-    """Return the kernel that is assumed without any data; `groups` says whose parameter a column is."""
-    scale = _usual_scale(groups)
-    return Kernel(np.full(len(groups), 1.0 / scale), 1.0, 0.05)
+    """Return the kernel that is assumed without data; `groups` is the index of each column's parameter."""
+    return Kernel(np.full(len(groups), 1.0 / _usual_scale(groups)), 1.0, 0.05)
 
 
 def fitted_kernel(
     inputs: Sequence[np.ndarray], scores: Sequence[np.ndarray], groups: np.ndarray, n_steps: int = 25
 ) -> Kernel:
-    """Return the kernel under which the scores of studies are likeliest, each study a draw of its own.
+    """Return the kernel that maximises the posterior of its parameters given the scores of all studies.
 
-    The marginal likelihood of all studies together with a prior on the length scales whose
-    centre grows with the root of the number of parameters (Hvarfner et al., 2024).
+    Each study is a draw of its own from the Gaussian process. The prior on the length scales is centred at a value
+    that grows with the root of the number of parameters (Hvarfner et al., 2024).
 
-    Parameters
-    ----------
-    inputs, scores : sequences of ndarray
-        One of each per study.
-    groups : ndarray of shape (n_columns,)
-        Parameter of each column; its columns share a length scale.
-    n_steps : int
-        Most steps of L-BFGS.
+    There is one array of inputs and one of scores per study. `groups`, of shape (n_columns,), is the index of the
+    parameter of each column.
     """
     n_studies, n_rows, n_groups = len(inputs), max(map(len, inputs)), int(groups.max(initial=-1)) + 1
     X = np.zeros((n_studies, n_rows, len(groups)))
     z = np.zeros((n_studies, n_rows))
-    extra = np.full((n_studies, n_rows), _OUT)
+    extra = np.full((n_studies, n_rows), _PADDING_VARIANCE)
     for study, (rows, values) in enumerate(zip(inputs, scores, strict=True)):
         X[study, : len(rows)], z[study, : len(rows)], extra[study, : len(rows)] = rows, values, 1e-6
     squares = np.zeros((n_groups, n_studies, n_rows, n_rows))
@@ -178,7 +173,7 @@ def whitening_of(covariances: np.ndarray) -> np.ndarray:
     """Return the inverses of the lower Cholesky factors of many covariances, shape (n_studies, n, n)."""
     factor, invert = get_lapack_funcs(("potrf", "trtri"), (covariances,))
     found = np.empty_like(covariances)
-    # A third of the time of NumPy's inv on all at once, which takes no note of the triangle.
+    # This takes a third of the time of NumPy's inv on the whole stack, which ignores that factors are triangular.
     for study, covariance in enumerate(covariances):
         root, fault = factor(covariance.T, lower=1, clean=1)
         if fault:

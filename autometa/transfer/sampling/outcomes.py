@@ -1,4 +1,4 @@
-"""How good the trials of a study were: complete, pruned and failed ones in one order."""
+"""Orders the trials of a study, complete, pruned and failed ones, and scores them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from autometa.transfer.archive.sources import SourceStudy, SourceTrial
+from autometa.transfer.sampling.kernel import own_scores
 
 _COMPLETE, _PRUNED, _INFEASIBLE, _FAILED = range(4)
-_Standing = tuple[int, float, float]
+_SortKey = tuple[int, float, float]
+
+_MAX_TRIALS = 300  # of a study that experts see; the cost of a suggestion grows with their third power
+_BAD_SCORE = 1.0  # score of every trial while all of them are equally worthless
 
 
 @dataclass(frozen=True)
@@ -44,23 +48,39 @@ class Outcomes:
 
     @property
     def is_all_bad(self) -> bool:
-        """Whether no trial is better than another and none has a value below infinity."""
+        """Whether all trials are equally bad and none has a value below infinity."""
         return len(self) > 0 and bool(np.isposinf(self.losses).all() and np.ptp(self.ranks) == 0)
 
 
 def outcomes_of(trials: Sequence[FrozenTrial], sign: float = 1.0) -> Outcomes:
     """Return the outcomes of finished trials; `sign` is −1 for a study that is maximised."""
-    return _ranked([_standing(trial, sign) for trial in trials])
+    return _ranked([_sort_key(trial, sign) for trial in trials])
+
+
+def scores_of(outcomes: Outcomes) -> np.ndarray:
+    """Return the scores of a study's own trials, lower is better, of shape (n,)."""
+    if outcomes.is_all_bad:
+        # An unknown configuration is expected to score 0, so it is better than these.
+        return np.full(len(outcomes), _BAD_SCORE)
+    return own_scores(outcomes.losses, outcomes.ranks)
+
+
+def kept_trials(ranks: np.ndarray) -> np.ndarray:
+    """Return the indices of the trials of a long study that experts see: the best and the latest, in order."""
+    if len(ranks) <= _MAX_TRIALS:
+        return np.arange(len(ranks))
+    best = np.argsort(ranks, kind="stable")[: _MAX_TRIALS // 2]
+    latest = np.setdiff1d(np.arange(len(ranks)), best)[-(_MAX_TRIALS - len(best)) :]
+    return np.sort(np.concatenate([best, latest]))
 
 
 def behind_complete(source: SourceStudy) -> SourceStudy:
-    """Return the pruned and failed trials of a past study with their ranks as values, lower is better.
+    """Return a study of the pruned and failed trials of a past study, with their ranks as values, lower is better.
 
-    As a study, so that they can be aligned with a new space just as complete trials are.
+    As a study, they can be aligned with a new space like complete trials.
     """
     trials = [t for t in source.trials if t.params and t.state in (TrialState.PRUNED, TrialState.FAIL)]
-    sign = -1.0 if source.directions[0] == "maximize" else 1.0
-    ranks = _ranked([_standing(trial, sign) for trial in trials]).ranks
+    ranks = _ranked([_sort_key(trial, source.sign) for trial in trials]).ranks
     ranked = (
         replace(trial, state=TrialState.COMPLETE, values=(float(rank),), feasible=True)
         for trial, rank in zip(trials, ranks, strict=True)
@@ -68,8 +88,7 @@ def behind_complete(source: SourceStudy) -> SourceStudy:
     return replace(source, directions=("minimize",), trials=tuple(ranked))
 
 
-def _standing(trial: FrozenTrial | SourceTrial, sign: float) -> _Standing:
-    """Return what trials are ordered by."""
+def _sort_key(trial: FrozenTrial | SourceTrial, sign: float) -> _SortKey:
     violation = _violation(trial)
     if trial.state == TrialState.FAIL or (trial.values and math.isnan(trial.values[0])):
         return _FAILED, 0.0, 0.0
@@ -90,10 +109,10 @@ def _violation(trial: FrozenTrial | SourceTrial) -> float:
     return float(sum(value for value in trial.constraints.values() if value > 0))
 
 
-def _ranked(standings: Sequence[_Standing]) -> Outcomes:
-    rank_of = {standing: float(rank) for rank, standing in enumerate(sorted(set(standings)))}
+def _ranked(keys: Sequence[_SortKey]) -> Outcomes:
+    rank_of = {key: float(rank) for rank, key in enumerate(sorted(set(keys)))}
     return Outcomes(
-        np.array([value if group == _COMPLETE else math.inf for group, value, _ in standings], dtype=float),
-        np.array([rank_of[standing] for standing in standings], dtype=float),
-        np.array([group == _FAILED for group, _, _ in standings], dtype=bool),
+        np.array([value if group == _COMPLETE else math.inf for group, value, _ in keys], dtype=float),
+        np.array([rank_of[key] for key in keys], dtype=float),
+        np.array([group == _FAILED for group, _, _ in keys], dtype=bool),
     )

@@ -1,4 +1,4 @@
-"""What past studies say about one space: which are looked at, how they fit in, and what they have in common."""
+"""Learns from past studies for one space: chooses studies, aligns them, and fits their common population."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.seeds import child_seed
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.archive.sources import SourceStudy, merged_distributions
 from autometa.transfer.sampling.outcomes import behind_complete
 from autometa.transfer.sampling.population import Population, encoding_of, fitted_population
@@ -26,26 +25,26 @@ from autometa.transfer.space.encoding import Encoding
 logger = logging.getLogger(__name__)
 
 _N_CACHED = 8
-_MAX_STUDIES = 64  # more take longer, and add little to mean and covariance
-_MAX_NOISE = 2.0  # times the variance of the function; studies of real problems have 0.1, shuffled losses 5
+_MAX_STUDIES = 64  # more take longer and hardly change mean and covariance
+_MAX_NOISE = 2.0  # noise / variance of the function; about 0.1 in studies of real problems, 5 with shuffled losses
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """What was learnt of the past for one space.
+    """Knowledge from past studies for one space.
 
     Parameters
     ----------
     encoding : Encoding
-        The space, and what past studies say may come on top of it.
+        The space, with the parameters that may come in addition by past studies.
     sources : tuple of SourceStudy
-        The past studies that were looked at, see `chosen_sources`.
+        The past studies that were considered, see `chosen_sources`.
     studies : tuple of AlignedStudy
         Each of them in the space.
     usable : tuple of AlignedStudy
         Those that were learnt from.
     population : Population or None
-        What they say; None if there are none.
+        Their population; None if nothing was learnt.
     is_moved : bool
         Whether it was learnt in another space, see `autometa.transfer.sampling.respacing`.
     """
@@ -59,15 +58,15 @@ class Learnt:
 
 
 class Past:
-    """What was learnt from past studies, kept for the spaces that were asked for last."""
+    """Learns from past studies, and caches the result for the latest spaces."""
 
     def __init__(self) -> None:
         self._kept: dict[Any, tuple[tuple[SourceStudy, ...], Learnt]] = {}
-        # Always moved from what was fitted, so that it does not matter how many spaces were asked for between.
+        # Populations are always moved from the last fitted one, so that the spaces in between do not matter.
         self._fitted: Learnt | None = None
         self._named: tuple[tuple[SourceStudy, ...], frozenset[str]] = ((), frozenset())
 
-    # Studies do not travel to other processes, and what was learnt for their spaces is soon learnt again.
+    # Studies are not pickled, and what was learnt for their spaces is soon learnt again.
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {key: kept for key, kept in self._kept.items() if key[-1] is None}}
 
@@ -86,22 +85,12 @@ class Past:
         finished: Sequence[FrozenTrial],
         study: Hashable = None,
     ) -> Learnt:
-        """Return what the sources say about a space and about the parameters that may come on top of it.
+        """Return what the sources say about a space and about the parameters that may come in addition.
 
-        Parameters
-        ----------
-        sources : tuple of SourceStudy
-            The archive's.
-        space : mapping of str to BaseDistribution
-            What the new study has asked for; empty while nothing is known of it.
-        names : mapping of str to str
-            Past name → new name.
-        finished : sequence of FrozenTrial
-            The new study's, complete or not; conditions are read from the complete ones.
-        study : hashable
-            Tells studies apart: their trials may have other conditions.
+        `space` holds the parameters that the new study has asked for; it is empty before the first trial. Conditions
+        are learnt from the complete ones of its `finished` trials, so the result is cached for the key `study`.
         """
-        # A trial that failed may not have got as far as all of its parameters.
+        # A failed trial may have ended before it asked for all of its parameters.
         complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
         described = tuple(sorted((name, repr(d)) for name, d in space.items()))
         key = (described, bool(finished), study if complete else None)
@@ -120,10 +109,9 @@ class Past:
 def chosen_sources(
     sources: Sequence[SourceStudy], space: Mapping[str, BaseDistribution], names: Mapping[str, str]
 ) -> tuple[SourceStudy, ...]:
-    """Return the past studies that are looked at for a space, at most 64, in the order of the archive.
+    """Return the past studies that are considered for a space, at most 64, in the order of the archive.
 
-    What can be told without a look at the trials decides: those that share most of the space's
-    parameters, and among these a random draw, which is the same each time.
+    Studies that share most of the space's parameters come first; among equals a fixed random order decides.
     """
     candidates = [
         s for s in sources if len(s.directions) == 1 and any(t.state == TrialState.COMPLETE for t in s.trials)
@@ -133,29 +121,13 @@ def chosen_sources(
     n_shared = np.array([sum(names.get(name, name) in space for name in s.distributions) for s in candidates])
     drawn = np.random.default_rng(child_seed(0, "sources", len(candidates))).permutation(len(candidates))
     chosen = drawn[np.argsort(-n_shared[drawn], kind="stable")[:_MAX_STUDIES]]
-    return tuple(candidates[place] for place in np.sort(chosen))
-
-
-def checked_archive(archive: object) -> StudyArchive:
-    """Return an archive, or say how to make one."""
-    if not isinstance(archive, StudyArchive):
-        raise TypeError(
-            f"archive must be a StudyArchive, got {type(archive).__name__}. Make one with StudyArchive(), or "
-            "StudyArchive('studies.db') for a file, and fill it with archive.add(study)."
-        )
-    return archive
+    return tuple(candidates[index] for index in np.sort(chosen))
 
 
 def checked_names(names: Mapping[str, str] | None, sources: Sequence[SourceStudy] = ()) -> dict[str, str]:
-    """Return a copy of a renaming, or say what is wrong with it.
+    """Return a copy of the renaming past name → new name.
 
-    Parameters
-    ----------
-    names : mapping of str to str or None
-        Past name → new name.
-    sources : sequence of SourceStudy
-        Past studies; a name that none of them has is warned of, two parameters of one study that
-        would get the same name are refused.
+    Warns of a name that no source has, and raises ValueError if two parameters of one study would get the same name.
     """
     if names is None:
         return {}
@@ -188,7 +160,7 @@ def _learnt(
     is_begun: bool,
     before: Learnt | None,
 ) -> Learnt:
-    """Return what is learnt; what was learnt before is taken where it comes to the same."""
+    """Learn from the sources for a space; reuse `before` where its sources and encoding are unchanged."""
     chosen = chosen_sources(sources, space, names)
     wide = _wide_space(chosen, space, names, is_begun)
     if before is None or before.sources != chosen:
@@ -198,7 +170,7 @@ def _learnt(
     usable = tuple(study for study in studies if not study.reason and _shares(study, wide, space))
     own = Encoding(wide, {}).points([trial.params for trial in complete])
     encoding = encoding_of(wide, usable, own)
-    # After the first trial the space is known, and is most often the one that the past made expect.
+    # The space is known after the first trial, and is most often the expected one.
     if before is not None and _names(before.usable) == _names(usable):
         if is_same and before.encoding.conditions == encoding.conditions:
             return before
@@ -208,7 +180,7 @@ def _learnt(
                 return Learnt(encoding, chosen, studies, usable, moved, is_moved=True)
     population = fitted_population(usable, encoding, _behind(chosen, usable, wide, names)) if usable else None
     if population is not None and population.kernel.noise > _MAX_NOISE * population.kernel.amplitude:
-        # It would explain whatever is seen as noise, and search at random.
+        # The population would explain all observations as noise, and search at random.
         logger.info("What past studies tried says nothing about what is good: they are not used.")
         population = None
     return Learnt(encoding, chosen, studies, usable, population)
@@ -232,10 +204,10 @@ def _names(studies: Sequence[AlignedStudy]) -> list[str]:
 def _wide_space(
     sources: Sequence[SourceStudy], space: Mapping[str, BaseDistribution], names: Mapping[str, str], is_begun: bool
 ) -> dict[str, BaseDistribution]:
-    """Return a space and, of the past, what the study may still ask for; by name.
+    """Return a space with the parameters of past studies that the new study may still ask for, sorted by name.
 
-    All of it before the first trial is done; later only what past studies had in some of their
-    trials, because what is always there would have come.
+    Before the first finished trial these are all parameters. Afterwards they are those that were absent in some
+    past trials, because the new study would have asked for the others.
     """
     past: list[dict[str, BaseDistribution]] = []
     for source in sources:
@@ -247,5 +219,5 @@ def _wide_space(
 
 
 def _shares(study: AlignedStudy, wide: Mapping[str, BaseDistribution], space: Mapping[str, BaseDistribution]) -> bool:
-    """Whether a past study knows a parameter that the new one is known to have; of a new one nothing is known."""
+    """Whether a past study has a parameter of the new one; True while nothing is known of the new one."""
     return not space or any(is_known and name in space for name, is_known in zip(wide, study.known, strict=True))

@@ -1,13 +1,16 @@
-"""What past studies say about a new one: the distribution that their loss functions were drawn from.
+"""Fits the population of past studies: the Gaussian distribution from which their loss functions are drawn.
 
-Notation
---------
-features : ndarray of shape (n, n_features)
-    Nyström features of the kernel at chosen configurations, and a constant.
-mean : ndarray of shape (n_features,)
-    Mean weights of a study's function.
-root : ndarray of shape (n_features, n_features)
-    A root of the covariance of the weights over studies.
+    y_s = R_s w_s + noise,    w_s ~ N(mean, root rootᵀ)
+
+================  =========================================================================================
+symbol            meaning
+================  =========================================================================================
+y_s               scores of study s, lower is better
+R_s, features     Nyström features of the kernel at ``centres``, and a constant; of shape (n, n_features)
+w_s, weights      weights of the function of study s, of shape (n_features,)
+mean              mean of the weights over studies, of shape (n_features,)
+root              a root of their covariance, of shape (n_features, n_features)
+================  =========================================================================================
 """
 
 from __future__ import annotations
@@ -26,14 +29,14 @@ from autometa.transfer.space.alignment import AlignedStudy
 from autometa.transfer.space.encoding import Encoding, learnt_conditions
 
 _N_FEATURES = 100
-_N_STEPS = 5  # of expectation maximisation
-_N_TRIALS = 50  # of a study: its best half and others at even ranks
+_N_STEPS = 5  # iterations of expectation maximisation
+_N_TRIALS = 50  # per study: 25 best ones, others at even ranks
 _N_KERNEL_STUDIES, _N_KERNEL_TRIALS = 20, 24
-_PRIOR_STUDIES = 5.0  # as many studies as the stationary kernel counts for in the covariance
+_PRIOR_STUDIES = 5.0  # number of studies that the stationary kernel counts for in the covariance
 _N_TOP = 3
 _N_ALIKE = 5
-JITTER = 1e-6  # of the amplitude, on the diagonal of the kernel at the centres
-_FEWEST_RANKED = 4  # fewer trials are ranked rightly by chance
+JITTER = 1e-6  # fraction of the amplitude on the diagonal of the kernel at the centres
+_FEWEST_RANKED = 4  # fewer trials are often ranked correctly by chance
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Population:
     encoding : Encoding
         The space.
     kernel : Kernel
-        How alike losses of configurations are.
+        Stationary kernel that the features are made of.
     centres : ndarray of shape (n_centres, n_columns)
         Inputs at which the features are anchored.
     factor : ndarray of shape (n_centres, n_centres)
@@ -53,11 +56,11 @@ class Population:
     mean, root : ndarray
         See the module.
     weights : ndarray of shape (n_studies, n_features)
-        Expected weights of the function of each past study.
+        Expected weights of each past study.
     tops : ndarray of shape (n_tops, n_parameters)
-        Points on the grid that were best in some past study, or that the mean says are good.
+        Points on the grid that were among the best of some past study.
     n_studies : int
-        How many past studies it was learnt from.
+        Number of past studies.
     """
 
     encoding: Encoding
@@ -75,19 +78,11 @@ class Population:
         return _features(self.kernel, self.centres, self.factor, inputs)
 
     def alike(self, features: np.ndarray, ranks: np.ndarray) -> Population:
-        """Return the population around those past studies that rank a new study's trials best.
+        """Return the population with the mean of the five past studies that rank a new study's trials best.
 
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features)
-            Of the new study's trials.
-        ranks : ndarray of shape (n,)
-            Anything that orders them, lower is better.
+        Rank correlation chooses them, similar to the ranking loss of RGPE (Feurer et al., 2018).
 
-        Notes
-        -----
-        Rank correlation chooses, as the ranking loss of RGPE does (Feurer et al., 2018); RGPE's
-        draws of that loss would take longer than all else, and the mean of five is as good.
+        `features` and `ranks` (lower is better) are those of the new study's trials.
         """
         if len(ranks) < _FEWEST_RANKED or np.ptp(ranks) == 0:
             return self
@@ -102,21 +97,12 @@ class Population:
 def fitted_population(
     studies: Sequence[AlignedStudy], encoding: Encoding, behind: Sequence[AlignedStudy] = ()
 ) -> Population:
-    """Return the distribution under which the functions of past studies are likely.
+    """Fit the population of past studies.
 
-    Weights of studies are draws of one Gaussian, w ~ N(mean, root rootᵀ), their scores noisy
-    values of the functions; expectation maximisation finds both (Schwaighofer et al., 2004), on
-    the Nyström features of a kernel that is fitted to all studies first (Wang et al., 2024).
+    A kernel is fitted to all studies first (Wang et al., 2024). Expectation maximisation on its Nyström features then
+    finds mean and covariance of the weights (Schwaighofer et al., 2004).
 
-    Parameters
-    ----------
-    studies : sequence of AlignedStudy
-        Usable ones only, at least one.
-    encoding : Encoding
-        Their space.
-    behind : sequence of AlignedStudy
-        The pruned and failed trials of each of them, which rank behind its complete ones; empty
-        if none has any.
+    `behind` holds the pruned and failed trials of each study, which rank behind its complete ones; it may be empty.
     """
     rng = np.random.default_rng(child_seed(0, "population", len(studies)))
     pairs = zip_longest(studies, behind)
@@ -127,21 +113,21 @@ def fitted_population(
     stacked = _features(kernel, centres, factor, np.concatenate(inputs))
     features = np.split(stacked, np.cumsum([len(rows) for rows in inputs])[:-1])
     mean, root, weights = _expectation_maximisation(features, scores, kernel)
-    # Best trials come first, and only complete ones are worth recommending.
+    # Trials are sorted best first; only complete ones are worth recommending.
     n_complete = [len(study.points) for study in studies]
     tops = best_points(encoding, *([part[:n] for part, n in zip(p, n_complete, strict=True)] for p in (points, scores)))
     return Population(encoding, kernel, centres, factor, mean, root, weights, tops, len(studies))
 
 
 def best_points(encoding: Encoding, points: Sequence[np.ndarray], losses: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the different points on the grid that were among the best three of some study."""
+    """Return the distinct points on the grid that were among the best three of some study."""
     best = [found[np.argsort(values, kind="stable")[:_N_TOP]] for found, values in zip(points, losses, strict=True)]
     return np.unique(encoding.on_grid(np.concatenate(best)), axis=0)
 
 
 def encoding_of(distributions: dict, studies: Sequence[AlignedStudy], own: np.ndarray) -> Encoding:
     """Return the encoding of a space with conditions that hold in past studies and in the new one's points."""
-    # A study that never had a parameter does not know when it is active.
+    # A study without a parameter does not tell when it is active.
     blocks = [own, *(study.points for study in studies if study.known.all())]
     seen = np.concatenate(blocks) if any(len(block) for block in blocks) else np.zeros((0, len(distributions)))
     return Encoding(distributions, learnt_conditions(distributions, seen))
@@ -150,7 +136,7 @@ def encoding_of(distributions: dict, studies: Sequence[AlignedStudy], own: np.nd
 def _subset(
     study: AlignedStudy, worse: AlignedStudy | None, encoding: Encoding, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return points and scores of at most `_N_TRIALS` trials; what a study did not know is drawn at random."""
+    """Return points and scores of at most `_N_TRIALS` trials; unknown parameters are drawn at random."""
     every, ranks = study.points, study.losses
     if worse is not None and len(worse.points):
         every = np.concatenate([every, worse.points])
@@ -164,10 +150,10 @@ def _subset(
     points = every[order].copy()
     unknown = ~study.known
     if unknown.any():
-        # Spread over the range, so that the population takes no side where nothing is known.
+        # Spread over the range, so that the population has no preference where nothing is known.
         drawn = encoding.uniform(rng.random(points.shape))
         points[:, unknown] = drawn[:, unknown]
-    # A gap that no condition explains: the middle is as good as any other place.
+    # Gaps that no condition explains become the middle of the range.
     gaps = np.isnan(points)
     gaps[:, list(encoding.conditions)] = False
     points[gaps] = np.broadcast_to(np.where(encoding.n_choices > 0, 0.0, 0.5), points.shape)[gaps]
@@ -189,7 +175,7 @@ def _kernel(
 def _centres(
     kernel: Kernel, inputs: Sequence[np.ndarray], scores: Sequence[np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs that explain most of the others (pivoted Cholesky), and the kernel's factor there."""
+    """Return inputs that explain most of the others, by pivoted Cholesky, and the kernel's factor there."""
     rows, values = np.concatenate(inputs), np.concatenate(scores)
     # Half of the pool from the better trials, where a new study will search.
     better = rng.permutation(np.flatnonzero(values < 0))[:400]
@@ -222,7 +208,7 @@ def _expectation_maximisation(
     features: Sequence[np.ndarray], scores: Sequence[np.ndarray], kernel: Kernel, n_steps: int = _N_STEPS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n_features, n_studies, n_rows = features[0].shape[1], len(features), max(map(len, features))
-    # All studies at once, in single precision: a fifth of the time. Rows that only fill up have no features and no
+    # All studies at once in single precision takes a fifth of the time. Rows that pad a study have no features and no
     # score, and so no effect.
     R = np.zeros((n_studies, n_rows, n_features), dtype=np.float32)
     y = np.zeros((n_studies, n_rows), dtype=np.float32)
@@ -234,7 +220,7 @@ def _expectation_maximisation(
     prior[-1] = OFFSET_VARIANCE
     mean, covariance = np.zeros(n_features), np.diag(prior)
     diagonal = np.arange(n_rows)
-    # Large arrays are had once: their memory costs as much as the arithmetic.
+    # Large arrays are allocated once: allocation costs as much as the arithmetic.
     flat_R, cross, half = R.reshape(-1, n_features), np.empty_like(R), np.empty_like(R)
     seen = np.empty((n_studies, n_rows, n_rows), dtype=np.float32)
     for _ in range(n_steps):
@@ -246,7 +232,7 @@ def _expectation_maximisation(
         residual = whitening @ (y - R @ mean.astype(np.float32))[:, :, None]
         means = mean + (half * residual).sum(1)
         flat = half.reshape(-1, n_features)
-        # One study that is expected to be like none keeps a lone past study from being believed in full.
+        # One more study with weights 0 keeps a single past study from being trusted completely.
         mean = means.sum(0) / (n_studies + 1.0)
         away = means - mean
         total = n_studies * covariance - flat.T @ flat + away.T @ away + _PRIOR_STUDIES * np.diag(prior)

@@ -1,4 +1,4 @@
-"""Which past studies match a study, how their parameters were aligned, and what is predicted."""
+"""Reports which past studies match a study, how their parameters were aligned, and what is predicted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from optuna.study import Study
 from scipy.linalg import solve
 
 from autometa._support.numeric_threads import one_blas_thread
-from autometa.transfer.archive.archive import StudyArchive
-from autometa.transfer.sampling.experts import OwnKernel, weights_of
+from autometa.transfer.archive.sources import PastStudies
+from autometa.transfer.sampling.experts import OwnKernel, experts_of, weights_of
 from autometa.transfer.sampling.kernel import OFFSET_VARIANCE, Kernel, normal_scores
 from autometa.transfer.sampling.past_studies import Past, checked_names
-from autometa.transfer.sampling.proposals import Seen, beliefs_of
-from autometa.transfer.sampling.situation import Observed, experts_of, finished_trials, observed_trials, own_space
+from autometa.transfer.sampling.proposals import TriedPoints, posteriors_of
+from autometa.transfer.sampling.study import Observed, finished_trials, observed_trials, own_space
 from autometa.transfer.space.alignment import AlignedStudy, ParameterNote, align
 from autometa.transfer.space.encoding import Encoding
 
@@ -27,15 +27,15 @@ COLUMNS = (
 
 
 @one_blas_thread()
-def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Return what an archive has for a study; neither is changed.
+def report(archive: PastStudies, study: Study, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return how the past studies of an archive relate to a study; neither is changed.
 
     Parameters
     ----------
     archive : StudyArchive
         Past studies.
     study : optuna.Study
-        The new study. Before its first trial nothing is known of its space, and the past's is taken.
+        The new study. Before its first trial its space is taken to be that of the past studies.
     names : mapping of str to str or None, default=None
         Past name → name in the study, as given to `MetaSampler`.
 
@@ -44,23 +44,23 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
     DataFrame
         A row per past study, in the order of the archive:
 
-        - ``study``, ``tags``: which one; ``n_trials``: completed trials that count in the new space;
-        - ``used``, and otherwise the ``reason``;
-        - ``agreement``: rank correlation in [−1, 1] of what it predicts for the new study's trials
-          with what they gave; missing with fewer than three;
-        - ``parameters``: past name → what became of it, as a dict;
-        - ``n_mapped``, ``n_dropped``: values that were changed to one of the new space, and trials
+        - ``study``, ``tags``: name and tags; ``n_trials``: completed trials that lie in the new space;
+        - ``used``: whether it is learnt from; ``reason``: why not;
+        - ``agreement``: rank correlation in [−1, 1] of its predictions for the new study's trials
+          with their results; missing with fewer than three trials;
+        - ``parameters``: past name → what became of the parameter, as a dict;
+        - ``n_mapped``, ``n_dropped``: values that were mapped to one of the new space, and trials
           that were left out because of a value outside of it;
         - ``best``: its best configuration in the new space, clipped to it;
-        - ``predicted_score``: what the new study is expected to score there, in standard deviations
-          of its losses so far, lower is better.
+        - ``predicted_score``: expected score of the new study there, in standard deviations of its
+          losses so far, lower is better.
 
         ``attrs["experts"]`` holds the probabilities of the experts, of which "no transfer" is one.
 
     Raises
     ------
     TypeError
-        If `study` is something else.
+        If `study` is not a study.
     ValueError
         If the study has several objectives.
     """
@@ -72,22 +72,23 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
     learnt = Past().learn(archive.sources, own_space(study), names, finished_trials(study))
     encoding = learnt.encoding
     observed = observed_trials(study, encoding)
-    experts = experts_of(learnt, observed, OwnKernel())
-    beliefs = beliefs_of(encoding, experts, Seen(observed.points, observed.scores, observed.points[:0]))
-    weights = weights_of(beliefs)
+    experts = experts_of(learnt, observed.points, observed.outcomes, OwnKernel())
+    tried = TriedPoints(observed.points, observed.scores, observed.points[:0])
+    posteriors = posteriors_of(encoding, experts, tried)
+    weights = weights_of(posteriors)
     suited = {aligned.name for aligned in learnt.usable}
     used = suited if learnt.population is not None else set()
-    looked_at = {aligned.name: aligned for aligned in learnt.studies}
+    considered = {aligned.name: aligned for aligned in learnt.studies}
     rows = []
     for source in archive.sources:
-        aligned = looked_at.get(source.name) or align(source, encoding.distributions, names)
+        aligned = considered.get(source.name) or align(source, encoding.distributions, names)
         is_used = aligned.name in used
         row: dict[str, Any] = {
             "study": source.name,
             "tags": dict(source.tags),
             "n_trials": len(aligned.losses),
             "used": is_used,
-            "reason": aligned.reason or _reason(aligned.name in looked_at, aligned.name in suited, is_used),
+            "reason": aligned.reason or _reason(aligned.name in considered, aligned.name in suited, is_used),
             "agreement": np.nan,
             "parameters": {note.past or note.new: _text(note) for note in aligned.notes},
             "n_mapped": sum(note.n_mapped for note in aligned.notes),
@@ -100,21 +101,21 @@ def report(archive: StudyArchive, study: Study, names: Mapping[str, str] | None 
             inputs = encoding.inputs(best)
             row["best"] = encoding.configuration(best[0])
             row["predicted_score"] = float(
-                sum(weight * belief.predict(inputs)[0][0] for weight, belief in zip(weights, beliefs, strict=True))
+                sum(weight * p.predict(inputs)[0][0] for weight, p in zip(weights, posteriors, strict=True))
             )
             row["agreement"] = _agreement(aligned, encoding, experts[0].kernel, observed)
         rows.append(row)
-    # Names of studies are any texts, and the dtype of texts has none with lone surrogates.
+    # The name of a study may hold lone surrogates, which pandas' dtype for text cannot.
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     found = pd.DataFrame({**columns, "study": pd.Series(columns["study"], dtype=object)})
     found.attrs["experts"] = {e.name: float(weight) for e, weight in zip(experts, weights, strict=True)}
     return found
 
 
-def _reason(is_looked_at: bool, is_suited: bool, is_used: bool) -> str:
+def _reason(is_considered: bool, is_suited: bool, is_used: bool) -> str:
     if is_used:
         return ""
-    if not is_looked_at:
+    if not is_considered:
         return "others are learnt from, which share as many parameters or more"
     return "past losses follow no pattern" if is_suited else "no parameter in common"
 
@@ -127,7 +128,7 @@ def _agreement(aligned: AlignedStudy, encoding: Encoding, kernel: Kernel, observ
     ranks = observed.outcomes.ranks
     if len(ranks) < 3 or len(set(ranks.tolist())) < 2:
         return float("nan")
-    # A parameter that the past study did not know must not keep its trials apart.
+    # A parameter that the past study did not have must not separate its trials.
     inverse_scales = np.where(aligned.known[encoding.groups], kernel.inverse_scales, 0.0)
     own = Kernel(inverse_scales, kernel.amplitude, kernel.noise)
     past, new = encoding.inputs(aligned.points), encoding.inputs(observed.points)

@@ -1,4 +1,4 @@
-"""A population in a space whose ranges or choices have changed: the same functions, not learnt anew."""
+"""Moves a population into a space whose ranges or choices have changed, without fitting it again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from autometa.transfer.sampling.population import JITTER, Population, best_point
 from autometa.transfer.space.alignment import MARGIN, AlignedStudy
 from autometa.transfer.space.encoding import CHOICE, Encoding, halves_of
 
-_FEWEST_CENTRES = 0.5  # of all; with fewer the features no longer describe the functions
+_FEWEST_CENTRES = 0.5  # fraction of the centres; fewer no longer describe the functions
 
 
 @dataclass(frozen=True)
 class _Moved:
-    """Columns of inputs of one parameter after a change, and which rows are still inside."""
+    """Input columns of one parameter after a change, and which rows are still inside."""
 
     inputs: np.ndarray
     inverse_scales: np.ndarray
@@ -27,27 +27,14 @@ class _Moved:
 
 
 def moved_population(population: Population, encoding: Encoding, studies: Sequence[AlignedStudy]) -> Population | None:
-    """Return what a population says in another space, or None where that cannot be told without learning.
+    """Return a population in another space, None where it has to be fitted again.
 
-    A range that is wider or narrower on the same scale stretches the inputs, and the length scale with
-    them, so that the kernel stays the same function of values. Centres whose choice is gone, or whose
-    value is more than half a range outside, are left out; the functions keep their distribution at all
-    others.
+    A wider or narrower range of the same scale stretches the inputs and the length scale alike, so that the kernel
+    stays the same function of values. Centres whose choice is gone, or whose value is more than half a range outside,
+    are left out; the functions keep their distribution at all others.
 
-    Parameters
-    ----------
-    population : Population
-        Learnt in its own space.
-    encoding : Encoding
-        The new space.
-    studies : sequence of AlignedStudy
-        The past studies in the new space; they say where they were best.
-
-    Returns
-    -------
-    Population or None
-        None if a parameter is new, gone, of another type or scale, or is conditional and has changed, or
-        if fewer than half of the centres are inside.
+    It is None if a parameter is new, gone, of another type or scale, or conditional and changed, or if fewer than half
+    of the centres are inside. `studies` are the past studies in the new space, which give its best points.
     """
     before = population.encoding
     if before.names != encoding.names or before.conditions.keys() != encoding.conditions.keys():
@@ -72,18 +59,18 @@ def moved_population(population: Population, encoding: Encoding, studies: Sequen
     old_kernel = population.kernel
     kernel = Kernel(np.concatenate([part.inverse_scales for part in parts]), old_kernel.amplitude, old_kernel.noise)
     factor = cholesky(kernel(centres, centres) + JITTER * kernel.amplitude * np.eye(len(centres)), lower=True)
-    # Weights that give the same values at the centres as the old ones; the constant stays what it is.
-    turn = np.zeros((len(kept) + 1, len(population.mean)))
-    turn[:-1, :-1] = solve_triangular(factor, population.factor[kept], lower=True)
-    turn[-1, -1] = 1.0
+    # The new weights give the same values at the centres as the old ones; the constant is kept.
+    transform = np.zeros((len(kept) + 1, len(population.mean)))
+    transform[:-1, :-1] = solve_triangular(factor, population.factor[kept], lower=True)
+    transform[-1, -1] = 1.0
     return Population(
         encoding,
         kernel,
         centres,
         factor,
-        turn @ population.mean,
-        turn @ population.root,
-        population.weights @ turn.T,
+        transform @ population.mean,
+        transform @ population.root,
+        population.weights @ transform.T,
         best_points(encoding, [study.points for study in studies], [study.losses for study in studies]),
         population.n_studies,
     )
@@ -94,9 +81,9 @@ def _moved(old: BaseDistribution, new: BaseDistribution, rows: np.ndarray, scale
         case CategoricalDistribution(), CategoricalDistribution():
             texts = [str(choice) for choice in old.choices]
             found = np.zeros((len(rows), len(new.choices)))
-            for place, choice in enumerate(new.choices):
+            for index, choice in enumerate(new.choices):
                 if str(choice) in texts:
-                    found[:, place] = rows[:, texts.index(str(choice))]
+                    found[:, index] = rows[:, texts.index(str(choice))]
             return _Moved(found, np.full(len(new.choices), scale), (found == CHOICE).any(axis=1))
         case (FloatDistribution() | IntDistribution(), FloatDistribution() | IntDistribution()) if old.log == new.log:
             (old_low, old_width), (low, width) = halves_of(old), halves_of(new)

@@ -1,4 +1,4 @@
-"""warm_start: enqueue what worked before, and keep the study's own sampler."""
+"""warm_start: enqueues configurations that worked before, and keeps the study's own sampler."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.study import Study
 
+from autometa._support.optuna_internals import storage_of
 from autometa._support.seeds import child_seed
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.archive.origins import IN_MEMORY, kind_of
+from autometa.transfer.archive.sources import PastStudies
 from autometa.transfer.sampling.past_studies import Past, checked_names
-from autometa.transfer.sampling.portfolio import complementary_points
-from autometa.transfer.sampling.sampler import finished_trials, own_space
+from autometa.transfer.sampling.population import Population
+from autometa.transfer.sampling.study import finished_trials, own_space
 from autometa.transfer.space.alignment import value_in
 
 logger = logging.getLogger(__name__)
+
+_N_DRAWS = 256  # loss functions drawn from the population
+_N_RANDOM = 200  # random candidates beside the best points of past studies
 
 
 def warm_start(
@@ -38,37 +42,37 @@ def warm_start(
 ) -> tuple[dict[str, Any], ...]:
     """Enqueue configurations that worked before as the next trials of a study.
 
-    Nothing else of the study is changed: no foreign trial is added to it, and its sampler stays.
+    Nothing else changes: no foreign trial is added to the study, and its sampler stays.
 
     Parameters
     ----------
     study : optuna.Study
         A study with one objective.
     source : StudyArchive, or the table X as `recommend` takes it
-        Past studies; or the dataset, for which the policy advises.
+        Past studies; or a table, for which the policy recommends configurations.
     y : Series, array or list or None, default=None
         The target, if `source` is a table.
     n : int, default=8
-        Most configurations, at least 1. Those that the study has already are left out.
+        Maximum number of configurations, at least 1. Those that the study already has are left out.
     strategy : str or None, default=None
-        Which strategy the study tunes, such as ``"lightgbm"``; needed with a table.
+        The strategy that the study tunes, such as ``"lightgbm"``; needed with a table.
     names : mapping of str to str or None, default=None
-        Their name → the name in the study, for parameters that are called otherwise.
+        Past name → name in the study, for parameters whose names differ.
     space : mapping of str to BaseDistribution or None, default=None
-        What the study searches: values are clipped to it, choices found by value or text, other
-        parameters left out. None takes what its trials were asked for so far, if there are any.
+        The search space of the study: values are clipped to it, choices are found by value or text,
+        other parameters are left out. None takes the parameters of its trials so far, if any.
     **about
         With a table, further arguments of `recommend` (``metric=``, ``time_budget=`` …).
 
     Returns
     -------
     tuple of dict
-        What was enqueued, in order. Empty, and said at INFO, if there is nothing to learn from.
+        The enqueued configurations, in order; empty, with a message at INFO, without a suitable past.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is not usable; the text says what to do.
+        If an argument is invalid; the message tells what to do.
 
     Examples
     --------
@@ -90,9 +94,9 @@ def warm_start(
         raise ValueError(f"warm_start is for studies with one objective, and this one has {len(study.directions)}.")
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
-    names = checked_names(names, source.sources if isinstance(source, StudyArchive) else ())
+    names = checked_names(names, source.sources if isinstance(source, PastStudies) else ())
     known = _checked_space(space) if space is not None else own_space(study)
-    if isinstance(source, StudyArchive):
+    if isinstance(source, PastStudies):
         _check_goes_with_archive({"y": y, "strategy": strategy, **about})
         found = _from_archive(study, source, n, names, known)
         unsure = _unsure_choices(study, source, names, known) if space is None else set()
@@ -144,12 +148,12 @@ def _how_to_call(source: Any) -> str:
 
 
 def _enqueueable(study: Study, configuration: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration without values that come back from the study's storage as something else.
+    """Return a configuration without values that the study's storage would change.
 
-    Storages but that in memory keep what is enqueued as JSON. A tuple comes back as a list, which
-    is none of the choices, and Optuna ends the study there.
+    All storages but that in memory keep enqueued values as JSON. A tuple would come back as a list, which is none of
+    the choices, and Optuna would end the study.
     """
-    if isinstance(study._storage, InMemoryStorage):
+    if isinstance(storage_of(study), InMemoryStorage):
         return configuration
     kept = {name: value for name, value in configuration.items() if _is_plain(value)}
     if len(kept) < len(configuration):
@@ -169,7 +173,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _from_archive(
-    study: Study, archive: StudyArchive, n: int, names: dict[str, str], known: dict[str, BaseDistribution]
+    study: Study, archive: PastStudies, n: int, names: dict[str, str], known: dict[str, BaseDistribution]
 ) -> list[dict[str, Any]]:
     learnt = Past().learn(archive.sources, known, names, finished_trials(study))
     if learnt.population is None:
@@ -181,16 +185,38 @@ def _from_archive(
     return [{name: c[name] for name in c if not known or name in known} for c in found]
 
 
+def complementary_points(population: Population, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return up to `n` points, best first, of which the best is expected to be as good as possible.
+
+    Loss functions are drawn from the population. Each next point is the one that most lowers the best score so far,
+    averaged over the draws (greedy, as in Hydra; Xu et al., 2010).
+    """
+    encoding = population.encoding
+    drawn = encoding.uniform(rng.random((_N_RANDOM, len(encoding.names))))
+    candidates = np.unique(np.concatenate([population.tops, drawn]), axis=0)
+    features = population.features(encoding.inputs(candidates))
+    weights = population.mean[:, None] + population.root @ rng.normal(size=(population.root.shape[1], _N_DRAWS))
+    scores = features @ weights
+    chosen: list[int] = []
+    best = np.full(_N_DRAWS, np.inf)
+    for _ in range(min(n, len(candidates))):
+        means = np.minimum(scores, best).mean(axis=1)
+        means[chosen] = np.inf
+        chosen.append(int(means.argmin()))
+        best = np.minimum(best, scores[chosen[-1]])
+    return candidates[chosen]
+
+
 def _unsure_choices(
-    study: Study, archive: StudyArchive, names: Mapping[str, str], known: Mapping[str, BaseDistribution]
+    study: Study, archive: PastStudies, names: Mapping[str, str], known: Mapping[str, BaseDistribution]
 ) -> set[str]:
-    """Return the parameters whose choices are lists in a storage, and may be tuples in the objective.
+    """Return the parameters whose choices are lists in a storage but may be tuples in the objective.
 
     Only storages in memory keep tuples. A choice that the objective does not have would end the study.
     """
     spaces: list[Mapping[str, BaseDistribution]] = []
     if known:
-        spaces += [] if isinstance(study._storage, InMemoryStorage) else [known]
+        spaces += [] if isinstance(storage_of(study), InMemoryStorage) else [known]
     else:
         stored = (source for source in archive.sources if kind_of(source.origin) != IN_MEMORY)
         spaces += [{names.get(name, name): d for name, d in source.distributions.items()} for source in stored]
@@ -218,14 +244,14 @@ def _from_policy(
     known: dict[str, BaseDistribution],
     about: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    # Here, because it loads scikit-learn and the policy, which an archive does without.
+    # Imported here, because it loads scikit-learn and the policy, which an archive does not need.
     from autometa.recommendation import advised_configurations
 
     found = []
     for configuration in advised_configurations(X, y, n, strategy, **about):
         values = {names.get(name, name): value for name, value in configuration.parameters.items()}
         if known:
-            placed = {name: value_in(known[name], value) for name, value in values.items() if name in known}
-            values = {name: value for name, value in placed.items() if value is not None}
+            inside = {name: value_in(known[name], value) for name, value in values.items() if name in known}
+            values = {name: value for name, value in inside.items() if value is not None}
         found.append(values)
-    return [values for place, values in enumerate(found) if values and values not in found[:place]]
+    return [values for index, values in enumerate(found) if values and values not in found[:index]]

@@ -1,1 +1,1 @@
-"""Parameters of other studies in the space of a new one."""
+"""Puts past studies into the space of a new one."""

@@ -1,4 +1,4 @@
-"""Past studies in the space of a new one: parameters matched by name, type, range, scale and choices."""
+"""Puts past studies into the space of a new one: parameters matched by name, type, range, scale and choices."""
 
 from __future__ import annotations
 
@@ -12,26 +12,24 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from autometa.core.space import is_valid
 from autometa.transfer.archive.sources import Column, SourceStudy
-from autometa.transfer.space.encoding import places_of, placing, value_at
+from autometa.transfer.space.encoding import position_function, positions_of, value_at
 
-# Numbers a little outside the new range still tell what happens at its edge; further out they say
-# nothing about what can be tried.
 MARGIN = 0.5
+"""Numbers outside the new range by up to this fraction of it are kept, as they tell what happens at its edge."""
 
 
 @dataclass(frozen=True)
 class ParameterNote:
-    """What became of one parameter of a past study.
+    """The fate of one parameter of a past study in the new space.
 
     Parameters
     ----------
     past, new : str
-        Its name then and now; "" where there is none.
+        Its old and its new name; "" where there is none.
     change : str
         "same", or what differs, such as "renamed, range changed".
     n_mapped, n_dropped : int
-        Trials whose value was changed to one of the new space, and trials that were left out
-        because of theirs.
+        Trials whose value was mapped to one of the new space, and trials left out because of theirs.
     """
 
     past: str
@@ -48,18 +46,18 @@ class AlignedStudy:
     Parameters
     ----------
     name : str
-        Of the past study.
+        Name of the past study.
     points : ndarray of shape (n, n_parameters)
         See `autometa.transfer.space.encoding`; NaN where a parameter is inactive or unknown. Numbers
-        outside the new range keep their place, which is below 0 or above 1 then.
+        outside the new range have positions below 0 or above 1.
     losses : ndarray of shape (n,)
-        Lower is better, whatever the direction of the study; infinite where constraints were broken.
+        Lower is better for every direction of the study; infinite where constraints were broken.
     known : ndarray of shape (n_parameters,), bool
         Which parameters the past study had.
     notes : tuple of ParameterNote
         What became of each parameter.
     reason : str
-        Why nothing of it can be used, "" if something can.
+        Why the study cannot be used, "" if it can.
     """
 
     name: str
@@ -73,7 +71,7 @@ class AlignedStudy:
 def align(
     source: SourceStudy, distributions: Mapping[str, BaseDistribution], names: Mapping[str, str] | None = None
 ) -> AlignedStudy:
-    """Return a past study in the space of a new one: `align_all` of one."""
+    """Return a past study in the space of a new one: `align_all` for one study."""
     return align_all([source], distributions, names)[0]
 
 
@@ -84,74 +82,96 @@ def align_all(
 ) -> tuple[AlignedStudy, ...]:
     """Return past studies in the space of a new one.
 
-    Parameters
-    ----------
-    sources : sequence of SourceStudy
-        The past studies.
-    distributions : mapping of str to BaseDistribution
-        The new space.
-    names : mapping of str to str or None
-        Past name → new name, for parameters that were renamed.
+    `names` maps past names to new ones, for parameters that were renamed.
 
-    Notes
-    -----
-    A number keeps its value, whatever range, step and log scale it has now; trials that are
-    more than half a range outside are left out. A choice is found by value, then by its text;
-    among numbers the nearest one is taken. Trials with a choice that is not there any more are
-    left out. Parameters that the new space does not have are ignored.
+    A number keeps its value, whatever range, step and log scale the parameter has now. Trials more than half a range
+    outside are left out. A choice is found by value, then by its text; among numbers the nearest one is taken. Trials
+    with a choice that no longer exists are left out. Parameters that the new space does not have are ignored.
     """
     renamed = dict(names or {})
-    by_new_name = [{renamed.get(past, past): past for past in source.distributions} for source in sources]
-    ends = np.cumsum([0, *(len(source.completed) for source in sources)])
-    owner = np.repeat(np.arange(len(sources)), np.diff(ends))
-    points = np.full((len(owner), len(distributions)), np.nan)
-    kept = np.ones(len(owner), dtype=bool)
-    known = np.zeros((len(sources), len(distributions)), dtype=bool)
-    notes: list[list[ParameterNote]] = [[] for _ in sources]
-    for column, (name, distribution) in enumerate(distributions.items()):
-        is_out, is_mapped = np.zeros((2, len(owner)), dtype=bool)
-        numbers = {}
-        for number, (source, past) in enumerate(zip(sources, by_new_name, strict=True)):
-            if name not in past:
-                continue
-            before = source.distributions[past[name]]
-            if not isinstance(before, CategoricalDistribution) and not isinstance(
-                distribution, CategoricalDistribution
-            ):
-                numbers[number] = source.numbers(past[name])
-            elif (one := _converting(before, distribution)) is not None:
-                known[number, column] = True
-                rows = slice(ends[number], ends[number + 1])
-                points[rows, column], is_out[rows], is_mapped[rows] = _each(one, source.column(past[name]))
-        if numbers:
-            # Those of all studies at once: what counts is the number of steps, not of trials.
-            known[list(numbers), column] = True
-            is_number = np.isin(owner, list(numbers))
-            points[is_number, column], is_out[is_number] = _numbers(
-                distribution, np.concatenate(list(numbers.values()))
-            )
-        kept &= ~is_out
-        n_mapped, n_dropped = (np.bincount(owner[found], minlength=len(sources)) for found in (is_mapped, is_out))
-        for number, (source, past) in enumerate(zip(sources, by_new_name, strict=True)):
-            if name not in past:
-                note = ParameterNote("", name, "new")
-            elif not known[number, column]:
-                note = ParameterNote(past[name], name, "of another type, ignored")
-            else:
-                change = _change(past[name], name, source.distributions[past[name]], distribution)
-                note = ParameterNote(past[name], name, change, int(n_mapped[number]), int(n_dropped[number]))
-            notes[number].append(note)
+    past_names = [{renamed.get(past, past): past for past in source.distributions} for source in sources]
+    bounds = np.cumsum([0, *(len(source.completed) for source in sources)])
+    columns = [
+        _aligned_column(sources, [past.get(name) for past in past_names], distribution, bounds)
+        for name, distribution in distributions.items()
+    ]
+    points = np.full((bounds[-1], len(columns)), np.nan)
+    kept = np.ones(len(points), dtype=bool)
+    for index, column in enumerate(columns):
+        points[:, index] = column.positions
+        kept &= ~column.is_outside
     found = []
-    for number, source in enumerate(sources):
-        rows = slice(ends[number], ends[number + 1])
-        ignored = [
-            ParameterNote(past, "", "not in the new space, ignored")
-            for new, past in by_new_name[number].items()
+    for number, (source, past) in enumerate(zip(sources, past_names, strict=True)):
+        rows = slice(bounds[number], bounds[number + 1])
+        notes = [
+            _note(source, past.get(name), name, distribution, column, number, rows)
+            for (name, distribution), column in zip(distributions.items(), columns, strict=True)
+        ]
+        notes += [
+            ParameterNote(old, "", "not in the new space, ignored")
+            for new, old in past.items()
             if new not in distributions
         ]
-        every = (*notes[number], *ignored)
-        found.append(_aligned(source, points[rows], kept[rows], known[number], every))
+        known = np.array([column.known[number] for column in columns], dtype=bool)
+        found.append(_aligned(source, points[rows], kept[rows], known, tuple(notes)))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _AlignedColumn:
+    """One parameter of the new space in the completed trials of all past studies.
+
+    `known` has an element per study; the others have one per trial.
+    """
+
+    positions: np.ndarray
+    is_outside: np.ndarray
+    is_mapped: np.ndarray
+    known: np.ndarray
+
+
+def _aligned_column(
+    sources: Sequence[SourceStudy], past_names: Sequence[str | None], distribution: BaseDistribution, bounds: np.ndarray
+) -> _AlignedColumn:
+    positions = np.full(bounds[-1], np.nan)
+    is_outside, is_mapped = np.zeros((2, bounds[-1]), dtype=bool)
+    numbers = {}
+    known = np.zeros(len(sources), dtype=bool)
+    for number, (source, past) in enumerate(zip(sources, past_names, strict=True)):
+        if past is None:
+            continue
+        before = source.distributions[past]
+        if not isinstance(before, CategoricalDistribution) and not isinstance(distribution, CategoricalDistribution):
+            numbers[number] = source.numbers(past)
+        elif (convert := _conversion(before, distribution)) is not None:
+            rows = slice(bounds[number], bounds[number + 1])
+            positions[rows], is_outside[rows], is_mapped[rows] = _converted(convert, source.column(past))
+            known[number] = True
+    if numbers:
+        # The numbers of all studies are converted at once, which saves the cost of many small arrays.
+        known[list(numbers)] = True
+        rows_of_numbers = np.repeat(np.isin(np.arange(len(sources)), list(numbers)), np.diff(bounds))
+        found = _near_positions(distribution, np.concatenate(list(numbers.values())))
+        positions[rows_of_numbers], is_outside[rows_of_numbers] = found
+    return _AlignedColumn(positions, is_outside, is_mapped, known)
+
+
+def _note(
+    source: SourceStudy,
+    past: str | None,
+    name: str,
+    distribution: BaseDistribution,
+    column: _AlignedColumn,
+    number: int,
+    rows: slice,
+) -> ParameterNote:
+    if past is None:
+        return ParameterNote("", name, "new")
+    if not column.known[number]:
+        return ParameterNote(past, name, "of another type, ignored")
+    change = _change(past, name, source.distributions[past], distribution)
+    n_mapped, n_dropped = (int(np.count_nonzero(found[rows])) for found in (column.is_mapped, column.is_outside))
+    return ParameterNote(past, name, change, n_mapped, n_dropped)
 
 
 def _aligned(
@@ -171,57 +191,60 @@ def _aligned(
     return AlignedStudy(source.name, points[kept], source.losses[kept], known, notes)
 
 
-def _numbers(distribution: BaseDistribution, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of numbers, NaN where there is none, and whether a value was there that has no place."""
-    places = places_of(distribution, values)
-    is_near = np.abs(places - 0.5) <= 0.5 + MARGIN
-    places[~is_near] = np.nan
-    return places, ~is_near & ~np.isnan(values)
+def _near_positions(distribution: BaseDistribution, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of numbers, NaN for those too far outside the range, and which are too far outside."""
+    positions = positions_of(distribution, values)
+    is_near = np.abs(positions - 0.5) <= 0.5 + MARGIN
+    positions[~is_near] = np.nan
+    return positions, ~is_near & ~np.isnan(values)
 
 
-def _each(one: Callable[[Any], tuple[float, bool]], column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the places of values, whether a value was there that has no place, and whether it was changed."""
-    # The last row is that of trials without a value.
-    found = np.array([*(one(value) for value in column.values), (math.nan, False)], dtype=float)
-    places, is_mapped = found[column.rows].T
-    return places, np.isnan(places) & (column.rows >= 0), is_mapped > 0
+_Conversion = Callable[[Any], tuple[float, bool]]
 
 
-def _converting(before: BaseDistribution, after: BaseDistribution) -> Callable[[Any], tuple[float, bool]] | None:
-    """Return what turns a past value into a place, NaN if there is none, and says whether the value was changed.
+def _converted(convert: _Conversion, column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the positions of values, which values have none, and which were mapped to another value."""
+    # The last row is for trials without a value, whose code is −1.
+    found = np.array([*(convert(value) for value in column.values), (math.nan, False)], dtype=float)
+    positions, is_mapped = found[column.codes].T
+    return positions, np.isnan(positions) & (column.codes >= 0), is_mapped > 0
 
-    None if nothing can.
+
+def _conversion(before: BaseDistribution, after: BaseDistribution) -> _Conversion | None:
+    """Return the function from a past value to its position and whether it was mapped, None if there is none.
+
+    The position is NaN for a value that the new distribution does not have.
     """
-    place = placing(after)
+    position = position_function(after)
     if not isinstance(after, CategoricalDistribution):
         if isinstance(before, CategoricalDistribution) and not all(_is_number(choice) for choice in before.choices):
             return None
 
-        def number(value: Any) -> tuple[float, bool]:
-            found = place(value) if _is_number(value) else math.nan
+        def of_number(value: Any) -> tuple[float, bool]:
+            found = position(value) if _is_number(value) else math.nan
             return (found if abs(found - 0.5) <= 0.5 + MARGIN else math.nan), False
 
-        return number
+        return of_number
     texts = {_text(choice): float(index) for index, choice in enumerate(after.choices)}
     numbers = [(index, choice) for index, choice in enumerate(after.choices) if _is_number(choice)]
     is_ordered = len(numbers) == len(after.choices) and not isinstance(before, CategoricalDistribution)
     if not is_ordered and not isinstance(before, CategoricalDistribution) and not numbers:
         return None
 
-    def choice(value: Any) -> tuple[float, bool]:
+    def of_choice(value: Any) -> tuple[float, bool]:
         if is_valid(after, value):
-            return place(value), False
+            return position(value), False
         if _text(value) in texts:
             return texts[_text(value)], True
         if is_ordered and _is_number(value):
             return float(min(numbers, key=lambda item: abs(item[1] - value))[0]), True
         return math.nan, False
 
-    return choice
+    return of_choice
 
 
 def _text(value: Any) -> str:
-    """Return what choices are compared by where their types differ; databases turn tuples into lists."""
+    """Return the text by which choices of different types are compared; databases turn tuples into lists."""
     return str([_text(item) for item in value]) if isinstance(value, (list, tuple)) else str(value)
 
 
@@ -247,14 +270,14 @@ def _change(past: str, new: str, before: BaseDistribution, after: BaseDistributi
 
 
 def value_in(distribution: BaseDistribution, value: Any) -> Any:
-    """Return the value of a distribution that is nearest to a value; None for a choice that it does not have.
+    """Return the value of a distribution nearest to a value; None for a choice that it does not have.
 
-    A choice None comes back as None too, which leaves the choice to the study's sampler.
+    None as a choice gives None too, which leaves the parameter to the study's sampler.
     """
     if isinstance(distribution, CategoricalDistribution):
         same = next((c for c in distribution.choices if type(c) is type(value) and c == value), None)
         return same if same is not None else next((c for c in distribution.choices if _text(c) == _text(value)), None)
     if not _is_number(value):
         return None
-    place = placing(distribution)(value)
-    return value_at(distribution, place if math.isfinite(place) else 0.0)
+    position = position_function(distribution)(value)
+    return value_at(distribution, position if math.isfinite(position) else 0.0)

@@ -1,14 +1,14 @@
-"""Configurations of one search space as points and as the inputs of a kernel.
+"""Encodes configurations of a search space as points, and points as the inputs of a kernel.
 
 Notation
 --------
 points : ndarray of shape (n, n_parameters)
-    A row per configuration, a column per parameter in the order of the space: the place of a
-    number in its range (0 is the low end, 1 the high end, on the log scale where the
-    distribution is), the index of a choice, NaN where a parameter is inactive.
+    A row per configuration, a column per parameter in the order of the space, each element a position: for a number
+    where it lies in its range (0 is the low end, 1 the high end; logarithmic for a log distribution), for a choice its
+    index, NaN for an inactive parameter.
 inputs : ndarray of shape (n, n_columns)
-    What a kernel compares: a column per number, a column per choice, and a column that says
-    whether a parameter is active for those that are not always.
+    The input of a kernel: a column per number, a column per choice, and for each conditional parameter a column that
+    tells whether it is active.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-# Two choices are as far from each other as the ends of a range.
 CHOICE = math.sqrt(0.5)
-# Without any knowledge of its effect, an inactive parameter sits in the middle of its range.
-_NEUTRAL = 0.5
+"""Value of the column of the chosen choice: two choices are as far from each other as the ends of a range."""
+_NEUTRAL = 0.5  # input of an inactive number: the middle of its range
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class Condition:
     Parameters
     ----------
     parent : int
-        Column of the parent.
+        Index of the parent's column.
     low, high : float
-        Inclusive bounds of the parent's place or index.
+        Inclusive bounds of the parent's position.
     values : frozenset of float or None
         Indices of the parent's choices; None for a parent that is a number.
     """
@@ -49,22 +48,22 @@ class Condition:
 
     def holds(self, points: np.ndarray) -> np.ndarray:
         """Return for each point whether the parameter is active, shape (n,)."""
-        place = points[:, self.parent]
+        position = points[:, self.parent]
         if self.values is not None:
-            return (place[:, None] == np.array(sorted(self.values))).any(axis=1)
-        return (place >= self.low) & (place <= self.high)  # false for NaN
+            return (position[:, None] == np.array(sorted(self.values))).any(axis=1)
+        return (position >= self.low) & (position <= self.high)  # false for NaN
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A search space, and how its configurations become points and inputs.
+    """A search space with the encoding of its configurations.
 
     Parameters
     ----------
     distributions : mapping of str to optuna.distributions.BaseDistribution
         The parameters.
     conditions : mapping of int to Condition
-        By column; the others are always active.
+        Conditions by column; parameters without one are always active.
     """
 
     distributions: Mapping[str, BaseDistribution]
@@ -82,7 +81,7 @@ class Encoding:
 
     @cached_property
     def groups(self) -> np.ndarray:
-        """Which parameter each column of the inputs belongs to, shape (n_columns,)."""
+        """Index of the parameter that each column of the inputs belongs to, shape (n_columns,)."""
         found = []
         for column, count in enumerate(self.n_choices):
             found += [column] * (max(int(count), 1) + (column in self.conditions))
@@ -100,27 +99,27 @@ class Encoding:
         return tuple(done)
 
     def points(self, configurations: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Return the points of configurations; NaN also where a value is none of the choices, or no number."""
+        """Return the points of configurations; NaN also for a value that is not a choice or not a number."""
         found = np.full((len(configurations), len(self.names)), np.nan)
         for column, (name, distribution) in enumerate(self.distributions.items()):
             rows = [row for row, configuration in enumerate(configurations) if name in configuration]
             values = [configurations[row][name] for row in rows]
             if isinstance(distribution, CategoricalDistribution):
-                found[rows, column] = list(map(placing(distribution), values))
+                found[rows, column] = list(map(position_function(distribution), values))
             else:
-                found[rows, column] = places_of(distribution, _numbers(values))
+                found[rows, column] = positions_of(distribution, _numbers(values))
         return found
 
     def configuration(self, point: np.ndarray) -> dict[str, Any]:
         """Return the configuration of a point that is on the grid; inactive parameters are left out."""
         return {
-            name: value_at(distribution, float(place))
-            for (name, distribution), place in zip(self.distributions.items(), point, strict=True)
-            if not math.isnan(place)
+            name: value_at(distribution, float(position))
+            for (name, distribution), position in zip(self.distributions.items(), point, strict=True)
+            if not math.isnan(position)
         }
 
     def on_grid(self, points: np.ndarray) -> np.ndarray:
-        """Return points that the space can produce: clipped, rounded to steps, inactive ones NaN."""
+        """Return points that the space can produce: clipped, rounded to steps, NaN for inactive parameters."""
         found = points.copy()
         for column, distribution in enumerate(self.distributions.values()):
             values = np.where(
@@ -132,7 +131,7 @@ class Encoding:
         return found
 
     def drawn(self, unit: np.ndarray) -> np.ndarray:
-        """Return a place for each parameter, whether active or not, from rows of the unit cube."""
+        """Return a position for each parameter, active or not, from rows of the unit cube."""
         found = unit.copy()
         for column in np.flatnonzero(self.n_choices):
             count = self.n_choices[column]
@@ -144,34 +143,27 @@ class Encoding:
         return self.on_grid(self.drawn(unit))
 
     def inputs(self, points: np.ndarray) -> np.ndarray:
-        """Return what a kernel compares, shape (n, n_columns)."""
+        """Return the inputs of a kernel, shape (n, n_columns)."""
         parts = []
         for column, count in enumerate(self.n_choices):
-            place = points[:, column]
-            is_active = ~np.isnan(place)
+            position = points[:, column]
+            is_active = ~np.isnan(position)
             if count:
-                parts += [np.where(place == choice, CHOICE, 0.0) for choice in range(count)]
+                parts += [np.where(position == choice, CHOICE, 0.0) for choice in range(count)]
             else:
-                parts.append(np.where(is_active, place, _NEUTRAL))
+                parts.append(np.where(is_active, position, _NEUTRAL))
             if column in self.conditions:
                 parts.append(np.where(is_active, 1.0, 0.0))
         return np.column_stack(parts) if parts else np.zeros((len(points), 0))
 
 
 def learnt_conditions(distributions: Mapping[str, BaseDistribution], points: np.ndarray) -> dict[int, Condition]:
-    """Return what decides whether a parameter is active, read from past configurations.
+    """Return the conditions of a space, learnt from past configurations.
 
-    A define-by-run objective does not say its conditions. A parent is a parameter whose value
-    separates the configurations that have the child from those that have not: choices, or an
-    interval of numbers open at one end (``n_layers`` and ``units_3``). The parent that comes
-    first in the space counts. Where nothing separates them, the child is taken as always active.
-
-    Parameters
-    ----------
-    distributions : mapping of str to BaseDistribution
-        The space.
-    points : ndarray of shape (n, n_parameters)
-        Configurations; NaN where a parameter was inactive.
+    A define-by-run objective does not declare its conditions. A parent is a parameter whose value separates the
+    configurations that have the child from those that do not: a set of choices, or an interval of numbers open at one
+    end (``n_layers`` and ``units_3``). The first such parent of the space is taken. A child without one counts as
+    always active.
     """
     has = ~np.isnan(points)
     partly = [column for column in range(points.shape[1]) if 0 < has[:, column].sum() < len(points)]
@@ -180,7 +172,7 @@ def learnt_conditions(distributions: Mapping[str, BaseDistribution], points: np.
         for parent, distribution in enumerate(distributions.values()):
             if parent == child or _leads_to(found, parent, child):
                 continue
-            condition = _separating(parent, points[:, parent], has[:, child], _is_category(distribution))
+            condition = _separating(parent, points[:, parent], has[:, child], distribution)
             if condition is not None:
                 found[child] = condition
                 break
@@ -188,7 +180,7 @@ def learnt_conditions(distributions: Mapping[str, BaseDistribution], points: np.
 
 
 def _leads_to(conditions: Mapping[int, Condition], column: int, target: int) -> bool:
-    """Whether a column depends on `target` already."""
+    """Whether a column already depends on `target`."""
     while column in conditions:
         column = conditions[column].parent
         if column == target:
@@ -196,12 +188,14 @@ def _leads_to(conditions: Mapping[int, Condition], column: int, target: int) -> 
     return False
 
 
-def _separating(parent: int, place: np.ndarray, has: np.ndarray, is_category: bool) -> Condition | None:
-    with_child, without = place[has], place[~has]
+def _separating(
+    parent: int, positions: np.ndarray, has: np.ndarray, distribution: BaseDistribution
+) -> Condition | None:
+    with_child, without = positions[has], positions[~has]
     if np.isnan(with_child).any():
-        return None  # the child was there without the parent
+        return None  # the child occurs without the parent
     without = without[~np.isnan(without)]
-    if is_category:
+    if isinstance(distribution, CategoricalDistribution):
         active = frozenset(np.unique(with_child).tolist())
         return None if np.isin(without, list(active)).any() or not len(without) else Condition(parent, values=active)
     if not len(without):
@@ -217,34 +211,27 @@ def _numbers(values: Sequence[Any]) -> np.ndarray:
     try:
         return np.array(values, dtype=float)
     except (TypeError, ValueError, OverflowError):
-        # What was enqueued for a trial may be anything.
+        # Any object may have been enqueued for a trial.
         return np.array([value if isinstance(value, (int, float)) else math.nan for value in values], dtype=float)
 
 
-def _is_category(distribution: BaseDistribution) -> bool:
-    return isinstance(distribution, CategoricalDistribution)
+def halves_of(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
+    """Return half of the value at position 0 and half of the width, as logarithms for a log distribution.
 
-
-def edges_of(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
-    """Return the values, or their logarithms on a log scale, at the places 0 and 1.
-
-    Each step owns half a step on both sides, so that the ends are as likely as the rest.
+    The width of the widest range is not a float. Each step owns half a step on both sides, so that the ends are as
+    likely as the rest.
     """
     half = 0.5 * (distribution.step or 0) if not distribution.log else 0.0
     if isinstance(distribution, IntDistribution) and distribution.log:
         half = 0.5
     low, high = distribution.low - half, distribution.high + half
-    return (math.log(low), math.log(high)) if distribution.log else (low, high)
-
-
-def halves_of(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
-    """Return half of the value at the place 0 and half of the width; the widest range has a width that is no float."""
-    low, high = edges_of(distribution)
+    if distribution.log:
+        low, high = math.log(low), math.log(high)
     return low / 2, high / 2 - low / 2
 
 
-def places_of(distribution: BaseDistribution, values: np.ndarray) -> np.ndarray:
-    """Return the places of numbers in the range of a float or int distribution; NaN for what has none."""
+def positions_of(distribution: BaseDistribution, values: np.ndarray) -> np.ndarray:
+    """Return the positions of numbers in the range of a float or int distribution, NaN where there is none."""
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, width = halves_of(distribution)
     if distribution.log:
@@ -252,8 +239,8 @@ def places_of(distribution: BaseDistribution, values: np.ndarray) -> np.ndarray:
     return (values / 2 - low) / (width or 1.0)
 
 
-def placing(distribution: BaseDistribution) -> Callable[[Any], float]:
-    """Return the function from a value to its place; NaN for what has none."""
+def position_function(distribution: BaseDistribution) -> Callable[[Any], float]:
+    """Return the function from a value to its position, NaN where there is none."""
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
 
@@ -265,18 +252,18 @@ def placing(distribution: BaseDistribution) -> Callable[[Any], float]:
 
         return index if choices else (lambda value: math.nan)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return lambda value: float(places_of(distribution, np.array(float(value))))
+    return lambda value: float(positions_of(distribution, np.array(float(value))))
 
 
-def value_at(distribution: BaseDistribution, place: float) -> Any:
-    """Return the value of a distribution at a place, clipped to its range and rounded to its steps."""
+def value_at(distribution: BaseDistribution, position: float) -> Any:
+    """Return the value of a distribution at a position, clipped to its range and rounded to its steps."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(min(max(round(place), 0), len(distribution.choices) - 1))]
+        return distribution.choices[int(min(max(round(position), 0), len(distribution.choices) - 1))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    if not 0.0 <= place <= 1.0:
-        return distribution.low if place < 0.0 else distribution.high
+    if not 0.0 <= position <= 1.0:
+        return distribution.low if position < 0.0 else distribution.high
     low, width = halves_of(distribution)
-    value = 2 * (low + place * width)
+    value = 2 * (low + position * width)
     value = math.exp(value) if distribution.log else value
     if distribution.step is not None and not distribution.log:
         n_steps = round((value / 2 - distribution.low / 2) / (distribution.step / 2))
@@ -285,16 +272,16 @@ def value_at(distribution: BaseDistribution, place: float) -> Any:
     return round(value) if isinstance(distribution, IntDistribution) else float(value)
 
 
-def _snapped(distribution: BaseDistribution, places: np.ndarray) -> np.ndarray:
-    """Return the places of the values at `places`: `value_at` and back, for all at once."""
+def _snapped(distribution: BaseDistribution, positions: np.ndarray) -> np.ndarray:
+    """Return the positions of the values at `positions`: `value_at` and back, for an array."""
     if isinstance(distribution, CategoricalDistribution):
-        return np.clip(np.round(places), 0, len(distribution.choices) - 1)
+        return np.clip(np.round(positions), 0, len(distribution.choices) - 1)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, width = halves_of(distribution)
     if isinstance(distribution, FloatDistribution) and (distribution.step is None or distribution.log):
-        return np.clip(places, 0.0, 1.0) if width > 0 else np.zeros_like(places)
+        return np.clip(positions, 0.0, 1.0) if width > 0 else np.zeros_like(positions)
     width = width or 1.0
-    values = 2 * (low + np.clip(places, 0.0, 1.0) * width)
+    values = 2 * (low + np.clip(positions, 0.0, 1.0) * width)
     values = np.exp(values) if distribution.log else values
     step = float(distribution.step or 1)
     n_steps = np.round((values / 2 - distribution.low / 2) / (step / 2))

@@ -31,7 +31,7 @@ from autometa.metalearning.collection import collection as collection_module
 from autometa.metalearning.collection import measuring
 from autometa.metalearning.collection.collection import collect
 from autometa.metalearning.collection.export import export
-from autometa.metalearning.collection.measuring import Measured, Settings
+from autometa.metalearning.collection.measuring import CollectionSettings, Measured
 from tests.helpers.collections import KEY, SECONDS, Collection, cheap_collection, small_tables, write_tables
 
 
@@ -247,7 +247,7 @@ def test_two_collections_into_one_folder_are_refused(cheap: Collection) -> None:
 def test_other_settings_are_refused(cheap: Collection) -> None:
     before = cheap.run(only=["two"]).evaluations
     with pytest.raises(MetaDatasetError, match="max_train_rows=10000 then, 40 now"):
-        cheap.run(settings=Settings(max_train_rows=40))
+        cheap.run(settings=CollectionSettings(max_train_rows=40))
     pd.testing.assert_frame_equal(cheap.evaluations, before)
 
 
@@ -371,7 +371,7 @@ def is_running(pid: int) -> bool:
 def test_a_rogue_configuration_fails_alone_and_is_not_tried_again(tmp_path: Path) -> None:
     tasks = write_tables(tmp_path / "tables", {"numbers": small_tables()["numbers"]})
     rogues = [rogue(how) for how in ("hang", "exit", "memory", "raise", "")]
-    settings = Settings(time_limit_s=1, memory_limit_gb=0.5)
+    settings = CollectionSettings(time_limit_s=1, memory_limit_gb=0.5)
     collect(tasks, tmp_path / "out", rogues, settings=settings)
     evaluations = read_collected(tmp_path / "out")[2]
     statuses = evaluations.groupby(evaluations["configuration"].str.split("-").str[0])["status"].agg(set)

@@ -16,7 +16,7 @@ from autometa.metadataset.pool import configuration_id, make_pool
 from autometa.metadataset.schema import EVALUATION_COLUMNS, LOSS_COLUMNS
 from autometa.metadataset.store import Store, read_collected
 from autometa.metalearning.collection.export import export
-from autometa.metalearning.collection.measuring import Settings
+from autometa.metalearning.collection.measuring import CollectionSettings
 from autometa.metalearning.collection.task_folder import load_task, read_table_list
 from autometa.tables.features import META_FEATURES, describe
 from tests.helpers.collections import KEY, Collection
@@ -56,7 +56,7 @@ def test_the_manifest_says_how_and_where_it_was_measured(exported: MetaDataset) 
 def test_the_manifest_says_how_to_rebuild_it_with_the_same_settings(exported: MetaDataset) -> None:
     collecting, exporting = (line.split()[1:] for line in exported.manifest["rebuild"].split("; "))
     given = _parser().parse_args(collecting)
-    settings = Settings(given.time_limit, given.memory_limit, given.max_rows, given.random_state)
+    settings = CollectionSettings(given.time_limit, given.memory_limit, given.max_rows, given.random_state)
     assert asdict(settings).items() <= exported.manifest["settings"].items()
     assert _parser().parse_args(exporting).collection == given.out
 

@@ -26,7 +26,7 @@ from autometa.metadataset.machine_speed import machine_speed
 from autometa.metadataset.pool import PoolEntry, make_pool
 from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, HELD_OUT, LOSS_COLUMNS, LOSSES
 from autometa.metalearning.collection import measuring
-from autometa.metalearning.collection.measuring import Measured, Run, Settings, measure
+from autometa.metalearning.collection.measuring import CollectionSettings, Measured, Run, measure
 from autometa.metalearning.collection.task_folder import LoadedTask, Table, load_task, read_table_list
 from autometa.tables.preparation import fit_preparation
 from tests.helpers.collections import small_tables, write_tables
@@ -70,7 +70,13 @@ def tables(table_folder: Path) -> dict[str, Table]:
 
 
 def run_of(*strategies: Strategy, scratch: Path | None = None, **settings: Any) -> Run:
-    return Run(uuid.uuid4().hex, Settings(**settings), {strategy.name: strategy for strategy in strategies}, scratch, 1)
+    return Run(
+        uuid.uuid4().hex,
+        CollectionSettings(**settings),
+        {strategy.name: strategy for strategy in strategies},
+        scratch,
+        1,
+    )
 
 
 def default_of(strategy: Strategy) -> PoolEntry:
@@ -364,7 +370,7 @@ def test_prepared_tables_are_deleted_when_another_is_measured_and_at_the_end(
 @pytest.mark.parametrize("name", ["time_limit_s", "memory_limit_gb", "max_train_rows"])
 def test_limits_are_positive(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be positive, got 0"):
-        Settings(**{name: 0})
+        CollectionSettings(**{name: 0})
 
 
 def test_fitness_is_of_the_rows_that_are_used(tables: dict[str, Table]) -> None:

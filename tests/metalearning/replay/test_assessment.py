@@ -24,13 +24,11 @@ from autometa.metalearning.replay.assessment import (
     named_policies,
 )
 from autometa.metalearning.replay.baselines import RandomPolicy, StaticPolicy, average_rank
-from autometa.metalearning.replay.prediction_errors import prediction_errors
 from autometa.metalearning.replay.replay import describe_past, metric_of, replay
 from autometa.metalearning.training.portfolio import learn_portfolios
-from autometa.policy.gain import GAIN_SETTINGS
-from autometa.policy.mixture import MixturePolicy, Stage
+from autometa.policy.expected_gain import GAIN_SETTINGS
 from autometa.policy.past_tasks import PastTasks
-from tests.policy.made_up import made_up_metadataset, made_up_past
+from tests.helpers.past_tasks import made_up_metadataset, made_up_past
 
 FEW = {"budgets_s": (2.0,), "counts": (1, 3), "n_folds": 3}
 
@@ -131,22 +129,12 @@ def test_tasks_without_seconds_are_judged_by_counts_alone() -> None:
     assert set(assess(past, {"random": RandomPolicy}, **FEW)["limit"]) == {"trials"}
 
 
-@pytest.mark.parametrize(
-    "name", [*GAIN_SETTINGS, "mixture", "random", "average_rank", "greedy", "greedy_per_second", "oracle"]
-)
+@pytest.mark.parametrize("name", [*GAIN_SETTINGS, "random", "average_rank", "greedy", "greedy_per_second", "oracle"])
 def test_every_named_policy_can_be_assessed(name: str) -> None:
     past = made_up_past(missing=0.2, n_tasks=6)
     table = assess(past, {name: named_policies(past)[name]}, budgets_s=(3.0,), counts=(2,), n_folds=2)
     assert table["regret"].between(0, 1).all()
     assert len(table) == 12
-
-
-def test_the_mixture_has_the_stages_that_it_is_given() -> None:
-    past = made_up_past(n_tasks=6)
-    stages = (Stage("portfolio"), Stage("gaussian", from_trial=2))
-    mixture = named_policies(past, stages=stages)["mixture"](past)
-    assert isinstance(mixture, MixturePolicy)
-    assert mixture.stages == stages and set(mixture.policies) == {"portfolio", "gaussian"}
 
 
 def test_the_portfolio_is_that_of_the_past_that_it_may_know() -> None:
@@ -179,7 +167,8 @@ def test_meta_features_that_tell_the_kind_of_task_pay_off(seed: int) -> None:
     past = made_up_past(seed, n_tasks=24)
     weights = (np.array(past.feature_names) == "landmark_ridge") * 16.0
     policies = {
-        name: partial(gain_policy, GAIN_SETTINGS[name], weights) for name in ("gaussian", "gaussian_without_features")
+        name: partial(gain_policy, GAIN_SETTINGS[name], lambda _: weights)
+        for name in ("gaussian", "gaussian_without_features")
     }
     compared = compare(assess(past, policies, budgets_s=(), counts=(1,), n_folds=4), "gaussian_without_features")
     assert compared.loc["gaussian", "high"].iloc[0] < 0
@@ -220,23 +209,3 @@ def test_an_unknown_baseline_is_refused() -> None:
 def test_limits_must_be_positive(limits: dict) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         assess(made_up_past(), {"random": RandomPolicy}, **limits)
-
-
-def test_predictions_are_better_than_a_constant_where_a_feature_tells_the_loss(seed: int) -> None:
-    past = made_up_past(seed, n_tasks=24)
-    only = past.feature_names.index("landmark_ridge")
-    features = np.full_like(past.features, 0.0)
-    features[:, only] = past.features[:, only]
-    errors = prediction_errors(replace(past, features=features), n_folds=4)
-    assert list(errors.index) == ["loss", "seconds"]
-    assert errors.loc["loss", "model"] < 0.7 * errors.loc["loss", "constant"]
-    assert (errors["n"] == past.seconds.size).all()
-
-
-def test_constant_and_neighbour_predict_what_their_names_say() -> None:
-    past = made_up_past(n_tasks=2)
-    errors = prediction_errors(past, n_folds=2)
-    # With one past task both are that task.
-    logs = np.log(past.seconds)
-    expected = np.abs(logs[0] - logs[1]).mean()
-    np.testing.assert_allclose(errors.loc["seconds", ["constant", "nearest"]], expected)

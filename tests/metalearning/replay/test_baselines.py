@@ -19,7 +19,7 @@ from autometa.metalearning.replay.baselines import (
     greedy_per_second,
 )
 from autometa.metalearning.replay.replay import describe_past, replay
-from tests.policy.made_up import made_up_past
+from tests.helpers.past_tasks import made_up_past
 
 METRIC = "balanced_accuracy"
 ORDERS = [average_rank, greedy, greedy_per_second]

@@ -1,4 +1,4 @@
-"""Regret, ranks and intervals."""
+"""Regret and intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autometa.metalearning.replay.regret import normalised_regret, paired_bootstrap, ranks, regret_area, surely_best
+from autometa.metalearning.replay.regret import normalised_regret, paired_bootstrap, surely_best
 
 LOSSES = arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e6, 1e6))
 
@@ -40,38 +40,6 @@ def test_having_found_nothing_is_a_regret_of_1_also_where_all_losses_are_the_sam
 def test_a_task_without_known_losses_has_no_regret() -> None:
     with pytest.raises(ValueError, match="every loss of the task is NaN"):
         normalised_regret(0.5, [np.nan, np.nan])
-
-
-def test_area_is_the_mean_of_the_steps() -> None:
-    assert regret_area([], [], 5.0) == 1
-    assert regret_area([1.0, 3.0], [0.5, 0.0], 4.0) == pytest.approx((1 * 1 + 2 * 0.5 + 1 * 0.0) / 4)
-    assert regret_area([1.0, 30.0], [0.5, 0.0], 2.0) == pytest.approx((1 + 0.5) / 2)
-
-
-@given(st.lists(st.tuples(st.floats(0, 9), st.floats(0, 1)), max_size=8), st.floats(0.1, 10))
-def test_area_is_close_to_a_sum_over_many_small_steps(results: list[tuple[float, float]], end: float) -> None:
-    times = np.sort([time for time, _ in results])
-    regrets = np.array([regret for _, regret in results])
-    moments = (np.arange(20_000) + 0.5) * end / 20_000
-    curve = np.concatenate([[1.0], regrets])[np.searchsorted(times, moments, side="right")]
-    # Each of at most nine steps may fall anywhere within one of the 20,000.
-    assert regret_area(times, regrets, end) == pytest.approx(curve.mean(), abs=9 / 20_000)
-
-
-def test_an_area_of_no_width_is_refused() -> None:
-    with pytest.raises(ValueError, match="got 0.0"):
-        regret_area([1.0], [0.0], 0.0)
-
-
-def test_ranks_share_ties_and_put_those_that_found_nothing_last() -> None:
-    np.testing.assert_array_equal(
-        ranks([[0.1, 0.3, 0.2], [0.5, 0.5, np.nan], [np.nan, 0.9, np.nan]]), [[1, 3, 2], [1.5, 1.5, 3], [2.5, 1, 2.5]]
-    )
-
-
-@given(arrays(np.float64, (7, 4), elements=st.sampled_from([0.0, 0.5, 1.0, np.nan])))
-def test_ranks_of_a_task_always_have_the_same_sum(losses: np.ndarray) -> None:
-    np.testing.assert_array_equal(ranks(losses).sum(axis=1), 10)
 
 
 def test_interval_covers_the_mean_of_independent_tasks_about_as_often_as_it_says() -> None:

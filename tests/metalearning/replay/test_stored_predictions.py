@@ -17,7 +17,7 @@ from autometa.metadataset.store import read_predictions
 from autometa.metalearning.collection.export import export
 from autometa.metalearning.replay.assessment import assess
 from autometa.metalearning.replay.baselines import RandomPolicy
-from autometa.metalearning.replay.stored_predictions import KeptPredictions, read_kept
+from autometa.metalearning.replay.stored_predictions import StoredPredictions, read_stored_predictions
 from autometa.metalearning.training.policy_training import train
 from autometa.policy.past_tasks import PastTasks
 from tests.helpers.collections import Collection
@@ -30,7 +30,7 @@ def past(collected: Collection) -> PastTasks:  # noqa: F811
 
 def test_kept_predictions_have_about_the_losses_that_were_recorded(collected: Collection, past: PastTasks) -> None:  # noqa: F811
     for task in range(len(past.tasks)):
-        kept = read_kept(collected.out, past, task)
+        kept = read_stored_predictions(collected.out, past, task)
         assert kept is not None
         recorded = past.losses[kept.metric.name][task]
         assert {place for place in kept.predictions} == set(np.flatnonzero(np.isfinite(recorded)))
@@ -45,7 +45,7 @@ def test_ensembles_are_chosen_on_validation_rows_and_judged_on_those_held_out(
     past: PastTasks,
 ) -> None:
     for number, task in enumerate(past.tasks):
-        kept = read_kept(collected.out, past, number)
+        kept = read_stored_predictions(collected.out, past, number)
         assert kept is not None
         fold, y, _ = read_predictions(collected.out, task)
         assert set(fold) == {0, 1, 2, HELD_OUT}
@@ -59,12 +59,12 @@ def test_ensembles_are_chosen_on_validation_rows_and_judged_on_those_held_out(
 
 def test_without_a_collection_or_predictions_there_is_nothing(tmp_path: Path, past: PastTasks) -> None:
     with pytest.raises(MetaDatasetError, match="holds no collection"):
-        read_kept(tmp_path, past, 0)
+        read_stored_predictions(tmp_path, past, 0)
 
 
 def test_an_unknown_task_has_no_predictions(collected: Collection, past: PastTasks) -> None:  # noqa: F811
     renamed = replace(past, tasks=tuple(f"other {name}" for name in past.tasks))
-    assert read_kept(collected.out, renamed, 0) is None
+    assert read_stored_predictions(collected.out, renamed, 0) is None
 
 
 def test_portfolios_are_chosen_by_ensembles_where_predictions_are_kept(collected: Collection) -> None:  # noqa: F811
@@ -77,12 +77,12 @@ def test_a_task_that_kept_predictions_of_some_configurations_only_says_nothing_o
     collected: Collection,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def half(*arguments: Any) -> KeptPredictions:
-        kept = read_kept(*arguments)
+    def half(*arguments: Any) -> StoredPredictions:
+        kept = read_stored_predictions(*arguments)
         assert kept is not None
         return replace(kept, predictions=dict(list(kept.predictions.items())[::2]))
 
-    monkeypatch.setattr("autometa.metalearning.training.portfolio.read_kept", half)
+    monkeypatch.setattr("autometa.metalearning.training.portfolio.read_stored_predictions", half)
     weights = train(export(collected.tasks, collected.out), predictions=collected.out, n_replayed=0)
     assert weights.card["portfolios"]["judged_by"] == "incumbents"
 
@@ -101,12 +101,12 @@ def test_ensembles_are_those_of_a_search_among_what_has_predictions(
     past: PastTasks,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def two(*arguments: Any) -> KeptPredictions:
-        kept = read_kept(*arguments)
+    def two(*arguments: Any) -> StoredPredictions:
+        kept = read_stored_predictions(*arguments)
         assert kept is not None
         return replace(kept, predictions=dict(list(kept.predictions.items())[-2:]))
 
-    monkeypatch.setattr("autometa.metalearning.replay.assessment.read_kept", two)
+    monkeypatch.setattr("autometa.metalearning.replay.assessment.read_stored_predictions", two)
     limits = {"budgets_s": (), "counts": (2,), "n_folds": 2}
     table = assess(past, {"random": RandomPolicy}, predictions=collected.out, **limits).set_index("task")
     for number, task in enumerate(past.tasks):
@@ -124,24 +124,24 @@ def test_predictions_of_what_was_not_recorded_say_nothing_of_ensembles(
     past: PastTasks,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def others(*arguments: Any) -> KeptPredictions:
-        kept = read_kept(*arguments)
+    def others(*arguments: Any) -> StoredPredictions:
+        kept = read_stored_predictions(*arguments)
         assert kept is not None
         unrecorded = np.flatnonzero(~np.isfinite(past.losses[kept.metric.name][arguments[-1]]))
         assert unrecorded.size
         return replace(kept, predictions={int(unrecorded[0]): next(iter(kept.predictions.values()))})
 
-    monkeypatch.setattr("autometa.metalearning.replay.assessment.read_kept", others)
+    monkeypatch.setattr("autometa.metalearning.replay.assessment.read_stored_predictions", others)
     limits = {"budgets_s": (), "counts": (1,), "n_folds": 2}
     table = assess(past, {"random": RandomPolicy}, predictions=collected.out, **limits)
     assert table["ensemble_regret"].isna().all()
 
 
-def three_models(seed: int) -> KeptPredictions:
+def three_models(seed: int) -> StoredPredictions:
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, 60)
     right = np.clip(0.5 + 0.3 * (2 * y - 1)[None] + 0.4 * rng.normal(size=(3, 60)), 0.01, 0.99)
-    return KeptPredictions(
+    return StoredPredictions(
         resolve_metric("log_loss", "binary"), y, {place: np.column_stack([1 - p, p]) for place, p in enumerate(right)}
     )
 

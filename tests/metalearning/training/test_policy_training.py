@@ -7,23 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optuna.distributions import IntDistribution
 
-from autometa.core.space import SearchSpace
-from autometa.core.strategy import Strategy
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.training.policy_training import PORTFOLIO_BUDGETS_S, fingerprint, train
-from autometa.metalearning.training.stage_learning import CANDIDATES
 from autometa.policy.weights_file import read_weights
-from tests.policy.made_up import made_up_metadataset
-
-STRATEGIES = [Strategy(f"algorithm_{n}", "ridge", SearchSpace({"place": IntDistribution(0, 99)})) for n in range(3)]
+from tests.helpers.past_tasks import MADE_UP_STRATEGIES, made_up_metadataset
 
 
 def test_what_is_trained_can_be_read_and_tells_where_it_comes_from(tmp_path: Path) -> None:
     metadataset = made_up_metadataset(n_tasks=24)
     weights = train(metadataset, out=tmp_path, n_replayed=0)
-    found = read_weights(tmp_path, STRATEGIES)
+    found = read_weights(tmp_path, MADE_UP_STRATEGIES)
     assert found.past.tasks == weights.past.tasks
     assert found.portfolios == weights.portfolios
     card = found.card
@@ -44,27 +38,16 @@ def test_training_is_deterministic() -> None:
 @pytest.mark.slow
 def test_temperatures_and_their_regret_on_tasks_left_out_are_in_the_card() -> None:
     weights = train(made_up_metadataset(n_tasks=8), n_replayed=4)
-    assert set(weights.temperatures) == {"gaussian", "attention"}
+    assert set(weights.temperatures) == {"attention"}
     left_out = weights.card["regret_left_out"]
     assert left_out["n_tasks"] == 4
-    assert all(0 <= left_out[name][limit] <= 1 for name in weights.temperatures for limit in ("trials", "seconds"))
-
-
-@pytest.mark.slow
-def test_stages_of_the_mixture_and_what_decided_are_in_the_card(tmp_path: Path) -> None:
-    card = train(made_up_metadataset(n_tasks=8), n_replayed=4, out=tmp_path).card
-    assert read_weights(tmp_path, STRATEGIES).card["stages"] == card["stages"]
-    for in_time, limit in ((False, "trials"), (True, "seconds")):
-        stages = [(stage["policy"], stage["from_trial"]) for stage in card["stages"] if stage["in_time"] is in_time]
-        assert tuple(stages) in CANDIDATES.values()
-        assert set(card["stages_regret_left_out"][limit]) == set(CANDIDATES)
+    assert all(0 <= left_out[name][limit] <= 1 for name in ("gaussian", "attention") for limit in ("trials", "seconds"))
 
 
 def test_without_a_replay_temperatures_are_the_usual_ones() -> None:
     weights = train(made_up_metadataset(), n_replayed=0)
-    assert weights.temperatures == {"gaussian": (0.05, 0.3), "attention": (0.1, 0.3)}
+    assert weights.temperatures == {"attention": (0.1, 0.3)}
     assert weights.card["regret_left_out"] == {}
-    assert weights.card["stages"] == []
 
 
 def test_a_larger_budget_has_room_for_more() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from autometa.evaluation.metrics import resolve_metric
-from autometa.metalearning.replay.stored_predictions import KeptPredictions
+from autometa.metalearning.replay.stored_predictions import StoredPredictions
 from autometa.metalearning.training.portfolio import EnsembleGains, IncumbentGains, greedy_order, regrets
-from tests.policy.made_up import made_up_past
+from tests.helpers.past_tasks import made_up_past
 
 
 def plain_greedy(regret: np.ndarray, seconds: np.ndarray, budget_s: float, per_second: bool) -> list[int]:
@@ -63,11 +63,11 @@ def test_regret_is_one_where_nothing_was_measured() -> None:
     assert (regret.min(axis=1) == 0).all()
 
 
-def two_that_complement_each_other() -> KeptPredictions:
+def two_that_complement_each_other() -> StoredPredictions:
     """Return three regressions: 0 and 2 err in opposite directions, 1 is a little better than both and like 0."""
     y = np.linspace(-1, 1, 40)
     wave = np.sin(20 * y)
-    return KeptPredictions(
+    return StoredPredictions(
         resolve_metric("rmse", "regression"), y, {0: y + wave, 1: y + 0.9 * wave, 2: y - wave, 3: np.zeros(40) + 9}
     )
 
@@ -84,7 +84,7 @@ def test_ensembles_are_weighed_on_validation_rows_and_their_gain_is_what_they_ar
     rng = np.random.default_rng(0)
     y, is_held_out = rng.normal(size=80), np.arange(80) >= 40
     deceptive, fair, poor = np.where(is_held_out, y + 3, y), y + 0.1 * rng.normal(size=80), y + 1
-    kept = KeptPredictions(
+    kept = StoredPredictions(
         resolve_metric("rmse", "regression"), y, {0: deceptive, 1: fair, 2: poor}, is_held_out=is_held_out
     )
     gains = EnsembleGains([kept])

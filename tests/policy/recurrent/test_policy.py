@@ -23,7 +23,7 @@ from autometa.core.task import TaskDescription
 from autometa.metalearning.replay.replay import describe_past, replay
 from autometa.metalearning.training import recurrent_training
 from autometa.metalearning.training.recurrent_episodes import Observation, play
-from autometa.metalearning.training.recurrent_training import TrainingSettings, train
+from autometa.metalearning.training.recurrent_training import RecurrentSettings, train
 from autometa.metalearning.training.recurrent_tuning import EpisodeSettings, TuningEpisodes, train_recurrent
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.inputs import feature_scale, shape_for
@@ -359,9 +359,9 @@ def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match=r"counts must be two positive numbers, .* got \(5, 3\)"):
         EpisodeSettings(counts=(5, 3))
     with pytest.raises(ValueError, match="n_passes must be at least 1, got 0"):
-        TrainingSettings(n_passes=0)
+        RecurrentSettings(n_passes=0)
     with pytest.raises(ValueError, match="n_imitation must not be negative, got -1"):
-        TrainingSettings(n_imitation=-1)
+        RecurrentSettings(n_imitation=-1)
 
 
 # ------------------------------------------------------------------------------------------- training
@@ -396,18 +396,18 @@ class HiddenArm:
 
 
 BEST = (4 + 3 + 2) / 3
-FEW = TrainingSettings(3, 3, n_episodes=8, n_episodes_reinforcement=8, n_passes=2)
+FEW = RecurrentSettings(3, 3, n_episodes=8, n_episodes_reinforcement=8, n_passes=2)
 
 
 def test_by_imitation_the_network_learns_to_remember(seed: int) -> None:
-    trained = train(HiddenArm(), TrainingSettings(40, 0, n_episodes=32), seed=seed)
+    trained = train(HiddenArm(), RecurrentSettings(40, 0, n_episodes=32), seed=seed)
     assert play(HiddenArm(), trained.arrays, 300, np.random.default_rng(seed)).mean() > BEST - 0.3
     assert trained.rewards[0] < BEST - 0.8
 
 
 @pytest.mark.slow
 def test_by_its_rewards_alone_the_network_learns_to_remember(seed: int) -> None:
-    settings = TrainingSettings(0, 120, n_episodes_reinforcement=128, reinforcement_rate=5e-3)
+    settings = RecurrentSettings(0, 120, n_episodes_reinforcement=128, reinforcement_rate=5e-3)
     trained = train(HiddenArm(), settings, seed=seed)
     assert play(HiddenArm(), trained.arrays, 300, np.random.default_rng(seed)).mean() > BEST - 0.3
 
@@ -461,7 +461,7 @@ def test_a_policy_of_a_short_training_is_small_and_complete() -> None:
 @pytest.mark.slow
 def test_a_trained_policy_beats_random_orders_on_tasks_it_has_not_seen() -> None:
     past, new = make_past(1, n_tasks=60, n_configurations=30), make_past(2, n_tasks=20, n_configurations=30)
-    policy = RecurrentPolicy(past, train_recurrent(past, TrainingSettings(200, 0)).arrays)
+    policy = RecurrentPolicy(past, train_recurrent(past, RecurrentSettings(200, 0)).arrays)
     rng = np.random.default_rng(0)
     regrets = []
     for task in range(len(new.tasks)):

@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 
 from autometa.exceptions import ArchiveError
 from autometa.transfer.archive import archive_file
-from autometa.transfer.archive.archive import StudyArchive
+from autometa.transfer.study_archive import StudyArchive
 from tests.transfer.old_archive import LAYOUT_1, dated_study, dated_trial, old_studies
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -18,7 +18,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from autometa.transfer.archive.archive import StudyArchive
+from autometa.transfer.study_archive import StudyArchive
 from tests.transfer.old_archive import dated_study, dated_trial
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

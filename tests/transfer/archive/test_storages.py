@@ -17,9 +17,9 @@ from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from autometa.exceptions import ArchiveError
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.sampling.sampler import MetaSampler
 from autometa.transfer.sampling.warm_start import warm_start
+from autometa.transfer.study_archive import StudyArchive
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

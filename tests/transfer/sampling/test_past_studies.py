@@ -10,9 +10,9 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.archive.sources import SourceStudy, SourceTrial
 from autometa.transfer.sampling.past_studies import Past, checked_names, chosen_sources
+from autometa.transfer.study_archive import StudyArchive
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

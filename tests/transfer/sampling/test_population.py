@@ -12,8 +12,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from autometa.transfer.sampling.experts import Expert, expected_improvement, posterior, weights_of
 from autometa.transfer.sampling.kernel import default_kernel, fitted_kernel, normal_scores, own_scores, whitening_of
 from autometa.transfer.sampling.population import Population, _expectation_maximisation, fitted_population
-from autometa.transfer.sampling.portfolio import complementary_points
-from autometa.transfer.sampling.proposals import Seen, _gain, beliefs_of, is_probe
+from autometa.transfer.sampling.proposals import TriedPoints, _acquisition, is_probe, posteriors_of
+from autometa.transfer.sampling.warm_start import complementary_points
 from autometa.transfer.space.alignment import AlignedStudy
 from autometa.transfer.space.encoding import Encoding
 
@@ -164,11 +164,11 @@ def test_population_alike_is_around_the_studies_that_rank_the_trials_best(centre
 
 def test_gain_counts_only_what_noise_leaves_to_be_learnt():
     points = ENCODING.uniform(np.random.default_rng(4).random((15, 3)))
-    seen = Seen(points, own_scores(function(points)), points[:0])
-    (belief,) = beliefs_of(ENCODING, [Expert("no transfer", default_kernel(ENCODING.groups))], seen)
+    tried = TriedPoints(points, own_scores(function(points)), points[:0])
+    (belief,) = posteriors_of(ENCODING, [Expert("no transfer", default_kernel(ENCODING.groups))], tried)
     mean, deviation = belief.predict(ENCODING.inputs(points))
     plain = expected_improvement(mean, deviation, belief.best)
-    gain = _gain(belief, mean, deviation)
+    gain = _acquisition(belief, mean, deviation)
     assert (gain <= plain).all() and (gain >= 0).all()
     order = np.argsort(deviation)
     assert (np.diff((gain / plain)[order]) >= -1e-12).all()

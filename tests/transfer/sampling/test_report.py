@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 
-from autometa.transfer.archive.archive import StudyArchive
+from autometa.transfer.study_archive import StudyArchive
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -6,12 +6,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.sampling.past_studies import Past
 from autometa.transfer.sampling.population import fitted_population
 from autometa.transfer.sampling.respacing import moved_population
 from autometa.transfer.space.alignment import align_all
 from autometa.transfer.space.encoding import Encoding
+from autometa.transfer.study_archive import StudyArchive
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -16,8 +16,9 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState
 
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.sampling.sampler import MetaSampler
+from autometa.transfer.study_archive import StudyArchive
+from tests.helpers.past_studies import archive_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -26,18 +27,9 @@ def bowl(trial: optuna.Trial, x: float = 0.7, y: float = -0.3) -> float:
     return (trial.suggest_float("x", -1, 1) - x) ** 2 + (trial.suggest_float("y", -1, 1) - y) ** 2
 
 
-def archive_of(objective, n_studies: int = 4, n_trials: int = 25, **options) -> StudyArchive:
-    archive = StudyArchive()
-    for seed in range(n_studies):
-        study = optuna.create_study(study_name=f"old-{seed}", sampler=RandomSampler(seed=seed), **options)
-        study.optimize(objective, n_trials=n_trials)
-        archive.add(study)
-    return archive
-
-
 @pytest.fixture(scope="module")
 def bowls() -> StudyArchive:
-    return archive_of(bowl)
+    return archive_of(bowl, n_studies=4, n_trials=25)
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +75,16 @@ def test_search_goes_on_beyond_the_recorded_configurations(bowls):
 @pytest.mark.parametrize("past", ["minimize", "maximize"])
 @pytest.mark.parametrize("new", ["minimize", "maximize"])
 def test_each_study_says_itself_what_is_better(past, new):
-    archive = archive_of(lambda trial: bowl(trial) * (1 if past == "minimize" else -1), 2, direction=past)
+    archive = archive_of(
+        lambda trial: bowl(trial) * (1 if past == "minimize" else -1), n_studies=2, n_trials=25, direction=past
+    )
     study = optuna.create_study(direction=new, sampler=MetaSampler(archive, seed=0))
     study.optimize(lambda trial: bowl(trial) * (1 if new == "minimize" else -1), n_trials=1)
     assert abs(study.best_value) < 0.25
 
 
 def test_misleading_past_is_overcome():
-    archive = archive_of(lambda trial: -bowl(trial))
+    archive = archive_of(lambda trial: -bowl(trial), n_studies=4, n_trials=25)
     study = optuna.create_study(sampler=MetaSampler(archive, seed=0))
     assert best_after(study, 20) < 0.01
 
@@ -103,8 +97,12 @@ def test_past_of_shuffled_losses_is_a_cold_start(caplog):
         bowl(trial)
         return float(rng.normal())
 
-    study = optuna.create_study(sampler=MetaSampler(archive_of(noise, 8), seed=0))
-    assert best_after(study, 25) < 0.05
+    archive = archive_of(noise, n_studies=8, n_trials=25)
+    best = {
+        name: [best_after(optuna.create_study(sampler=sampler(seed)), 25) for seed in range(3)]
+        for name, sampler in (("meta", lambda seed: MetaSampler(archive, seed=seed)), ("random", RandomSampler))
+    }
+    assert np.mean(best["meta"]) < 0.5 * np.mean(best["random"])
     assert "they are not used" in caplog.text
 
 
@@ -187,7 +185,10 @@ def test_archive_without_usable_studies_is_a_cold_start():
 
 
 def test_one_past_study_with_one_trial_is_enough():
-    assert best_after(optuna.create_study(sampler=MetaSampler(archive_of(bowl, 1, 1), seed=0)), 10) < 1.0
+    assert (
+        best_after(optuna.create_study(sampler=MetaSampler(archive_of(bowl, n_studies=1, n_trials=1), seed=0)), 10)
+        < 1.0
+    )
 
 
 def test_renamed_parameters_are_found(bowls):
@@ -218,7 +219,7 @@ def test_conditional_parameters_are_learnt_from():
         n = trial.suggest_int("n", 1, 3)
         return sum((trial.suggest_float(f"b_{i}", 0, 1) - 0.5) ** 2 for i in range(n))
 
-    archive = archive_of(objective, 3, 30)
+    archive = archive_of(objective, n_studies=3, n_trials=30)
     study = optuna.create_study(sampler=MetaSampler(archive, seed=0))
     study.optimize(objective, n_trials=8)
     assert study.trials[0].params["kind"] == "b"

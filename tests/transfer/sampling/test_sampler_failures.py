@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import optuna
 import pytest
-from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from autometa import MetaPruner, MetaSampler, StudyArchive
+from tests.helpers.past_studies import archive_of
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 
@@ -61,18 +61,9 @@ def by_chance(x: np.ndarray, trial: optuna.Trial) -> bool:
     return np.random.default_rng(trial.number).random() < 0.3
 
 
-def archive_of(objective, n_studies: int = 4, n_trials: int = 50) -> StudyArchive:
-    archive = StudyArchive()
-    for seed in range(n_studies):
-        past = optuna.create_study(study_name=f"old-{seed}", sampler=RandomSampler(seed=seed))
-        past.optimize(objective, n_trials=n_trials, catch=OutOfOrderError)
-        archive.add(past)
-    return archive
-
-
 @pytest.fixture(scope="module")
 def bowls() -> StudyArchive:
-    return archive_of(bowl(never))
+    return archive_of(bowl(never), n_studies=4, n_trials=50, catch=(OutOfOrderError,))
 
 
 def run(sampler, objective, n_trials: int = 40, **options) -> optuna.Study:
@@ -163,14 +154,16 @@ def test_parameters_that_a_trial_did_not_get_as_far_as_make_it_no_other_trial(se
 
 def test_failures_of_the_past_are_learnt_from(seed):
     objective = bowl(lambda x, trial: x[0] > 0.5, 1.0)
-    study = run(MetaSampler(archive_of(objective), seed=seed), objective)
+    study = run(
+        MetaSampler(archive_of(objective, n_studies=4, n_trials=50, catch=(OutOfOrderError,)), seed=seed), objective
+    )
     assert study.trials[0].state == TrialState.COMPLETE
     assert len(good(study)) >= 22
     assert study.best_value < 0.3  # 0.25 can be had
 
 
 def test_past_study_without_a_complete_trial_is_no_past(seed):
-    archive = archive_of(bowl(lambda x, trial: True), 2)
+    archive = archive_of(bowl(lambda x, trial: True), n_studies=2, n_trials=50, catch=(OutOfOrderError,))
     study = run(MetaSampler(archive, seed=seed), bowl(never))
     assert study.best_value < 0.01
     assert set(archive.report(study)["reason"]) == {"no completed trial"}
@@ -188,7 +181,7 @@ def curve(trial: optuna.Trial) -> float:
 
 @pytest.mark.parametrize("rate", [pytest.param(0.05, marks=pytest.mark.slow), 0.2])
 def test_sampler_and_pruner_of_one_archive_try_many_configurations(rate, seed):
-    archive = archive_of(curve)
+    archive = archive_of(curve, n_studies=4, n_trials=50, catch=(OutOfOrderError,))
     study = run(MetaSampler(archive, seed=seed), curve, pruner=MetaPruner(archive, rate=rate))
     assert n_different(study) == 40
     assert min((t.params["x"] - 0.7) ** 2 + (t.params["y"] - 0.3) ** 2 for t in study.trials) < 2e-3

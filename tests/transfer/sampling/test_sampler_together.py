@@ -12,12 +12,13 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.samplers import PartialFixedSampler, RandomSampler
+from optuna.samplers import PartialFixedSampler
 from optuna.storages import InMemoryStorage
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from autometa import MetaSampler, StudyArchive
 from autometa.transfer.sampling import sampler as sampler_module
+from tests.helpers.past_studies import archive_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -28,18 +29,9 @@ def bowl(trial: optuna.Trial) -> float:
     return (trial.suggest_float("x", 0, 1) - 0.7) ** 2 + (trial.suggest_float("y", 0, 1) - 0.3) ** 2
 
 
-def archive_of(objective, n_studies: int = 3, n_trials: int = 40) -> StudyArchive:
-    archive = StudyArchive()
-    for seed in range(n_studies):
-        past = optuna.create_study(study_name=f"old-{seed}", sampler=RandomSampler(seed=seed))
-        past.optimize(objective, n_trials=n_trials)
-        archive.add(past)
-    return archive
-
-
 @pytest.fixture(scope="module")
 def bowls() -> StudyArchive:
-    return archive_of(bowl)
+    return archive_of(bowl, n_studies=3, n_trials=40)
 
 
 @pytest.fixture(params=["past", "no past"])
@@ -196,7 +188,7 @@ def kinds(trial: optuna.Trial, fixed_last: bool = False) -> float:
 @pytest.mark.parametrize("fixed_last", [False, True], ids=["asked for first", "asked for last"])
 @pytest.mark.parametrize("has_past", [True, False])
 def test_rest_is_chosen_for_what_another_sampler_fixes(fixed_last, has_past, seed):
-    archive = archive_of(kinds) if has_past else StudyArchive()
+    archive = archive_of(kinds, n_studies=3, n_trials=40) if has_past else StudyArchive()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         fixed = PartialFixedSampler({"kind": "b"}, MetaSampler(archive, seed=seed))
@@ -213,7 +205,7 @@ def test_rest_is_chosen_for_what_another_sampler_fixes(fixed_last, has_past, see
 
 
 def test_fixed_value_may_change_between_trials(seed):
-    archive = archive_of(kinds)
+    archive = archive_of(kinds, n_studies=3, n_trials=40)
     study = optuna.create_study(sampler=MetaSampler(archive, seed=seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -11,8 +11,8 @@ from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from autometa.transfer.archive.archive import StudyArchive
 from autometa.transfer.sampling.warm_start import warm_start
+from autometa.transfer.study_archive import StudyArchive
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

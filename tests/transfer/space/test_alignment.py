@@ -62,10 +62,10 @@ def test_many_studies_are_put_into_a_space_as_each_of_them_alone(space):
 def test_values_of_a_column_keep_their_types_and_absent_ones_are_none_of_them():
     study = source(CategoricalDistribution([1, True, "1", 1.0]), [1, True, "1", 1, 1.0])
     column = study.column("p")
-    found = [column.values[row] for row in column.rows]
+    found = [column.values[row] for row in column.codes]
     assert [(type(value), value) for value in found] == [(type(t.params["p"]), t.params["p"]) for t in study.trials]
     assert len(column.values) == 4
-    assert (study.column("q").rows == -1).all() and np.isnan(study.numbers("q")).all()
+    assert (study.column("q").codes == -1).all() and np.isnan(study.numbers("q")).all()
 
 
 @pytest.mark.parametrize(("before", "values", "after", "expected", "change"), CASES.values(), ids=CASES)

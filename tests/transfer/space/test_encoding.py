@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from autometa.transfer.space.encoding import Encoding, drawn_value, places_of, value_at
+from autometa.transfer.space.encoding import Encoding, drawn_value, positions_of, value_at
 
 LARGEST = sys.float_info.max
 RANGES = {
@@ -47,8 +47,8 @@ def test_extreme_ranges_are_covered(distribution):
 def test_values_are_drawn_from_all_of_an_extreme_range(distribution):
     rng = np.random.default_rng(0)
     values = np.array([float(drawn_value(distribution, rng)) for _ in range(200)])
-    places = places_of(distribution, values)
-    assert places.min() < 0.1 and places.max() > 0.9 and abs(np.median(places) - 0.5) < 0.15
+    positions = positions_of(distribution, values)
+    assert positions.min() < 0.1 and positions.max() > 0.9 and abs(np.median(positions) - 0.5) < 0.15
 
 
 @settings(max_examples=200)
@@ -59,7 +59,7 @@ def test_values_are_drawn_from_all_of_an_extreme_range(distribution):
 def test_place_of_a_value_leads_back_to_it(edges, share):
     distribution = FloatDistribution(*edges)
     value = min(max(edges[0] + share * (edges[1] - edges[0]), edges[0]), edges[1])
-    back = value_at(distribution, float(places_of(distribution, np.array(value))))
+    back = value_at(distribution, float(positions_of(distribution, np.array(value))))
     assert back == pytest.approx(value, rel=1e-9, abs=1e-9 * (edges[1] - edges[0]))
 
 
