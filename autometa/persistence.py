@@ -45,6 +45,7 @@ from autometa.exceptions import MissingDependencyError, PersistenceError
 from autometa.learners import LEARNERS
 from autometa.learners.untrusted_trees import check_trees
 from autometa.search.search_history import SearchHistory
+from autometa.tables.format_1 import update_preparation
 from autometa.tables.schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ TRUSTED_TYPES = (
     "autometa.tables.preparation.Preparation",
     "autometa.tables.scaling.Scaler",
     "autometa.tables.text.TextEmbedding",
+    "autometa.tables.text.TextTopics",
     "autometa.learners.trees.ForestModel",
     "autometa.learners.trees.HistogramModel",
     # Trees are arrays of numbers that scikit-learn follows blindly; `check_trees` looks at them first.
@@ -459,6 +461,8 @@ def _rebuilt(
         raise PersistenceError("The file holds no fitted ensemble.")
     if manifest["format"] == 1:
         upgrade_format_1(model.predictor_)
+        for preparation in model.predictor_.preparations:
+            update_preparation(preparation)
     if "metric" in manifest["not_kept"]:
         fields = manifest["metric"]
         model.metric = LostScorer(str(fields["name"]))

@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, Stratified
 
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Anchor
-from autometa.core.task import Task
+from autometa.tables.table_task import Task
 
 # Regression folds are stratified over this many quantiles of the target: on small tables
 # it makes the folds' losses comparable.

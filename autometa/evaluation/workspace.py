@@ -17,15 +17,14 @@ from pathlib import Path
 
 import cloudpickle
 import numpy as np
-import pandas as pd
 
 from autometa._support.owned_folder import OwnedFolder
-from autometa.core.task import Problem, Task
+from autometa.core.task import Problem
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold
 from autometa.learners.base import Learner, Model
 from autometa.tables.preparation import Preparation, fit_preparation
-from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 from autometa.tables.view import View
 
 ALL_ROWS = -1
@@ -88,9 +87,7 @@ class Workspace:
     Parameters
     ----------
     task : Task
-        The task; its frame is cleaned by `schema` already.
-    schema : Schema
-        Kinds of the columns.
+        The task.
     folds : tuple of Fold
         Row numbers of each fold.
     metric : Metric
@@ -106,14 +103,13 @@ class Workspace:
     def __init__(
         self,
         task: Task,
-        schema: Schema,
         folds: tuple[Fold, ...],
         metric: Metric,
         learners: Mapping[str, Learner],
         seed: int,
         parent: Path | None = None,
     ) -> None:
-        self._task, self._schema, self._seed = task, schema, seed
+        self._task, self._seed = task, seed
         self.shared = Shared(task.y, task.sample_weight, task.problem, task.n_classes, folds, metric, learners)
         self._preparations: dict[tuple[int, View], Preparation] = {}
         self._seconds: dict[View, float] = {}
@@ -135,8 +131,8 @@ class Workspace:
         key = (fold, view)
         if key not in self._preparations:
             start_s = time.monotonic()
-            train = self._task.X.iloc[self.train_rows(fold)]
-            preparation = fit_preparation(train, self._schema, view, self._seed)
+            train = self._task.table.take(self.train_rows(fold))
+            preparation = fit_preparation(train, view, self._seed)
             X_train = preparation.transform(train)
             none = np.empty(0, dtype=np.int64)
             rows = Fold(none, none) if fold == ALL_ROWS else self.shared.folds[fold]
@@ -155,8 +151,7 @@ class Workspace:
 
     def _rows(self, rows: np.ndarray, preparation: Preparation, like: np.ndarray) -> np.ndarray:
         """Return prepared rows; none, with the columns of `like`, if there are no rows to prepare."""
-        frame: pd.DataFrame = self._task.X.iloc[rows]
-        return preparation.transform(frame) if len(rows) else like[:0]
+        return preparation.transform(self._task.table.take(rows)) if len(rows) else like[:0]
 
     def load_model(self, trial: int, fold: int) -> Model:
         """Return the model of a trial's fold."""

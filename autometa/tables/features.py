@@ -8,15 +8,17 @@ names of columns or on the numbers of the classes. Weights and groups of rows pl
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from autometa._support.numeric_threads import numeric_threads
-from autometa.core.task import Task
+from autometa.tables.clean_table import CleanTable
+from autometa.tables.kinds import KINDS, kinds_of
 from autometa.tables.landmarks import WORST, landmark_losses
-from autometa.tables.sample import Sample, blocks, draw_sample
+from autometa.tables.sample import Sample, draw_sample
 from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 
 _N_ROWS = 5_000
 """Most rows that shapes and relations of columns are measured on."""
@@ -104,38 +106,23 @@ META_FEATURES: tuple[str, ...] = tuple(REGISTRY)
 """Names of the meta-features, in the order in which `describe` returns them."""
 
 
-def describe(task: Task, schema: Schema | None = None) -> dict[str, float]:
+def describe(task: Task) -> dict[str, float]:
     """Return the meta-features of a task, in the order of `META_FEATURES`.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-    schema : Schema or None
-        Kinds of the columns of `task.X`, which it has cleaned; None where `task.X` is a raw frame from ``as_frame``.
 
     Returns
     -------
     dict of str to float
         Finite values; NaN where a meta-feature is not defined for the task, e.g. entropy of the classes in regression.
-
-    Raises
-    ------
-    ValueError
-        If a raw frame has no usable column.
     """
-    if schema is None:
-        schema = Schema.fit(task.X)
-        task = replace(task, X=schema.clean(task.X))
-    tables = blocks(task.X, schema)
+    schema = task.table.schema
     # More threads would cost more than they save, and would round sums in another order.
     with numeric_threads(), np.errstate(all="ignore"):
-        sample, duplicate_row_share = draw_sample(task, schema, tables, _N_ROWS, _N_COLUMNS)
+        sample, duplicate_row_share = draw_sample(task, _N_ROWS, _N_COLUMNS)
         numbers, moments, codes, texts = _sampled_values(sample)
         values = {
-            **_counts(task, schema),
+            **_counts(task),
             **_kinds(schema),
-            **_missing(tables),
+            **_missing(task.table),
             "duplicate_row_share": duplicate_row_share,
             **_levels(schema),
             **_characters(texts),
@@ -149,32 +136,30 @@ def describe(task: Task, schema: Schema | None = None) -> dict[str, float]:
     return {name: value if math.isfinite(value := values.get(name, math.nan)) else math.nan for name in META_FEATURES}
 
 
-def _counts(task: Task, schema: Schema) -> dict[str, float]:
-    n_rows, n_columns = task.X.shape
-    n_levels = sum(len(levels) for levels in schema.categories.values())
+def _counts(task: Task) -> dict[str, float]:
+    n_rows, n_columns = task.n_rows, task.table.n_columns
+    categories = task.table.schema.categories
+    n_levels = sum(len(levels) for levels in categories.values())
     counts = {
         "log_rows": math.log(n_rows),
         "log_columns": math.log(n_columns),
         "log_columns_per_row": math.log(n_columns / n_rows),
-        "log_width": math.log(n_columns - len(schema.categories) + n_levels),
+        "log_width": math.log(n_columns - len(categories) + n_levels),
     }
     return counts | {"log_classes": math.log(task.n_classes)} if task.n_classes else counts
 
 
 def _kinds(schema: Schema) -> dict[str, float]:
-    kinds = list(schema.kinds.values())
+    kinds = list(kinds_of(schema).values())
     shares = {f"{kind}_share": kinds.count(kind) / len(kinds) for kind in ("datetime", "category", "text")}
-    return {
-        "number_share": (len(schema.numbers) + len(schema.precise)) / len(kinds),
-        **shares,
-    }
+    return {"number_share": (kinds.count("number") + kinds.count("timedelta")) / len(kinds), **shares}
 
 
-def _missing(tables: list[np.ndarray]) -> dict[str, float]:
-    *measured, codes, texts = tables
+def _missing(table: CleanTable) -> dict[str, float]:
     n_missing: list[np.ndarray] = []
-    in_row = np.zeros(len(codes), dtype=bool)
-    for missing in (*(np.isnan(values) for values in measured), codes < 0, texts == ""):
+    in_row = np.zeros(len(table), dtype=bool)
+    for kind in KINDS:
+        missing = kind.is_missing(table.blocks[kind.field])
         n_missing.append(missing.sum(axis=0))
         in_row |= missing.any(axis=1)
     share = np.concatenate(n_missing) / len(in_row)
@@ -225,9 +210,11 @@ def _target(y: np.ndarray) -> dict[str, float]:
 
 def _sampled_values(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the sampled numbers and moments as float64, NaN where missing, then category codes and texts."""
-    numbers, precise, moments, codes, texts = blocks(sample.X, sample.schema)
+    blocks = sample.table.blocks
+    moments = blocks["moments"]
     ticks = np.where(np.isnat(moments), np.nan, moments.astype(np.int64).astype(np.float64))
-    return np.concatenate([numbers, precise], axis=1, dtype=np.float64), ticks, codes, texts
+    numbers = np.concatenate([blocks["numbers"], blocks["precise"]], axis=1, dtype=np.float64)
+    return numbers, ticks, blocks["categories"], blocks["texts"]
 
 
 def _shapes(numbers: np.ndarray) -> dict[str, float]:

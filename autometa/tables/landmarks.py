@@ -32,8 +32,8 @@ _Landmark = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 def landmark_losses(sample: Sample) -> dict[str, float]:
     """Return the relative loss of each landmark over three folds; NaN where the target does not vary."""
     sample = sample.head(N_ROWS)
-    Z = fit_preparation(sample.X, sample.schema, "numeric", seed=0, max_features=_N_FEATURES).transform(sample.X)
-    Z = Z.astype(np.float64)
+    preparation = fit_preparation(sample.table, "numeric", seed=0, max_features=_N_FEATURES)
+    Z = preparation.transform(sample.table).astype(np.float64)
     T = _targets(sample)
     # Rows are sorted by target, so every fold has its share of each class and of each range of values.
     fold = np.arange(len(T)) % _N_FOLDS

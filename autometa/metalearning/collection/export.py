@@ -78,8 +78,7 @@ def export(
 
 def _features(table: Table, settings: Mapping[str, Any]) -> dict[str, float]:
     # Of the whole table: a task of the user's is described as it is, too.
-    loaded = load_task(table, sys.maxsize, settings["seed"])
-    return describe(loaded.task, loaded.schema)
+    return describe(load_task(table, sys.maxsize, settings["seed"]).task)
 
 
 def _rebuild(settings: Mapping[str, Any]) -> str:
