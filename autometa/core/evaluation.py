@@ -1,5 +1,7 @@
 """What was measured: one row per configuration, anchor and fold."""
 
+# Tests: tests/search/test_trial_records.py
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """What a policy says, and the one method that search calls."""
 
+# Tests: tests/policy/test_prior.py
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """Columns of categories: indices of levels, encoded as codes for trees and as 0/1 columns for the numeric view."""
 
+# Tests: tests/tables/test_kinds.py
+
 from __future__ import annotations
 
 import re

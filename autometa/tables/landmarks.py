@@ -4,6 +4,8 @@ A loss is the squared error of the predicted target (of the class probabilities,
 that of a constant, the mean of the training rows: 0 is perfect, 1 is no better than knowing nothing.
 """
 
+# Tests: tests/tables/test_features.py
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """Columns of dates and times: datetime64 in UTC, measured as days since the first one and parts of the calendar."""
 
+# Tests: tests/tables/test_kinds.py
+
 from __future__ import annotations
 
 from typing import Any

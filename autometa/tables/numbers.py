@@ -1,5 +1,7 @@
 """Columns of numbers: float32, or float64 where float32 would merge their values; spans of time are seconds."""
 
+# Tests: tests/tables/test_kinds.py
+
 from __future__ import annotations
 
 from collections.abc import Sequence

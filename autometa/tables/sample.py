@@ -6,6 +6,8 @@ the colour refinement of graphs (Weisfeiler and Leman 1968), so that columns wit
 rows with the same values in other columns, get different tokens.
 """
 
+# Tests: tests/tables/test_features.py
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """Numbers with gaps as finite numbers of about unit variance."""
 
+# Tests: tests/tables/test_preparation.py
+
 from __future__ import annotations
 
 import numpy as np

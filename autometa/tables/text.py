@@ -4,6 +4,8 @@ Hashing runs over the bytes of many texts at once, in numpy, because a Python lo
 characters would take longer than fitting a model.
 """
 
+# Tests: tests/tables/test_preparation.py
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

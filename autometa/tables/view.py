@@ -1,5 +1,7 @@
 """The two prepared forms of a table."""
 
+# Tests: tests/tables/test_preparation.py
+
 from __future__ import annotations
 
 from typing import Literal
