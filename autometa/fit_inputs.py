@@ -33,15 +33,15 @@ class FitInputs:
     task : Task
         The cleaned table with its target, weights and groups.
     target : Target
-        The target of all rows, also of those without weight, which `task` leaves out.
+        The target of all rows, including those of weight 0, which `task` does not have.
     raw : RawTable
-        The table before it was cleaned, with the caller's column labels.
+        The table before cleaning, with the caller's column labels.
     metric : Metric
         The metric that is optimised.
     folds : tuple of Fold or None
-        Folds of the caller's own; None where the fit makes them.
+        Folds of the caller's splitter; None if the fit makes them.
     notes : list of str
-        Decisions made for the caller: the problem by the metric, the positive class, text read as numbers.
+        Decisions taken for the caller: the problem, the positive class, text read as numbers.
     """
 
     task: Task
@@ -63,19 +63,19 @@ def read_inputs(
     pos_label: Any = None,
     cv: Any = None,
 ) -> FitInputs:
-    """Return the inputs of a fit, or refuse them.
+    """Return the checked inputs of a fit.
 
     Parameters
     ----------
     X, y, sample_weight, groups : as in ``AutoMeta.fit``
         The data.
     problem, metric, pos_label, cv : as in `AutoMeta`
-        What to make of them. With ``problem="auto"``, a metric that fits one kind of problem decides it.
+        How to read them. With ``problem="auto"``, a metric for one kind of problem decides it.
 
     Raises
     ------
     ValueError, TypeError
-        If something is not usable; the text says what to do.
+        If an argument is not usable; the message says what to do.
     """
     raw = read_table(X)
     n_rows = len(raw.frame)
@@ -110,7 +110,7 @@ def read_inputs(
 
 
 def _choice(problem: ProblemChoice, metric: Any) -> tuple[ProblemChoice, str]:
-    """Return the problem to read the target for, and why where the metric decides it."""
+    """Return the problem that the target is read for, and the reason if the metric decides it."""
     decided = kind_of_problem(metric) if problem == "auto" else None
     if decided is None:
         return problem, ""
@@ -119,7 +119,7 @@ def _choice(problem: ProblemChoice, metric: Any) -> tuple[ProblemChoice, str]:
 
 
 def _refuse_infinite_loss(metric: Metric, given: Any, target: Target) -> None:
-    """Refuse a metric by name that is not defined, or infinite, for values like those of the target."""
+    """Raise if a named metric is infinite or undefined for values as large as those of the target."""
     if target.problem != "regression" or not isinstance(given, str):
         return
     values = target.values
@@ -132,7 +132,7 @@ def _refuse_infinite_loss(metric: Metric, given: Any, target: Target) -> None:
 
 
 def _group_codes(groups: Any, n_rows: int) -> np.ndarray | None:
-    """Return a number per group, whatever stands for the groups."""
+    """Return a number for each group; groups may be values of any type."""
     if groups is None:
         return None
     if isinstance(groups, (list, tuple)):
@@ -172,7 +172,7 @@ def _used_rows(
     used = weight > 0
     if not used.any():
         raise ValueError("sample_weight is 0 for every row: at least some rows need a positive weight.")
-    if keep_all:  # folds of the caller's own count the rows as they came
+    if keep_all:  # the caller's folds number all rows
         used = every
     lost = sorted(set(range(target.n_classes)) - set(target.values[used].tolist())) if not used.all() else []
     if lost and target.classes is not None:
@@ -185,7 +185,7 @@ def _used_rows(
 
 
 def _as_given(y: Any, target: Target) -> Any:
-    """Return y as it was given, with plain labels where scikit-learn's splitters would not know their type."""
+    """Return y unchanged, or its plain labels if scikit-learn's splitters do not know their type."""
     values = np.asarray(y)
     if values.dtype != object or target.classes is None or isinstance(values.flat[0], str):
         return y
@@ -194,7 +194,7 @@ def _as_given(y: Any, target: Target) -> Any:
 
 
 def warn_if_reordered(X: Any, values: Any, name: str) -> None:
-    """Warn where X and another argument have the same index labels in another order."""
+    """Warn if X and another argument have the same index labels in another order."""
     theirs, ours = getattr(values, "index", None), getattr(X, "index", None)
     if not isinstance(theirs, pd.Index) or not isinstance(ours, pd.Index):
         return

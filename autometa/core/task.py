@@ -14,7 +14,7 @@ PROBLEMS: tuple[Problem, ...] = ("binary", "multiclass", "regression")
 
 @dataclass(frozen=True)
 class TaskDescription:
-    """Named numbers that describe a task, cheap next to one evaluation.
+    """Named numbers that describe a task to a policy; they cost little compared with one evaluation.
 
     Parameters
     ----------
@@ -23,17 +23,16 @@ class TaskDescription:
     n_rows, n_columns, n_classes : int
         Size; 0 classes for regression.
     metric : str
-        Name of the metric of the run, ``"auto"`` for the problem's own.
+        Name of the metric of the run; ``"auto"`` for the default of the problem.
     loss_unit : float
         The loss that counts as 1: the standard deviation of the target for errors in the
         target's units, else 1.
     fits_in_turn : float
-        Fits of one trial that come after each other: its folds divided by the evaluations at
-        a time. A trial takes that many times the seconds of a fit.
+        Sequential fits per trial: its folds divided by the number of evaluations at a time.
     train_share : float
         Share of the rows that one fit trains on.
     features : mapping of str to float
-        Meta-features; empty where they were not computed.
+        Meta-features; empty if they were not computed.
     """
 
     problem: Problem

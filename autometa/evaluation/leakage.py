@@ -8,11 +8,11 @@ import pandas as pd
 from autometa.tables.clean_table import CleanTable
 
 _MIN_ROWS = 20
-"""In fewer rows a column of two values can equal the target by chance."""
+"""With fewer rows, a column of two values can equal the target by chance."""
 _SAMPLE = 256
 """Rows in which most columns are ruled out before all rows are looked at."""
 _SAME_DIGITS = 0.9
-"""Columns are float32, which merges a few neighbouring values of the target."""
+"""Fraction of the target's distinct values that a column needs: float32 merges a few neighbouring ones."""
 
 
 def columns_like_target(table: CleanTable, y: np.ndarray) -> list[str]:

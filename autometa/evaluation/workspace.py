@@ -1,9 +1,8 @@
-"""The folder that evaluations share: prepared folds on disk, mapped by every process.
+"""The folder that all evaluations of a run share: prepared folds on disk, memory-mapped by every process.
 
-A table is prepared once per fold and view, by the calling process; workers map the
-arrays instead of preparing or copying them. Fitted models travel back through the same
-folder, so that only those in the ensemble are ever loaded. The folder is private to one
-run and vanishes with it; that of a run that was killed vanishes with the next one.
+The calling process prepares a table once per fold and view; workers map the arrays. Fitted models
+are written to the same folder, and only those in the ensemble are loaded. The folder is deleted with
+the run; the folder of a killed run is deleted by the next one.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from autometa.tables.table_task import Task
 from autometa.tables.view import View
 
 ALL_ROWS = -1
-"""Number of the fold that trains on every row and validates on none."""
+"""Number of the fold that trains on all rows and has no validation rows."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class PreparedFold:
 
 
 class Workspace:
-    """The writing side, kept by the calling process.
+    """The writing side of the folder, held by the calling process.
 
     Parameters
     ----------
@@ -97,7 +96,7 @@ class Workspace:
     seed : int
         Seed of the preparation.
     parent : Path or None
-        Where to make the folder; None for the system's place for temporary files.
+        Folder to make it in; None for the system's folder for temporary files.
     """
 
     def __init__(
@@ -146,16 +145,16 @@ class Workspace:
         return self._preparations[key]
 
     def expected_s(self, fold: int, view: View) -> float:
-        """Return the seconds that `prepare` is expected to take: as long as for the last fold, 0 when it is done."""
+        """Return the seconds that `prepare` should take: those of the last fold, 0 if it is prepared already."""
         return 0.0 if (fold, view) in self._preparations else self._seconds.get(view, 0.0)
 
     def _rows(self, rows: np.ndarray, preparation: Preparation, like: np.ndarray) -> np.ndarray:
-        """Return prepared rows; none, with the columns of `like`, if there are no rows to prepare."""
+        """Return prepared rows; without rows, an empty array with the columns of `like`."""
         return preparation.transform(self._task.table.take(rows)) if len(rows) else like[:0]
 
     def load_model(self, trial: int, fold: int) -> Model:
         """Return the model of a trial's fold."""
-        # The file was written by this run's own workers, into a folder that only this user can read.
+        # Unpickling is safe: this run's workers wrote the file into a folder that only this user can read.
         model: Model = pickle.loads(model_path(self.folder, trial, fold).read_bytes())
         return model
 
@@ -172,17 +171,17 @@ class Workspace:
 
 
 def model_path(folder: Path, trial: int, fold: int) -> Path:
-    """Return where the model of a trial's fold is kept."""
+    """Return the file of the model of a trial's fold."""
     return folder / "models" / f"{trial}_{fold}.pkl"
 
 
 def read_shared(folder: Path) -> Shared:
-    """Return what the evaluations of a run share; read once per process."""
+    """Return the shared data of a run; the file is read once per process."""
     return _shared(str(folder))
 
 
 def read_prepared(folder: Path, fold: int, view: View) -> PreparedFold:
-    """Return a prepared fold; mapped once per process."""
+    """Return a prepared fold; the files are mapped once per process."""
     return _prepared(str(folder), fold, view)
 
 

@@ -39,10 +39,8 @@ class Categories(ColumnKind):
     """Categories as int32 indices of their levels: −1 where missing, the number of levels where unseen."""
 
     field = "categories"
+    name = "category"
     dtype = np.int32
-
-    def label(self, name: str, schema: Schema) -> str:
-        return "category"
 
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:
         labels = fit_levels(column.labels)
@@ -196,18 +194,14 @@ class OneHot:
                 worth.append(2 * min(rows, n_rows - rows) / n_rows)
             self._tables.append(table)
         self.worth = np.array(worth, dtype=np.float64)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Zeros: 0/1 columns are numbers."""
-        return np.zeros(len(self.names), dtype=np.int64)
+        self.sizes = np.zeros(len(worth), dtype=np.int64)
 
     def keep(self, mask: np.ndarray) -> None:
         """Restrict the columns to those of `mask`."""
         index = np.append(np.where(mask, np.cumsum(mask) - 1, -1), -1)
         self._tables = [index[table] for table in self._tables]
         self.names = [name for name, kept in zip(self.names, mask, strict=True) if kept]
-        self.worth = self.worth[mask]
+        self.worth, self.sizes = self.worth[mask], self.sizes[mask]
 
     def write(self, codes: np.ndarray, out: np.ndarray) -> None:
         """Write the columns of rows into `out`, (n_rows, n_columns)."""

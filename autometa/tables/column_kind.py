@@ -27,7 +27,7 @@ class TrainingColumn:
 
     @cached_property
     def type(self) -> ColumnType:
-        """What the values are by their type alone."""
+        """The kind of the values by their type alone."""
         return column_type(self.values)
 
     @cached_property
@@ -64,10 +64,8 @@ class IncomingTable:
     unclear: list[str] = field(default_factory=list)
     shifted: list[str] = field(default_factory=list)
 
-    @cached_property
-    def index(self) -> dict[str, int]:
-        """Index of each column."""
-        return {name: i for i, name in enumerate(self.frame.columns)}
+    def __post_init__(self) -> None:
+        self.index = {name: i for i, name in enumerate(self.frame.columns)}
 
     def column(self, name: str) -> pd.Series:
         """Return a column."""
@@ -88,16 +86,8 @@ class Encoder(Protocol):
     """
 
     names: list[str]
-
-    @property
-    def worth(self) -> np.ndarray:
-        """How much each column can tell."""
-        ...
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Number of codes of each column."""
-        ...
+    worth: np.ndarray
+    sizes: np.ndarray
 
     def keep(self, mask: np.ndarray) -> None:
         """Restrict the columns to those of `mask`."""
@@ -115,20 +105,19 @@ class ColumnKind(ABC):
     ----------
     field : str
         Field of ``Schema`` that lists its columns, and name of its block.
+    name : str
+        What a column of this kind is called in reports.
     dtype : numpy dtype
         Type of its block.
     """
 
     field: ClassVar[str]
+    name: ClassVar[str]
     dtype: ClassVar[Any]
 
     def names(self, schema: Schema) -> list[str]:
         """Return the names of its columns."""
         return list(getattr(schema, self.field))
-
-    @abstractmethod
-    def label(self, name: str, schema: Schema) -> str:
-        """Return what a column of this kind is called in reports."""
 
     @abstractmethod
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:

@@ -17,4 +17,8 @@ KINDS: tuple[ColumnKind, ...] = (Numbers(), PreciseNumbers(), Moments(), Categor
 
 def kinds_of(schema: Schema) -> dict[str, str]:
     """Return what each used column is, in the order of the cleaned table: ``"number"``, ``"timedelta"``, …"""
-    return {name: kind.label(name, schema) for kind in KINDS for name in kind.names(schema)}
+    return {
+        name: "timedelta" if schema.formats.get(name) == "timedelta" else kind.name
+        for kind in KINDS
+        for name in kind.names(schema)
+    }

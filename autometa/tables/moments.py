@@ -25,10 +25,8 @@ class Moments(ColumnKind):
     """Dates and times as ``datetime64[us]`` in UTC, NaT where missing."""
 
     field = "moments"
+    name = "datetime"
     dtype = "datetime64[us]"
-
-    def label(self, name: str, schema: Schema) -> str:
-        return "datetime"
 
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:
         if column.type == "datetime":
@@ -54,7 +52,7 @@ class Moments(ColumnKind):
         block = np.empty((len(table.frame), len(schema.moments)), dtype=self.dtype, order="F")
         for j, name in enumerate(schema.moments):
             column = table.column(name)
-            block[:, j], is_lost = as_moments(column, **schema.format_of(name, "ISO8601"))
+            block[:, j], is_lost = as_moments(column, *schema.format_of(name, "ISO8601"))
             table.lost += [name] * is_lost
             if name in schema.zoned and not np.isnat(block[:, j]).all():
                 table.shifted += [name] * (comes_with_zone(column) is (not schema.zoned[name]))

@@ -25,10 +25,8 @@ class Numbers(ColumnKind):
     """Numbers, booleans and spans of time (in seconds) as float32, NaN where missing."""
 
     field = "numbers"
+    name = "number"
     dtype: ClassVar[type[np.floating]] = np.float32
-
-    def label(self, name: str, schema: Schema) -> str:
-        return "timedelta" if schema.formats.get(name) == "timedelta" else "number"
 
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:
         found = column.format
@@ -61,7 +59,7 @@ class Numbers(ColumnKind):
                 block[:, slice(None) if len(at_once) == len(names) else at_once] = values
             for j in (j for j in range(len(names)) if not is_plain[j]):
                 column = table.column(names[j])
-                block[:, j], is_lost = as_numbers(column, **schema.format_of(names[j], "grouped"))
+                block[:, j], is_lost = as_numbers(column, *schema.format_of(names[j], "grouped"))
                 table.lost += [names[j]] * is_lost
         _tame(block, X, where)
         return block

@@ -98,7 +98,7 @@ def column_type(column: pd.Series) -> ColumnType:
     return _OBJECT_TYPES.get(pd.api.types.infer_dtype(column, skipna=True), "objects")
 
 
-def as_numbers(column: pd.Series, style: str = "grouped", missing: Collection[str] = ()) -> tuple[np.ndarray, bool]:
+def as_numbers(column: pd.Series, style: str, missing: Collection[str]) -> tuple[np.ndarray, bool]:
     """Return a column as float64, NaN where missing, infinite or unreadable, and whether most values are unreadable.
 
     Parameters
@@ -121,7 +121,7 @@ def as_numbers(column: pd.Series, style: str = "grouped", missing: Collection[st
     return numbers, _is_lost(labels, np.isnan(numbers), missing)
 
 
-def as_moments(column: pd.Series, style: str = "ISO8601", missing: Collection[str] = ()) -> tuple[np.ndarray, bool]:
+def as_moments(column: pd.Series, style: str, missing: Collection[str]) -> tuple[np.ndarray, bool]:
     """Return a column as ``datetime64[us]`` in UTC, NaT where missing or unreadable, and whether most are unreadable.
 
     The parameters are those of ``as_numbers``, with the styles of ``values.read_moments``.

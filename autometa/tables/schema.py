@@ -6,14 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TypedDict
-
-
-class ColumnFormat(TypedDict):
-    """How ``as_numbers`` and ``as_moments`` are to read text."""
-
-    style: str
-    missing: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -67,6 +59,6 @@ class Schema:
         if missing:
             self.missing[name] = list(missing)
 
-    def format_of(self, name: str, default: str) -> ColumnFormat:
-        """Return how to read text in a column."""
-        return {"style": self.formats.get(name, default), "missing": self.missing.get(name, ())}
+    def format_of(self, name: str, default: str) -> tuple[str, Collection[str]]:
+        """Return the style of the text in a column and its words for a missing value."""
+        return self.formats.get(name, default), self.missing.get(name, ())

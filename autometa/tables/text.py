@@ -48,10 +48,8 @@ class Texts(ColumnKind):
     """Free text as `object`, the empty text where missing."""
 
     field = "texts"
+    name = "text"
     dtype = object
-
-    def label(self, name: str, schema: Schema) -> str:
-        return "text"
 
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:
         schema.texts.append(column.name)
@@ -109,16 +107,8 @@ class TextTopics:
     def __init__(self, embeddings: list[TextEmbedding], names: list[str]) -> None:
         self.embeddings = embeddings
         self.names = names
-
-    @property
-    def worth(self) -> np.ndarray:
-        """Ones: topics are kept as long as columns without gaps."""
-        return np.ones(len(self.names))
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Zeros: topics are numbers."""
-        return np.zeros(len(self.names), dtype=np.int64)
+        self.worth = np.ones(len(names))
+        self.sizes = np.zeros(len(names), dtype=np.int64)
 
     def keep(self, mask: np.ndarray) -> None:
         """Restrict the columns to those of `mask`."""
@@ -127,6 +117,7 @@ class TextTopics:
             start, end = end, end + embedding.n_dimensions
             embedding.components = embedding.components[:, mask[start:end]]
         self.names = [name for name, kept in zip(self.names, mask, strict=True) if kept]
+        self.worth, self.sizes = self.worth[mask], self.sizes[mask]
 
     def write(self, block: np.ndarray, out: np.ndarray) -> None:
         """Write the columns of rows into `out`, (n_rows, n_columns)."""
