@@ -27,7 +27,7 @@ _IDENTIFIER = re.compile(r"[0-9a-fA-F]{16,}|\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3
 _MAX_CODES = 255
 """HistGradientBoosting and LightGBM accept no more values of a category."""
 _FEW_LEVELS = 30
-"""Only categories with more levels than this have a code for other levels, and tell how frequent a row's level is."""
+"""Categories with more levels than this have a code for other levels and a column for the frequency of the level."""
 _MAX_ONE_HOT = 24
 """Levels of a category with a 0/1 column of their own, at most."""
 _RARE_SHARE = 0.001
@@ -99,8 +99,8 @@ class Categories(ColumnKind):
 class CategoryCodes:
     """Codes by descending frequency for each category, float32 with NaN where missing.
 
-    A category of more than 30 levels gathers those seen once, those beyond the 254 most frequent, and at
-    predict the unseen ones under one more code. In smaller categories an unseen level is missing.
+    In a category of more than 30 levels, one more code stands for levels seen once, levels beyond the 254
+    most frequent ones, and levels unseen in training. In smaller categories an unseen level is missing.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class OneHot:
 
 
 def _by_frequency(counts: np.ndarray) -> np.ndarray:
-    """Return the levels that occur, the most frequent first; ties keep the order of the schema."""
+    """Return the levels that occur by descending frequency; ties keep the order of the schema."""
     ranked = np.argsort(-counts, kind="stable")
     return ranked[counts[ranked] > 0]
 
@@ -229,7 +229,7 @@ def _is_category(labels: Labels, n_present: int) -> bool:
 
 
 def _is_identifier(levels: Sequence[str], n_rows: int) -> bool:
-    """Whether every row has another value, all of a form that only machines give: hashes, numbered keys."""
+    """Whether every row has a different value, and all look like hashes or numbered keys."""
     if len(levels) < n_rows or n_rows < _MIN_ROWS_FOR_IDENTIFIER:
         return False
     if all(_IDENTIFIER.fullmatch(level) for level in levels):

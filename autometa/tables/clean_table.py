@@ -1,4 +1,4 @@
-"""A table whose columns are read: one array for each kind of column, and the schema that says what they hold."""
+"""A cleaned table: one array for each kind of column, and the schema of the columns."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class CleanTable:
     schema : Schema
         Kinds of the columns.
     blocks : dict of str to ndarray of shape (n_rows, n_columns)
-        The columns of each kind by the name of its field in `schema`, in the order of ``KINDS``. Columns are
-        contiguous in memory, so that sums over rows round alike however a table was made.
+        The columns of each kind by its field in `schema`, in the order of ``KINDS``. Columns are contiguous
+        in memory, so that sums over rows are always rounded alike.
     """
 
     schema: Schema

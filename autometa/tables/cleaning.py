@@ -1,4 +1,4 @@
-"""The kinds of a table's columns, decided once, and every later table read in the same way.
+"""Decide the kinds of the columns of a training table, and clean tables accordingly.
 
 ``fit_schema`` looks at all training rows; ``clean`` then works row by row.
 """
@@ -19,7 +19,7 @@ from autometa.tables.reading import column_of
 from autometa.tables.schema import Schema
 
 _CHUNK_CELLS = 2**22
-"""Cells of plain numbers that are looked at at once."""
+"""Cells of plain numbers that are examined at a time."""
 _MAX_NAMED = 5
 """Columns named in a message."""
 
@@ -61,7 +61,7 @@ def fit_schema(X: pd.DataFrame) -> Schema:
 def clean(X: pd.DataFrame, schema: Schema) -> CleanTable:
     """Return the used columns of `X`, matched by name, each in the form of its kind.
 
-    Values that cannot be read as what they were at fit time, and infinities, are missing.
+    Infinities, and values that do not have the kind and format of the fit, are missing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What every kind of column can do: recognise a column, read it later, and encode it for the two views."""
+"""The interface of a kind of column: recognise a column at fit, read it later, and encode it for the two views."""
 
 # Tests: tests/tables/test_kinds.py
 
@@ -19,7 +19,7 @@ from autometa.tables.view import View
 
 
 class TrainingColumn:
-    """One column of a training frame; its labels and its format are found when a kind asks for them."""
+    """One column of a training frame; its labels and its format are computed when needed."""
 
     def __init__(self, name: str, values: pd.Series) -> None:
         self.name = name
@@ -37,7 +37,7 @@ class TrainingColumn:
 
     @cached_property
     def format(self) -> TextFormat | None:
-        """How text is read as numbers, dates or spans of time; None where it is none of them."""
+        """Format of text that holds numbers, dates or spans of time; None for everything else."""
         if self.type in ("number", "datetime", "timedelta") or self.labels.is_nominal:
             return None
         return find_format(self.labels.levels, self.labels.counts())
@@ -45,7 +45,7 @@ class TrainingColumn:
 
 @dataclass
 class IncomingTable:
-    """A table that is being cleaned, and the columns that a user is warned about.
+    """A table that is being cleaned, and the columns to warn about.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Encoder(Protocol):
     names : list of str
         Name of each column.
     worth : ndarray of shape (n_columns,)
-        How much a column can tell; the columns worth least are left out of a table that is too wide.
+        Usefulness of each column; a table that is too wide loses the columns with the least.
     sizes : ndarray of shape (n_columns,), int64
         Number of category codes; 0 for numbers.
     """

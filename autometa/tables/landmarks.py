@@ -1,7 +1,7 @@
-"""Losses of a few quick learners on a small sample: landmarks of a task (Pfahringer, Bensusan and Giraud-Carrier 2000).
+"""Landmarks of a task: losses of quick learners on a sample (Pfahringer, Bensusan and Giraud-Carrier 2000).
 
-A loss is the squared error of the predicted target (of the class probabilities, for classes: the Brier score) over
-that of a constant, the mean of the training rows: 0 is perfect, 1 is no better than knowing nothing.
+A loss is the squared error of the predictions (the Brier score, for classes) divided by that of a constant, the mean
+of the training rows: 0 is perfect, 1 is as good as the constant.
 """
 
 # Tests: tests/tables/test_features.py
@@ -17,7 +17,7 @@ from autometa.tables.preparation import fit_preparation
 from autometa.tables.sample import Sample
 
 N_ROWS = 1_000
-"""Most rows that a landmark is measured on."""
+"""Maximum rows on which a landmark is measured."""
 WORST = 4.0
 """Larger relative losses are cut to this."""
 _N_FEATURES = 100
@@ -59,7 +59,7 @@ def landmark_losses(sample: Sample) -> dict[str, float]:
 
 
 def _targets(sample: Sample) -> np.ndarray:
-    """Return what landmarks predict, (n_rows, n_classes in the sample) or (n_rows, 1)."""
+    """Return the targets of landmarks, (n_rows, n_classes in the sample) or (n_rows, 1)."""
     if sample.n_classes:
         return (sample.y[:, None] == np.unique(sample.y)).astype(np.float64)
     # Scaled first: squares of very large values overflow.
@@ -91,7 +91,9 @@ def _fitted_tree(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray, max_depth: int
 
 def _neighbours(k: int) -> _Landmark:
     def predict(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
-        distances = np.square(Z).sum(axis=1) - 2 * Z_new @ Z.T  # less the new rows' own squares, which rank nothing
+        distances = (
+            np.square(Z).sum(axis=1) - 2 * Z_new @ Z.T
+        )  # without the squares of the new rows, which do not change the ranks
         n_nearest = min(k, len(Z))
         nearest = np.argpartition(distances, n_nearest - 1, axis=1)[:, :n_nearest]
         return T[nearest].mean(axis=1)
@@ -102,7 +104,7 @@ def _neighbours(k: int) -> _Landmark:
 def _ridge(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
     center, mean = Z.mean(axis=0), T.mean(axis=0)
     C = Z - center
-    # The penalty of noise as strong as a signal that is spread over all columns.
+    # The right penalty if noise is as strong as a signal that is spread over all columns.
     weights = np.linalg.solve(C.T @ C + Z.shape[1] * np.eye(Z.shape[1]), C.T @ (T - mean))
     return mean + (Z_new - center) @ weights
 

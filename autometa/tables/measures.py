@@ -1,4 +1,4 @@
-"""The measured columns of both views: numbers, parts of dates, counts of levels, lengths of texts."""
+"""Compute the measured columns of both views: numbers, parts of dates, counts of levels, lengths of texts."""
 
 # Tests: tests/tables/test_preparation.py
 

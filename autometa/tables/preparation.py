@@ -1,4 +1,4 @@
-"""From cleaned rows to the arrays that learners fit on, learnt from the training rows of one fold.
+"""Turn cleaned rows into the arrays that learners fit on; fitted on the training rows of one fold.
 
 Both views start from the same measured columns and the same embeddings of texts. The tree view adds
 category codes and keeps missing values; the numeric view imputes them, scales, and writes categories as 0/1 columns.
@@ -20,7 +20,7 @@ _MAX_CELLS = 2**27
 
 
 class Preparation:
-    """A fitted way from cleaned rows to one view.
+    """A fitted transformation of cleaned rows to one view.
 
     Attributes
     ----------

@@ -1,9 +1,9 @@
-"""A sample of a task that depends on what the table holds, never on the order of its rows, columns or classes.
+"""Draw a sample of a task that does not depend on the order of its rows, columns or classes.
 
-Rows and columns are told apart by 64-bit tokens of their contents. A column's token is a sum over its rows, a row's
-token a sum over its columns; sums modulo 2⁶⁴ are exact in any order. Each is weighted by the other's tokens, as in
-the colour refinement of graphs (Weisfeiler and Leman 1968), so that columns with the same values in other rows, and
-rows with the same values in other columns, get different tokens.
+Rows and columns are identified by 64-bit tokens of their contents. The token of a column is a sum over its rows, that
+of a row a sum over its columns; sums modulo 2⁶⁴ are exact in any order. Rows are weighted by the tokens of columns and
+the reverse, as in the colour refinement of graphs (Weisfeiler and Leman 1968), so that the same values in different
+rows or columns give different tokens.
 """
 
 # Tests: tests/tables/test_features.py
@@ -59,7 +59,7 @@ def draw_sample(task: Task, n_rows: int, n_columns: int) -> tuple[Sample, float]
     rows = _mix(_across(bits, columns))
     columns = _mix(_down(bits, _mix(rows + _target_tokens(task, rows))))
     ranks = np.argsort(np.argsort(columns, kind="stable"), kind="stable")
-    # From here on no two columns have the same token, whatever they hold: equal rows are equal in every column.
+    # Ranks make the tokens of columns unique, so that rows with equal tokens are equal in every column.
     rows = _mix(_across(bits, _mix(columns + ranks.astype(np.uint64))))
     y = task.y
     if task.n_classes:
@@ -90,7 +90,7 @@ def _lowest(table: CleanTable, ranks: np.ndarray, n_columns: int) -> dict[str, n
 
 
 def _target_tokens(task: Task, rows: np.ndarray) -> np.ndarray:
-    """Return a token of each row's target: of its value, or of the rows that share its class."""
+    """Return a token of the target of each row: its value, or the rows of its class."""
     if not task.n_classes:
         return _mix(np.ascontiguousarray(task.y, dtype=np.float64).view(np.uint64))
     totals = np.zeros(task.n_classes, dtype=np.uint64)
@@ -99,15 +99,15 @@ def _target_tokens(task: Task, rows: np.ndarray) -> np.ndarray:
 
 
 def _bits(table: np.ndarray) -> np.ndarray:
-    """Return the values as whole numbers without sign; equal numbers for equal values."""
+    """Return the values as unsigned integers; equal values give equal integers."""
     if table.dtype == object:
-        # Half of a surrogate pair, which files read with the wrong encoding hold, has no bytes in strict UTF-8.
+        # Half of a surrogate pair, from a file read in the wrong encoding, has no bytes in strict UTF-8.
         encoded = np.array([text.encode("utf-8", "surrogatepass") for text in table.ravel()], dtype=object)
         return pd.util.hash_array(encoded, categorize=False).reshape(table.shape)
     if table.dtype.itemsize == 4:
         return table.view(np.uint32)
     wide = table.view(np.uint64)
-    # The low bits of most float64 values are zero, which products modulo 2⁶⁴ would keep.
+    # The low bits of most float64 values are zero, and would stay zero in products modulo 2⁶⁴.
     return wide ^ (wide >> np.uint64(32))
 
 

@@ -1,4 +1,4 @@
-"""The record of what a training frame's columns are: plain values that a file can hold."""
+"""The kinds of the columns of a training frame, as plain values that a file can hold."""
 
 # Tests: tests/tables/test_cleaning.py
 
@@ -39,7 +39,7 @@ class Schema:
     zoned : dict of str to bool
         Whether the moments of a column came with a time zone other than UTC, where that is known.
     dropped : dict of str to str
-        Columns without use, and why.
+        Unused columns, and the reason.
     """
 
     columns: list[str] = field(default_factory=list)

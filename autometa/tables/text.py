@@ -25,15 +25,15 @@ from autometa.tables.view import View
 _MAX_DIMENSIONS = 30
 _MIN_DIMENSIONS = 3
 _ROWS_PER_DIMENSION = 10
-"""For the first column of text; each further one takes twice as many, or small tables drown in dimensions."""
+"""Training rows per dimension of the first column of text; each further column needs twice as many."""
 _MEASURES = ("characters", "words", "frequency")
 
 _N_BUCKETS = 2**16
 """Hash values of words, pairs of words and trigrams."""
 _CHUNK_CHARACTERS = 2**17
-"""Texts are hashed in stretches whose arrays fit into the processor's cache."""
+"""Texts are hashed in chunks whose arrays fit into the processor's cache."""
 _MAX_CHARACTERS = 2000
-"""Longer texts are cut: what a text is about shows early, and the time stays bounded."""
+"""Longer texts are cut, so that the time stays bounded."""
 _N_FIT_ROWS = 4_000
 _N_TERMS = 4_096
 _GRAM = 3
@@ -173,7 +173,7 @@ def fit_text_embedding(texts: Sequence[str], n_dimensions: int, rng: np.random.G
     chunks = [_counts(n_rows, rows, buckets, every, _N_BUCKETS) for n_rows, rows, buckets in _hashed_chunks(texts)]
     counts = sparse.vstack(chunks, format="csr")
     n_documents = np.bincount(counts.indices, minlength=_N_BUCKETS)
-    # A term of one text says nothing about others, a term of all texts nothing about any.
+    # Terms of one text or of all texts carry no information about similarity.
     useful = np.flatnonzero((n_documents >= 2) & (n_documents < len(texts)))
     chosen = np.sort(useful[np.argsort(-n_documents[useful], kind="stable")[:_N_TERMS]])
     term_of_bucket = np.full(_N_BUCKETS, -1, dtype=np.int32)
@@ -191,7 +191,7 @@ def fit_text_embedding(texts: Sequence[str], n_dimensions: int, rng: np.random.G
 
 
 def _hashed_chunks(texts: Sequence[str]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield (n_texts, text of each occurrence, bucket of each occurrence) for stretches of the texts."""
+    """Yield (n_texts, text of each occurrence, bucket of each occurrence) for chunks of the texts."""
     start = 0
     while start < len(texts):
         encoded, n_characters = [], 0

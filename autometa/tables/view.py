@@ -1,4 +1,4 @@
-"""The two prepared forms of a table."""
+"""Names of the two forms in which learners get a table."""
 
 # Tests: tests/tables/test_preparation.py
 
