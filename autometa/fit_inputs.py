@@ -16,12 +16,10 @@ from autometa.evaluation.metrics import Metric, kind_of_problem, positive_class,
 from autometa.evaluation.resampling import Fold, folds_of_splitter
 from autometa.evaluation.scorers import callable_name
 from autometa.tables.cleaning import clean, fit_schema
+from autometa.tables.column_names import listing
 from autometa.tables.inputs import RawTable, read_table
 from autometa.tables.table_task import Task
 from autometa.tables.target import ProblemChoice, Target, read_target
-
-_MAX_NAMED = 5
-"""Columns named in a message."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,8 @@ def read_inputs(
 
     Parameters
     ----------
-    X, y, sample_weight, groups : as in ``AutoMeta.fit``
-        The data.
-    problem, metric, pos_label, cv : as in `AutoMeta`
-        How to read them. With ``problem="auto"``, a metric for one kind of problem decides it.
+    X, y, sample_weight, groups, problem, metric, pos_label, cv
+        As in ``AutoMeta.fit`` and `AutoMeta`. With ``problem="auto"``, a metric for one kind of problem decides it.
 
     Raises
     ------
@@ -213,11 +209,10 @@ def _warn_of_leaks(task: Task) -> None:
     if task.problem == "regression" and np.ptp(task.y) == 0:
         return
     if columns := columns_like_target(task.table, task.y):
-        listed = ", ".join(repr(name) for name in columns[:_MAX_NAMED]) + (", …" if len(columns) > _MAX_NAMED else "")
         warn_user(
-            f"X holds the target: y can be told one to one from {listed}. Leave out what is not known yet when "
-            "predictions are made; if this is meant, warnings.filterwarnings('ignore', message='X holds the target') "
-            "silences this."
+            f"X holds the target: y can be told one to one from {listing(columns)}. Leave out what is not known yet "
+            "when predictions are made; if this is meant, "
+            "warnings.filterwarnings('ignore', message='X holds the target') silences this."
         )
 
 

@@ -85,14 +85,8 @@ class Workspace:
 
     Parameters
     ----------
-    task : Task
-        The task.
-    folds : tuple of Fold
-        Row numbers of each fold.
-    metric : Metric
-        Loss of the run.
-    learners : mapping of str to Learner
-        Learner of each strategy.
+    task, folds, metric, learners
+        Data and settings of the run, see ``Shared``.
     seed : int
         Seed of the preparation.
     parent : Path or None
@@ -165,8 +159,8 @@ class Workspace:
 
     def close(self) -> None:
         """Delete the folder."""
-        _shared.cache_clear()
-        _prepared.cache_clear()
+        read_shared.cache_clear()
+        read_prepared.cache_clear()
         self._owned.close()
 
 
@@ -175,24 +169,16 @@ def model_path(folder: Path, trial: int, fold: int) -> Path:
     return folder / "models" / f"{trial}_{fold}.pkl"
 
 
+@functools.lru_cache(maxsize=8)
 def read_shared(folder: Path) -> Shared:
     """Return the shared data of a run; the file is read once per process."""
-    return _shared(str(folder))
-
-
-def read_prepared(folder: Path, fold: int, view: View) -> PreparedFold:
-    """Return a prepared fold; the files are mapped once per process."""
-    return _prepared(str(folder), fold, view)
-
-
-@functools.lru_cache(maxsize=8)
-def _shared(folder: str) -> Shared:
-    shared: Shared = cloudpickle.loads((Path(folder) / "shared.pkl").read_bytes())
+    shared: Shared = cloudpickle.loads((folder / "shared.pkl").read_bytes())
     return shared
 
 
 @functools.lru_cache(maxsize=64)
-def _prepared(folder: str, fold: int, view: View) -> PreparedFold:
+def read_prepared(folder: Path, fold: int, view: View) -> PreparedFold:
+    """Return a prepared fold; the files are mapped once per process."""
     stem = f"{folder}/fold{fold}-{view}"
     with np.load(f"{stem}-columns.npz", allow_pickle=False) as columns:
         categorical, n_categories = columns["categorical"], columns["n_categories"]

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from autometa._support.user_warnings import warn_user
 from autometa.tables.clean_table import CleanTable
 from autometa.tables.column_kind import IncomingTable, TrainingColumn
+from autometa.tables.column_names import MAX_NAMED, listing
 from autometa.tables.kinds import KINDS
 from autometa.tables.numbers import add_numbers, plain_numbers
 from autometa.tables.reading import column_of
@@ -20,8 +19,6 @@ from autometa.tables.schema import Schema
 
 _CHUNK_CELLS = 2**22
 """Cells of plain numbers that are examined at a time."""
-_MAX_NAMED = 5
-"""Columns named in a message."""
 
 
 def fit_schema(X: pd.DataFrame) -> Schema:
@@ -44,14 +41,14 @@ def fit_schema(X: pd.DataFrame) -> Schema:
         if column.format is not None and column.format.is_ambiguous:
             ambiguous.append(column.name)
     if len(schema.dropped) == len(schema.columns):
-        named = [f"{name!r} ({reason})" for name, reason in list(schema.dropped.items())[:_MAX_NAMED]]
+        named = [f"{name!r} ({reason})" for name, reason in list(schema.dropped.items())[:MAX_NAMED]]
         raise ValueError(
-            f"X has no usable column: {', '.join(named)}{', …' if len(schema.dropped) > _MAX_NAMED else ''}. "
+            f"X has no usable column: {', '.join(named)}{', …' if len(schema.dropped) > MAX_NAMED else ''}. "
             "Pass at least one column whose values differ between rows."
         )
     if ambiguous:
         warn_user(
-            f"The dates in {_listing(ambiguous)} make sense with the day first and with the month first; they are "
+            f"The dates in {listing(ambiguous)} make sense with the day first and with the month first; they are "
             "read with the month first, between dots with the day first. To say which it is, and to silence this, "
             "pass dates instead of text in fit and in predict: pd.to_datetime(column, dayfirst=True), or False.",
         )
@@ -85,8 +82,8 @@ def clean(X: pd.DataFrame, schema: Schema) -> CleanTable:
 def _check_names(X: pd.DataFrame, schema: Schema) -> None:
     missing = sorted(set(schema.columns) - set(schema.dropped) - set(X.columns))
     if missing:
-        listing = "".join(f"- {name}\n" for name in missing[:_MAX_NAMED]) + (
-            "- ...\n" if len(missing) > _MAX_NAMED else ""
+        listing = "".join(f"- {name}\n" for name in missing[:MAX_NAMED]) + (
+            "- ...\n" if len(missing) > MAX_NAMED else ""
         )
         raise ValueError(
             "The feature names should match those that were passed during fit.\n"
@@ -98,24 +95,20 @@ def _warn_about(table: IncomingTable) -> None:
     """Warn about values that could not be read."""
     if table.lost:
         warn_user(
-            f"Most values of {_listing(table.lost)} cannot be read as what they were at fit time and count as missing "
+            f"Most values of {listing(table.lost)} cannot be read as what they were at fit time and count as missing "
             "(in a category: as levels never seen). Give these columns the types that they had in the training table; "
             "warnings.filterwarnings('ignore', 'Most values of') silences this.",
         )
     if table.unclear:
         warn_user(
-            f"Numbers in {_listing(table.unclear)} stand for several levels, which differ in leading zeros (007 and 7) "
+            f"Numbers in {listing(table.unclear)} stand for several levels, which differ in leading zeros (007 and 7) "
             "or in digits that a float does not hold: they count as the level that is written like them, else as a "
             "new one. Read the column as text, e.g. with pd.read_csv(..., dtype={'column': str}), to tell them apart "
             "and to silence this.",
         )
     if table.shifted:
         warn_user(
-            f"Times in {_listing(table.shifted)} came with a time zone either in fit or now, and times without one "
+            f"Times in {listing(table.shifted)} came with a time zone either in fit or now, and times without one "
             "count as UTC. Give them their zone in both, e.g. with column.dt.tz_localize('Europe/Paris'), which "
             "silences this.",
         )
-
-
-def _listing(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")

@@ -45,24 +45,15 @@ class TrainingColumn:
 
 @dataclass
 class IncomingTable:
-    """A table that is being cleaned, and the columns to warn about.
-
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_columns)
-        From ``as_frame``.
-    lost : list of str
-        Columns most of whose values cannot be read.
-    unclear : list of str
-        Categories in which a number stands for several levels.
-    shifted : list of str
-        Moments that came with a time zone only at fit, or only now.
-    """
+    """A table that is being cleaned, and the columns to warn about."""
 
     frame: pd.DataFrame
     lost: list[str] = field(default_factory=list)
+    """Columns most of whose values cannot be read."""
     unclear: list[str] = field(default_factory=list)
+    """Categories in which a number stands for several levels."""
     shifted: list[str] = field(default_factory=list)
+    """Moments that came with a time zone only at fit, or only now."""
 
     def __post_init__(self) -> None:
         self.index = {name: i for i, name in enumerate(self.frame.columns)}
@@ -73,21 +64,13 @@ class IncomingTable:
 
 
 class Encoder(Protocol):
-    """Fitted columns of one kind in one view, beside the measured ones.
-
-    Attributes
-    ----------
-    names : list of str
-        Name of each column.
-    worth : ndarray of shape (n_columns,)
-        Usefulness of each column; a table that is too wide loses the columns with the least.
-    sizes : ndarray of shape (n_columns,), int64
-        Number of category codes; 0 for numbers.
-    """
+    """Fitted columns of one kind in one view, beside the measured ones."""
 
     names: list[str]
     worth: np.ndarray
+    """Usefulness of each column; a table that is too wide loses the columns with the least."""
     sizes: np.ndarray
+    """Number of category codes of each column; 0 for numbers."""
 
     def keep(self, mask: np.ndarray) -> None:
         """Restrict the columns to those of `mask`."""
@@ -99,21 +82,14 @@ class Encoder(Protocol):
 
 
 class ColumnKind(ABC):
-    """One kind of column; its columns in a cleaned table are one array, its *block*.
-
-    Attributes
-    ----------
-    field : str
-        Field of ``Schema`` that lists its columns, and name of its block.
-    name : str
-        What a column of this kind is called in reports.
-    dtype : numpy dtype
-        Type of its block.
-    """
+    """One kind of column; its columns in a cleaned table are one array, its *block*."""
 
     field: ClassVar[str]
+    """Field of ``Schema`` that lists its columns, and key of its block."""
     name: ClassVar[str]
+    """Name of the kind in reports."""
     dtype: ClassVar[Any]
+    """Type of its block."""
 
     def names(self, schema: Schema) -> list[str]:
         """Return the names of its columns."""

@@ -21,6 +21,14 @@ import numpy as np
 
 from autometa._support.user_warnings import warn_user
 
+MAX_NAMED = 5
+"""Columns named in a message."""
+
+
+def listing(names: Sequence[str]) -> str:
+    """Return the first of some names for a message."""
+    return ", ".join(repr(name) for name in names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
+
 
 def unique_names(labels: Iterable[Any]) -> list[str]:
     """Return unique texts for column labels; the second "a" becomes "a.1".
@@ -73,25 +81,16 @@ def refuse_ambiguous_labels(labels: Sequence[Hashable]) -> None:
 def match_columns(
     labels: Sequence[Hashable] | None, width: int, names: Sequence[str], n_features: int, owner: str
 ) -> dict[str, int]:
-    """Return the index of each fitted column in a later table; the rule is in the table above.
+    """Return the index of each fitted column that a later table has, in the order of `names`; see the rule above.
 
     Parameters
     ----------
-    labels : sequence or None
-        Column labels of the later table; None if it has none.
-    width : int
-        Number of its columns.
-    names : sequence of str
-        Names of the columns at fit time.
-    n_features : int
-        Number of columns at fit time; `names` are fewer for a wide sparse matrix.
+    labels, width
+        Column labels of the later table, None if it has none, and number of its columns.
+    names, n_features
+        Names and number of the columns at fit time; `names` are fewer for a wide sparse matrix.
     owner : str
         Name of the estimator in messages.
-
-    Returns
-    -------
-    dict of str to int
-        In the order of `names`; missing names are left out.
 
     Raises
     ------

@@ -98,12 +98,7 @@ class _Levels:
 def find_format(labels: Sequence[str], counts: np.ndarray) -> TextFormat | None:
     """Return how to read text, or None if it holds neither numbers nor dates nor spans of time.
 
-    Parameters
-    ----------
-    labels : sequence of str
-        Distinct labels.
-    counts : ndarray of shape (n_labels,)
-        Rows of each.
+    `labels` are distinct; `counts` are the rows of each.
     """
     levels = _Levels(labels, counts)
     if not levels.labels:

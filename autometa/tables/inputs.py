@@ -69,17 +69,8 @@ def as_frame(
     ----------
     X : as in `read_table`
         The table.
-    names : sequence of str or None
-        Column names seen at fit time; None for the table of a fit.
-    n_features : int or None
-        Number of columns at fit time, if `names` are only some of them; ``len(names)`` by default.
-    owner : str
-        Name of the estimator in messages.
-
-    Returns
-    -------
-    DataFrame of shape (n_rows, n_found)
-        The columns of the fit that X has, in the order of `names`.
+    names, n_features, owner
+        As for `match_columns`; without `names`, the frame of ``read_table(X)`` is returned.
 
     Raises
     ------

@@ -24,21 +24,14 @@ _WHOLE = re.compile(r"-?\d+", re.ASCII)
 
 @dataclass(frozen=True)
 class Match:
-    """Levels of the rows of a category.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_rows,), int64
-        Indices of the levels: −1 where missing, ``len(levels)`` for an unseen level.
-    is_lost : bool
-        Whether most values are unseen levels, and probably not just new ones.
-    is_unclear : bool
-        Whether a number stands for several levels, which differ in leading zeros or beyond float64.
-    """
+    """Levels of the rows of a category."""
 
     codes: np.ndarray
+    """Indices of the levels, (n_rows,) int64: −1 where missing, ``len(levels)`` for an unseen level."""
     is_lost: bool
+    """Whether most values are unseen levels, and probably not just new ones."""
     is_unclear: bool
+    """Whether a number stands for several levels, which differ in leading zeros or beyond float64."""
 
 
 def fit_levels(labels: Labels) -> Labels:

@@ -73,17 +73,9 @@ def most_cells(table: CleanTable) -> int:
 def fit_preparation(table: CleanTable, view: View, seed: int, max_features: int | None = None) -> Preparation:
     """Return a preparation learnt from training rows.
 
-    Parameters
-    ----------
-    table : CleanTable
-        Training rows.
-    view : {"tree", "numeric"}
-        What to prepare for.
-    seed : int
-        Seed of the samples that quantiles and text embeddings are learnt on.
-    max_features : int or None
-        Most columns to prepare; by default as many as make 512 MiB with these rows. Beyond that, the
-        columns with the most missing values and the 0/1 columns of the rarest levels are left out.
+    Quantiles and text embeddings are learnt on samples drawn with `seed`. At most `max_features` columns are
+    prepared, by default as many as make 512 MiB with these rows: columns with the most missing values and the
+    0/1 columns of the rarest levels are left out.
     """
     if max_features is None:
         max_features = max(1, _MAX_CELLS // max(1, len(table)))

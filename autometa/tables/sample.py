@@ -46,12 +46,7 @@ class Sample:
 def draw_sample(task: Task, n_rows: int, n_columns: int) -> tuple[Sample, float]:
     """Return at most `n_rows` rows and `n_columns` columns, and the share of rows that repeat an earlier one.
 
-    Parameters
-    ----------
-    task : Task
-        The task.
-    n_rows, n_columns : int
-        Columns with the smallest tokens are taken; rows are spread over the target, so that classes keep their shares.
+    Columns with the smallest tokens are taken; rows are spread over the target, so that classes keep their shares.
     """
     bits = [_bits(block) for block in task.table.blocks.values()]
     ones = np.ones(task.n_rows, dtype=np.uint64)

@@ -94,15 +94,7 @@ class Texts(ColumnKind):
 
 
 class TextTopics:
-    """The embeddings of all columns of text, side by side.
-
-    Parameters
-    ----------
-    embeddings : list of TextEmbedding
-        One for each column of text.
-    names : list of str
-        Name of each column that ``write`` writes.
-    """
+    """The embeddings of all columns of text, side by side."""
 
     def __init__(self, embeddings: list[TextEmbedding], names: list[str]) -> None:
         self.embeddings = embeddings
