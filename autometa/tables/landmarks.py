@@ -9,6 +9,7 @@ of the training rows: 0 is perfect, 1 is as good as the constant.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -71,15 +72,7 @@ def _squared_error(predicted: np.ndarray, T: np.ndarray) -> float:
     return float(np.square(predicted - T).sum())
 
 
-def _stump(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
-    return _fitted_tree(Z, T, Z_new, max_depth=1)
-
-
-def _tree(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
-    return _fitted_tree(Z, T, Z_new, max_depth=_TREE_DEPTH)
-
-
-def _fitted_tree(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray, max_depth: int) -> np.ndarray:
+def _tree(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray, max_depth: int) -> np.ndarray:
     settings = {"max_depth": max_depth, "min_samples_leaf": _MIN_LEAF, "random_state": 0}
     if T.shape[1] == 1:
         return DecisionTreeRegressor(**settings).fit(Z, T[:, 0]).predict(Z_new)[:, None]
@@ -131,8 +124,8 @@ def _naive_bayes(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
 
 
 _LANDMARKS: dict[str, _Landmark] = {
-    "landmark_stump": _stump,
-    "landmark_tree": _tree,
+    "landmark_stump": partial(_tree, max_depth=1),
+    "landmark_tree": partial(_tree, max_depth=_TREE_DEPTH),
     "landmark_1_neighbour": _neighbours(1),
     "landmark_10_neighbours": _neighbours(10),
     "landmark_ridge": _ridge,

@@ -93,7 +93,9 @@ def _level_of_number(
     for key in keys:
         i = same_number.get(key, _SEVERAL)
         # Long keys differ in their digits, unless one of the two came as a float.
-        if i != _SEVERAL and not (abs(key[1]) >= LARGEST_EXACT and _is_whole(text) and _is_whole(levels[i])):
+        if i != _SEVERAL and not (
+            abs(key[1]) >= LARGEST_EXACT and _WHOLE.fullmatch(text) and _WHOLE.fullmatch(levels[i])
+        ):
             return i
     return len(levels)
 
@@ -116,10 +118,6 @@ def _number_keys(text: str) -> list[tuple[str, float]]:
                     keys += [("15 digits", float(f"{number:.15g}")), ("float32", float(np.float32(number)))]
             return keys
     return []
-
-
-def _is_whole(text: str) -> bool:
-    return _WHOLE.fullmatch(text) is not None
 
 
 def _is_lost(labels: Labels, found: np.ndarray, levels: Sequence[str]) -> bool:

@@ -74,9 +74,9 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto", reason: str
       distinct values, or at most 20 that occur three times each on average; regression
       otherwise. From 3 to 100 distinct values this is a guess, and a UserWarning says how to
       choose;
-    - other text: regression where it reads as numbers (``"$815,000"``), with a UserWarning;
-      refused where it reads as dates; else classes, with a UserWarning when they are more than
-      100 or rarer than three rows each.
+    - other text: regression if it reads as numbers (``"$815,000"``), with a UserWarning;
+      refused if it reads as dates; else classes, with a UserWarning if there are more than
+      100 or they have fewer than three rows each.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto", reason: str
     ------
     ValueError, TypeError
         If y is missing, has the wrong length, is not one column of plain values, has missing or
-        infinite values, one class only, or does not suit the problem that was asked for.
+        infinite values, one class only, or does not suit the requested problem.
     """
     if choice not in PROBLEM_CHOICES:
         raise ValueError(f"problem must be one of {PROBLEM_CHOICES}, got {choice!r}.{_hint(choice)}")
@@ -111,12 +111,12 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto", reason: str
 
 
 def read_codes(y: Any, n_rows: int, classes: np.ndarray) -> np.ndarray:
-    """Return the class codes of labels given after the fit; −1 where a label is none of the classes.
+    """Return the class codes of labels given after the fit; −1 for a label that is not a class.
 
     Raises
     ------
     ValueError, TypeError
-        If y is no target of `n_rows` rows, or is text where the classes are numbers, or the reverse.
+        If y is not a target of `n_rows` rows, or is text and the classes are numbers, or the reverse.
     """
     labels = plain_labels(y, n_rows)
     is_text = labels.dtype.kind in "UO"
@@ -137,7 +137,7 @@ def read_values(y: Any, n_rows: int, number_format: str | None) -> np.ndarray:
     Raises
     ------
     ValueError, TypeError
-        If y is no target of `n_rows` rows, or does not hold numbers.
+        If y is not a target of `n_rows` rows, or does not hold numbers.
     """
     return _numbers(plain_labels(y, n_rows), number_format).values
 
