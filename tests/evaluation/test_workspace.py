@@ -66,9 +66,9 @@ def test_models_are_loaded_until_their_trial_is_dropped(workspace: Workspace):
     for trial in (1, 11):
         path = model_path(workspace.folder, trial, 0)
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(pickle.dumps((f"model of {trial}", [0, 1])))
+        path.write_bytes(pickle.dumps(f"model of {trial}"))
     workspace.drop_models(1)
-    assert workspace.load_model(11, 0) == ("model of 11", [0, 1])
+    assert workspace.load_model(11, 0) == "model of 11"
     with pytest.raises(FileNotFoundError):
         workspace.load_model(1, 0)
 
