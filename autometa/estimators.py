@@ -29,7 +29,6 @@ from autometa._support.user_warnings import warn_user
 from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
-from autometa.core.task import Task
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.evaluation.metrics import Metric
 from autometa.fit_inputs import read_inputs, warn_if_reordered
@@ -40,7 +39,9 @@ from autometa.policy.registry import DEFAULT_POLICY
 from autometa.report import closing_line, leaderboard, strategy_report
 from autometa.search.search_history import SearchHistory
 from autometa.search.studies import open_study
+from autometa.tables.cleaning import clean
 from autometa.tables.inputs import as_frame
+from autometa.tables.table_task import Task
 from autometa.tables.target import ProblemChoice, read_codes, read_values
 
 logger = logging.getLogger(__name__)
@@ -244,7 +245,7 @@ class AutoMeta(BaseEstimator):
             pos_label=getattr(self, "pos_label", None),
             cv=settings.cv,
         )
-        task, schema, metric = inputs.task, inputs.schema, inputs.metric
+        task, metric = inputs.task, inputs.metric
         if inputs.folds is not None:
             settings = replace(settings, cv=inputs.folds)
 
@@ -253,15 +254,15 @@ class AutoMeta(BaseEstimator):
         if task.problem == "regression" and np.ptp(task.y) == 0:
             fitted = _fit_constant(task, metric, strategies, settings)
         else:
-            fitted = fit_task(task, schema, metric, strategies, settings)
+            fitted = fit_task(task, metric, strategies, settings)
         fitted.history.total_s = time.monotonic() - start_s
         logger.info(closing_line(fitted.history, metric))
         # Only now: a fit that fails leaves the fit before it as it was.
-        self.n_features_in_, self.problem_ = inputs.table.n_features, task.problem
+        self.n_features_in_, self.problem_ = inputs.raw.n_features, task.problem
         self._number_format = inputs.target.number_format
-        self._keep("feature_names_in_", _feature_names(inputs.table.labels))
+        self._keep("feature_names_in_", _feature_names(inputs.raw.labels))
         self._keep("classes_", inputs.target.classes)
-        self._schema, self._metric = schema, metric
+        self._schema, self._metric = task.table.schema, metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
         self.history_.notes = inputs.notes
         return self
@@ -323,7 +324,7 @@ class AutoMeta(BaseEstimator):
         check_is_fitted(self, "predictor_")
         with kept_process_state():
             frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
-            return self.predictor_.predict(self._schema.clean(frame), jobs_at_a_time(self.n_jobs))
+            return self.predictor_.predict(clean(frame, self._schema), jobs_at_a_time(self.n_jobs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return how good the predictions are, higher is better.

@@ -23,7 +23,7 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
-from autometa.core.task import Task, TaskDescription
+from autometa.core.task import TaskDescription
 from autometa.ensemble.predictor import FittedPredictor
 from autometa.ensembling import make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
@@ -50,7 +50,7 @@ from autometa.search.studies import open_study
 from autometa.search.trial_records import TrialRecord
 from autometa.tables.features import describe
 from autometa.tables.preparation import most_cells
-from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +87,8 @@ class Fitted:
     study: Study
 
 
-def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
-    """Return the ensemble that a search finds for `task`, whose frame is cleaned by `schema`.
+def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
+    """Return the ensemble that a search finds for `task`.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     start_s = time.monotonic()
     available, reasons = available_strategies(strategies, task)
     wanted = policy_in_time(settings.policy, settings.budget.time_s)
-    description = describe_task(task, schema, metric, wanted)
+    description = describe_task(task, metric, wanted)
     n_folds = settings.cv if isinstance(settings.cv, int) else None
     plan = make_plan(description, settings.budget, settings.n_jobs, n_folds)
     if isinstance(settings.cv, tuple):
@@ -123,7 +123,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         strategies=strategies,
         task=identity.task,
     )
-    is_small = task.X.size <= _MAX_QUICK_CELLS
+    is_small = task.n_rows * task.table.n_columns <= _MAX_QUICK_CELLS
     learners = {strategy.name: learner_of(strategy) for strategy in available}
     if not plan.use_workers:
         alone = {
@@ -157,10 +157,10 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     elapsed_s = budget.time_s - settings.deadline.remaining_s() if budget.has_time_limit else 0.0
     bar = ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
     # From here on nothing may fail before the `try` that deletes the folder.
-    workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
+    workspace = Workspace(task, folds, metric, learners, child_seed(settings.seed, "preparation"))
     with_deadline = {name for name, learner in learners.items() if learner.keeps_deadline}
     quick = {name for name, learner in learners.items() if learner.is_quick and is_small}
-    memory_bytes = _memory_per_worker(most_cells(schema, task.n_rows), settings)
+    memory_bytes = _memory_per_worker(most_cells(task.table), settings)
     workers = Workers(workspace.folder, settings.n_jobs, memory_bytes, with_deadline | quick)
 
     def prepare(strategy: str, fold: int) -> None:
@@ -203,7 +203,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
         drop_models=workspace.drop_models,
     )
     try:
-        logger.info(opening_line(search, schema, settings.deadline))
+        logger.info(opening_line(search, task.table.schema, settings.deadline))
         search.run()
         ensemble = make_ensemble(
             search, workspace, workers, task, metric, size=settings.ensemble_size, deadline=settings.deadline
@@ -217,7 +217,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     if text := warning_about(ensemble, search, metric):
         warn_user(text)
     if settings.experience is not None:
-        _remember(settings.experience, task, schema, description, search.history, settings.seed)
+        _remember(settings.experience, task, description, search.history, settings.seed)
     probabilities = policy.propose(description, search.history, math.inf).probabilities
     last_expected = {**expected, **search.expected}
     history = SearchHistory(
@@ -238,7 +238,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     return Fitted(ensemble.predictor, history, study)
 
 
-def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Path | Policy) -> TaskDescription:
+def describe_task(task: Task, metric: Metric, policy: str | Path | Policy) -> TaskDescription:
     """Return the description of a task that the policy is given; the hand-made one looks at sizes alone."""
     spread = 1.0
     if task.problem == "regression":
@@ -252,21 +252,20 @@ def describe_task(task: Task, schema: Schema, metric: Metric, policy: str | Path
         task.describe(),
         metric=metric.name,
         loss_unit=unit if 0 < unit < math.inf else 1.0,
-        features={} if policy == PRIOR else describe(task, schema),
+        features={} if policy == PRIOR else describe(task),
     )
 
 
 def _remember(
     folder: Path,
     task: Task,
-    schema: Schema,
     description: TaskDescription,
     history: Sequence[Evaluation],
     seed: int,
 ) -> None:
     """Add what was measured to the user's experience; a fit is not lost with it."""
     if not description.features:
-        description = replace(description, features=describe(task, schema))
+        description = replace(description, features=describe(task))
     try:
         remember(folder, description, history, seed)
     except (MetaDatasetError, OSError) as error:

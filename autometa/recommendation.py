@@ -16,12 +16,11 @@ from autometa.core.budget import Budget
 from autometa.core.proposal import ExplainingPolicy, Policy, Prediction
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
-from autometa.core.task import Task
 from autometa.evaluation.metrics import Metric
 from autometa.fit_inputs import read_inputs
 from autometa.fitting import available_strategies, describe_task
 from autometa.policy.registry import DEFAULT_POLICY, checked_policy, make_policy
-from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 from autometa.tables.target import ProblemChoice
 
 COLUMNS = (
@@ -111,10 +110,10 @@ def _advice(
 ) -> pd.DataFrame:
     remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
     policy = checked_policy(policy)
-    task, schema, resolved = _read(X, y, problem, metric)
+    task, resolved = _read(X, y, problem, metric)
     available, _ = available_strategies(load_strategies(strategies), task)
     chosen = make_policy(policy, available)
-    description = describe_task(task, schema, resolved, policy)
+    description = describe_task(task, resolved, policy)
     proposal = chosen.propose(description, (), remaining_s)
     expected: Mapping[Configuration, Prediction] = {}
     if isinstance(chosen, ExplainingPolicy):
@@ -169,18 +168,18 @@ def advised_configurations(
     remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
     policy = checked_policy(policy)
     with kept_process_state():
-        task, schema, resolved = _read(X, y, problem, metric)
+        task, resolved = _read(X, y, problem, metric)
         available, _ = available_strategies(load_strategies([strategy]), task)
-        description = describe_task(task, schema, resolved, policy)
+        description = describe_task(task, resolved, policy)
         proposal = make_policy(policy, available).propose(description, (), remaining_s)
     found = (*proposal.configurations, *available[0].portfolio)
     return list(dict.fromkeys(c for c in found if c.strategy == strategy))[:n]
 
 
-def _read(X: Any, y: Any, problem: ProblemChoice, metric: Any) -> tuple[Task, Schema, Metric]:
+def _read(X: Any, y: Any, problem: ProblemChoice, metric: Any) -> tuple[Task, Metric]:
     """Return the task of a table and its target, as a fit reads them, with its metric."""
     inputs = read_inputs(X, y, problem=problem, metric=metric)
-    return inputs.task, inputs.schema, inputs.metric
+    return inputs.task, inputs.metric
 
 
 def _columns(prediction: Prediction | None) -> dict[str, float]:
