@@ -12,7 +12,6 @@ import numpy as np
 from autometa._support.seeds import child_seed
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
-from autometa.core.task import Task
 from autometa.ensemble.constant_loss import best_constant_loss
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
@@ -22,6 +21,7 @@ from autometa.exceptions import SearchFailedError
 from autometa.search.engine import Search
 from autometa.search.refit import refit
 from autometa.search.trial_records import TrialRecord, candidates, usable
+from autometa.tables.table_task import Task
 
 # Largest number of rows for the selection, which computes the loss some thousand times.
 _MAX_SELECTION_ROWS = 10_000

@@ -29,6 +29,7 @@ from autometa.parameters import read_settings
 from autometa.policy.registry import DEFAULT_POLICY
 from autometa.report import closing_line, leaderboard, logged_fit, strategy_report
 from autometa.scoring import score_predictions
+from autometa.tables.cleaning import clean
 from autometa.tables.inputs import as_frame
 from autometa.tables.target import ProblemChoice
 
@@ -232,15 +233,15 @@ class AutoMeta(BaseEstimator):
             settings = replace(settings, cv=inputs.folds)
         for note in inputs.notes:
             logger.info(note)
-        fitted = fit_task(inputs.task, inputs.schema, inputs.metric, strategies, settings)
+        fitted = fit_task(inputs.task, inputs.metric, strategies, settings)
         fitted.history.total_s = time.monotonic() - start_s
         logger.info(closing_line(fitted.history, inputs.metric))
         # Set last, so that a fit that fails leaves the state of the fit before it unchanged.
-        self.n_features_in_, self.problem_ = inputs.table.n_features, inputs.task.problem
+        self.n_features_in_, self.problem_ = inputs.raw.n_features, inputs.task.problem
         self._number_format = inputs.target.number_format
-        self._keep("feature_names_in_", _feature_names(inputs.table.labels))
+        self._keep("feature_names_in_", _feature_names(inputs.raw.labels))
         self._keep("classes_", inputs.target.classes)
-        self._schema, self._metric = inputs.schema, inputs.metric
+        self._schema, self._metric = inputs.task.table.schema, inputs.metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
         self.history_.notes = inputs.notes
         return self
@@ -300,7 +301,7 @@ class AutoMeta(BaseEstimator):
         check_is_fitted(self, "predictor_")
         with kept_process_state():
             frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
-            return self.predictor_.predict(self._schema.clean(frame), jobs_at_a_time(self.n_jobs))
+            return self.predictor_.predict(clean(frame, self._schema), jobs_at_a_time(self.n_jobs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return how good the predictions are, higher is better.

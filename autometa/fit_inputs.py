@@ -1,9 +1,9 @@
-"""From X, y, weights, groups and a splitter, as a caller passes them to `fit`, to a checked task."""
+"""From the arguments of `fit` (X, y, weights, groups, a splitter) to a checked task."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,15 @@ import pandas as pd
 from sklearn.utils.validation import _check_sample_weight
 
 from autometa._support.user_warnings import warn_user
-from autometa.core.task import Task
 from autometa.evaluation.leakage import columns_like_target
 from autometa.evaluation.metrics import Metric, kind_of_problem, positive_class, resolve_metric
 from autometa.evaluation.resampling import Fold, folds_of_splitter
 from autometa.evaluation.scorers import callable_name
+from autometa.tables.cleaning import clean, fit_schema
+from autometa.tables.column_names import listing
 from autometa.tables.inputs import RawTable, read_table
-from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 from autometa.tables.target import ProblemChoice, Target, read_target
-
-_MAX_NAMED = 5
-"""Columns named in a message."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +29,22 @@ class FitInputs:
     Parameters
     ----------
     task : Task
-        The table, cleaned by `schema`, with its target, weights and groups.
+        The cleaned table with its target, weights and groups.
     target : Target
-        The target of all rows, also of those without weight, which `task` leaves out.
-    table : RawTable
-        The table before it was cleaned, with the caller's column labels.
-    schema : Schema
-        Kinds of the columns.
+        The target of all rows, including those of weight 0, which `task` does not have.
+    raw : RawTable
+        The table before cleaning, with the caller's column labels.
     metric : Metric
         The metric that is optimised.
     folds : tuple of Fold or None
-        Folds of the caller's own; None where the fit makes them.
+        Folds of the caller's splitter; None if the fit makes them.
     notes : list of str
-        Decisions made for the caller: the problem by the metric, the positive class, text read as numbers.
+        Decisions taken for the caller: the problem, the positive class, text read as numbers.
     """
 
     task: Task
     target: Target
-    table: RawTable
-    schema: Schema
+    raw: RawTable
     metric: Metric
     folds: tuple[Fold, ...] | None
     notes: list[str]
@@ -66,22 +61,20 @@ def read_inputs(
     pos_label: Any = None,
     cv: Any = None,
 ) -> FitInputs:
-    """Return the inputs of a fit, or refuse them.
+    """Return the checked inputs of a fit.
 
     Parameters
     ----------
-    X, y, sample_weight, groups : as in ``AutoMeta.fit``
-        The data.
-    problem, metric, pos_label, cv : as in `AutoMeta`
-        What to make of them. With ``problem="auto"``, a metric that fits one kind of problem decides it.
+    X, y, sample_weight, groups, problem, metric, pos_label, cv
+        As in ``AutoMeta.fit`` and `AutoMeta`. With ``problem="auto"``, a metric for one kind of problem decides it.
 
     Raises
     ------
     ValueError, TypeError
-        If something is not usable; the text says what to do.
+        If an argument is not usable; the message says what to do.
     """
-    table = read_table(X)
-    n_rows = len(table.frame)
+    raw = read_table(X)
+    n_rows = len(raw.frame)
     if n_rows < 2:
         raise ValueError("At least 2 rows are needed to train and validate, got n_samples = 1.")
     for name, values in (("y", y), ("sample_weight", sample_weight), ("groups", groups)):
@@ -91,20 +84,29 @@ def read_inputs(
     resolved = resolve_metric(metric, target.problem, target.classes, pos_label)
     _refuse_infinite_loss(resolved, metric, target)
     has_own_folds = cv is not None and not isinstance(cv, (int, np.integer))
-    task = _task(table.frame, target, metric, sample_weight, _group_codes(groups, n_rows), keep_rows=has_own_folds)
+    group_codes = _group_codes(groups, n_rows)
+    used, weight = _used_rows(sample_weight, raw.frame, target, keep_all=has_own_folds)
     folds = None
     if has_own_folds:
         is_regression = target.problem == "regression"
         folds = folds_of_splitter(cv, X, _as_given(y, target), groups, target.values, is_regression=is_regression)
-    schema = Schema.fit(task.X)
-    task = replace(task, X=schema.clean(task.X))
+    frame = raw.frame if used.all() else raw.frame[used]
+    task = Task(
+        table=clean(frame, fit_schema(frame)),
+        y=target.values[used],
+        problem=target.problem,
+        n_classes=target.n_classes,
+        sample_weight=weight,
+        groups=None if group_codes is None else group_codes[used],
+        classes=target.classes,
+    )
     _warn_of_leaks(task)
     notes = _notes(target, reason, positive_class(resolved, target.classes, pos_label), resolved, pos_label)
-    return FitInputs(task, target, table, schema, resolved, folds, notes)
+    return FitInputs(task, target, raw, resolved, folds, notes)
 
 
 def _choice(problem: ProblemChoice, metric: Any) -> tuple[ProblemChoice, str]:
-    """Return the problem to read the target for, and why where the metric decides it."""
+    """Return the problem that the target is read for, and the reason if the metric decides it."""
     decided = kind_of_problem(metric) if problem == "auto" else None
     if decided is None:
         return problem, ""
@@ -113,7 +115,7 @@ def _choice(problem: ProblemChoice, metric: Any) -> tuple[ProblemChoice, str]:
 
 
 def _refuse_infinite_loss(metric: Metric, given: Any, target: Target) -> None:
-    """Refuse a metric by name that is not defined, or infinite, for values like those of the target."""
+    """Raise if a named metric is infinite or undefined for values as large as those of the target."""
     if target.problem != "regression" or not isinstance(given, str):
         return
     values = target.values
@@ -126,7 +128,7 @@ def _refuse_infinite_loss(metric: Metric, given: Any, target: Target) -> None:
 
 
 def _group_codes(groups: Any, n_rows: int) -> np.ndarray | None:
-    """Return a number per group, whatever stands for the groups."""
+    """Return a number for each group; groups may be values of any type."""
     if groups is None:
         return None
     if isinstance(groups, (list, tuple)):
@@ -150,49 +152,36 @@ def _group_codes(groups: Any, n_rows: int) -> np.ndarray | None:
     return np.unique(values, return_inverse=True)[1]
 
 
-def _task(
-    frame: pd.DataFrame,
-    target: Target,
-    metric: Any,
-    sample_weight: Any,
-    groups: np.ndarray | None,
-    *,
-    keep_rows: bool,
-) -> Task:
-    """Return the task with its raw frame; rows of weight 0 are left out unless `keep_rows`."""
-    values = target.values
-    if sample_weight is not None:
-        if np.ma.is_masked(sample_weight):
-            raise ValueError("sample_weight is masked in some rows. Give every row a weight, 0 to leave it out.")
-        sample_weight = _check_sample_weight(sample_weight, frame, dtype=np.float64, ensure_non_negative=True)
-        used = sample_weight > 0
-        if not used.any():
-            raise ValueError("sample_weight is 0 for every row: at least some rows need a positive weight.")
-        # Folds of the caller's own count the rows as they came.
-        if not used.all() and not keep_rows:
-            frame, values, sample_weight = frame[used], values[used], sample_weight[used]
-            groups = None if groups is None else groups[used]
-            lost = sorted(set(range(target.n_classes)) - set(values.tolist())) if target.n_classes else []
-            if lost and target.classes is not None:
-                raise ValueError(
-                    f"Every row of the classes {target.classes[lost].tolist()} has sample_weight 0. "
-                    "Give those rows weight, or leave them out of X and y."
-                )
-        sample_weight = None if np.ptp(sample_weight) == 0 else sample_weight / sample_weight.mean()
-    return Task(
-        X=frame,
-        y=values,
-        problem=target.problem,
-        n_classes=target.n_classes,
-        metric=metric,
-        sample_weight=sample_weight,
-        groups=groups,
-        classes=target.classes,
-    )
+def _used_rows(
+    sample_weight: Any, frame: pd.DataFrame, target: Target, *, keep_all: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a mask of the rows that are fitted on, and their weights with mean 1; None where all weigh the same.
+
+    Rows of weight 0 are left out unless `keep_all`.
+    """
+    every = np.ones(len(frame), dtype=bool)
+    if sample_weight is None:
+        return every, None
+    if np.ma.is_masked(sample_weight):
+        raise ValueError("sample_weight is masked in some rows. Give every row a weight, 0 to leave it out.")
+    weight = _check_sample_weight(sample_weight, frame, dtype=np.float64, ensure_non_negative=True)
+    used = weight > 0
+    if not used.any():
+        raise ValueError("sample_weight is 0 for every row: at least some rows need a positive weight.")
+    if keep_all:  # the caller's folds number all rows
+        used = every
+    lost = sorted(set(range(target.n_classes)) - set(target.values[used].tolist())) if not used.all() else []
+    if lost and target.classes is not None:
+        raise ValueError(
+            f"Every row of the classes {target.classes[lost].tolist()} has sample_weight 0. "
+            "Give those rows weight, or leave them out of X and y."
+        )
+    weight = weight[used]
+    return used, None if np.ptp(weight) == 0 else weight / weight.mean()
 
 
 def _as_given(y: Any, target: Target) -> Any:
-    """Return y as it was given, with plain labels where scikit-learn's splitters would not know their type."""
+    """Return y unchanged, or its plain labels if scikit-learn's splitters do not know their type."""
     values = np.asarray(y)
     if values.dtype != object or target.classes is None or isinstance(values.flat[0], str):
         return y
@@ -201,7 +190,7 @@ def _as_given(y: Any, target: Target) -> Any:
 
 
 def warn_if_reordered(X: Any, values: Any, name: str) -> None:
-    """Warn where X and another argument have the same index labels in another order."""
+    """Warn if X and another argument have the same index labels in another order."""
     theirs, ours = getattr(values, "index", None), getattr(X, "index", None)
     if not isinstance(theirs, pd.Index) or not isinstance(ours, pd.Index):
         return
@@ -219,12 +208,11 @@ def warn_if_reordered(X: Any, values: Any, name: str) -> None:
 def _warn_of_leaks(task: Task) -> None:
     if task.problem == "regression" and np.ptp(task.y) == 0:
         return
-    if columns := columns_like_target(task.X, task.y):
-        listed = ", ".join(repr(name) for name in columns[:_MAX_NAMED]) + (", …" if len(columns) > _MAX_NAMED else "")
+    if columns := columns_like_target(task.table, task.y):
         warn_user(
-            f"X holds the target: y can be told one to one from {listed}. Leave out what is not known yet when "
-            "predictions are made; if this is meant, warnings.filterwarnings('ignore', message='X holds the target') "
-            "silences this."
+            f"X holds the target: y can be told one to one from {listing(columns)}. Leave out what is not known yet "
+            "when predictions are made; if this is meant, "
+            "warnings.filterwarnings('ignore', message='X holds the target') silences this."
         )
 
 

@@ -27,7 +27,7 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import ExplainingPolicy, Policy, Prediction, Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
-from autometa.core.task import Task, TaskDescription
+from autometa.core.task import TaskDescription
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensembling import make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
@@ -55,7 +55,7 @@ from autometa.search.studies import open_study
 from autometa.search.trial_records import TrialRecord
 from autometa.tables.features import describe
 from autometa.tables.preparation import most_cells
-from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ class Fitted:
     study: Study
 
 
-def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
-    """Return the ensemble that a search finds for `task`, whose frame is cleaned by `schema`.
+def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
+    """Return the ensemble that a search finds for `task`.
 
     Raises
     ------
@@ -106,11 +106,11 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     if task.problem == "regression" and np.ptp(task.y) == 0:
         return _fit_constant(float(task.y[0]), metric, strategies, settings)
     with contextlib.ExitStack() as stack:
-        search, workspace, notes = _planned(task, schema, metric, strategies, settings, stack)
+        search, workspace, notes = _planned(task, metric, strategies, settings, stack)
         advice, expected = advice_before(search.policy, search.task, settings.deadline.remaining_s())
         bar = stack.enter_context(contextlib.closing(_progress_bar(settings)))
         search.on_trial = partial(_show, bar, metric)
-        logger.info(opening_line(search, schema, settings.deadline))
+        logger.info(opening_line(search, task.table.schema, settings.deadline))
         search.run()
         ensemble = make_ensemble(
             search, workspace, task, metric, size=settings.ensemble_size, deadline=settings.deadline
@@ -120,7 +120,7 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
     if text := warning_about(ensemble, search, metric):
         warn_user(text)
     if settings.experience is not None:
-        _remember(settings.experience, task, schema, search.task, search.history, settings.seed)
+        _remember(settings.experience, task, search.task, search.history, settings.seed)
     last_expected = {**expected, **search.expected}
     history = SearchHistory(
         metric=metric.name,
@@ -142,7 +142,6 @@ def fit_task(task: Task, schema: Schema, metric: Metric, strategies: Sequence[St
 
 def _planned(
     task: Task,
-    schema: Schema,
     metric: Metric,
     strategies: Sequence[Strategy],
     settings: Settings,
@@ -157,7 +156,6 @@ def _planned(
     plan, folds = _plan_and_folds(task, settings)
     description = describe_task(
         task,
-        schema,
         metric,
         wanted,
         fits_in_turn=max(1.0, len(folds) / (settings.n_jobs if plan.use_workers else 1)),
@@ -166,7 +164,7 @@ def _planned(
     identity = identify(task, metric.name)
     study = _opened_study(strategies, settings, child_seed(settings.seed, "sampler"), identity.task)
     learners = {strategy.name: learner_of(strategy) for strategy in available}
-    is_small = task.X.size <= _MAX_QUICK_CELLS
+    is_small = task.n_rows * task.table.n_columns <= _MAX_QUICK_CELLS
     quick = frozenset(name for name, learner in learners.items() if learner.is_quick and is_small)
     if not plan.use_workers:
         alone = quick | {name for name, learner in learners.items() if learner.keeps_deadline}
@@ -176,9 +174,9 @@ def _planned(
     earlier = recall_study(study, available, identity.rows, plan.max_members, in_time=settings.budget.has_time_limit)
     policy = make_policy(wanted, available, settings.experience)
     unknown = strategies_without_records(policy, available, description)
-    workspace = Workspace(task, schema, folds, metric, learners, child_seed(settings.seed, "preparation"))
+    workspace = Workspace(task, folds, metric, learners, child_seed(settings.seed, "preparation"))
     stack.callback(workspace.close)
-    workers = Workers(workspace, settings.n_jobs, _memory_per_worker(most_cells(schema, task.n_rows), settings), quick)
+    workers = Workers(workspace, settings.n_jobs, _memory_per_worker(most_cells(task.table), settings), quick)
     stack.callback(workers.stop)
     search = Search(
         task=description,
@@ -256,12 +254,14 @@ def _fit_constant(value: float, metric: Metric, strategies: Sequence[Strategy], 
 
 
 def describe_task(
-    task: Task, schema: Schema, metric: Metric, policy: str | Path | Policy, **moment: float
+    task: Task,
+    metric: Metric,
+    policy: str | Path | Policy,
+    *,
+    fits_in_turn: float = 1.0,
+    train_share: float = 2 / 3,
 ) -> TaskDescription:
-    """Return the description of a task for a policy, without meta-features for the hand-made one.
-
-    `moment` are `fits_in_turn` and `train_share` of ``TaskDescription``, where they are known.
-    """
+    """Return the description of a task for a policy, without meta-features for the hand-made one."""
     spread = 1.0
     if task.problem == "regression":
         # Relative to the largest value, as squares of 1e200 are infinite.
@@ -274,22 +274,22 @@ def describe_task(
         task.describe(),
         metric=metric.name,
         loss_unit=unit if 0 < unit < math.inf else 1.0,
-        features={} if policy == PRIOR else describe(task, schema),
-        **moment,  # type: ignore[arg-type]
+        features={} if policy == PRIOR else describe(task),
+        fits_in_turn=fits_in_turn,
+        train_share=train_share,
     )
 
 
 def _remember(
     folder: Path,
     task: Task,
-    schema: Schema,
     description: TaskDescription,
     history: Sequence[Evaluation],
     seed: int,
 ) -> None:
     """Add the evaluations to the user's experience; if that fails, the fit is kept."""
     if not description.features:
-        description = replace(description, features=describe(task, schema))
+        description = replace(description, features=describe(task))
     try:
         remember(folder, description, history, seed)
     except (MetaDatasetError, OSError) as error:

@@ -73,6 +73,7 @@ TRUSTED_TYPES = (
     "autometa.tables.preparation.Preparation",
     "autometa.tables.scaling.Scaler",
     "autometa.tables.text.TextEmbedding",
+    "autometa.tables.text.TextTopics",
     "autometa.learners.trees.ForestModel",
     "autometa.learners.trees.HistogramModel",
     # scikit-learn follows the indices in trees without checks; `check_trees` checks them first.

@@ -159,7 +159,7 @@ def _advice(
         inputs = read_inputs(X, y, problem=problem, metric=metric)
         available, _ = available_strategies(load_strategies(strategies), inputs.task)
         chosen = make_policy(policy, available)
-        description = describe_task(inputs.task, inputs.schema, inputs.metric, policy)
+        description = describe_task(inputs.task, inputs.metric, policy)
         return available, *advice_before(chosen, description, remaining_s)
 
 

@@ -9,6 +9,7 @@ import zipfile
 from typing import Any
 
 from autometa.ensemble.predictor import FittedPredictor, upgrade_format_1
+from autometa.tables.format_1 import update_preparation
 
 FORMAT = 2
 """Version of the format that this autometa writes, and the newest that it reads."""
@@ -42,6 +43,8 @@ def upgrade_predictor(predictor: FittedPredictor, version: int) -> None:
     """Convert the attributes of an ensemble that was read from a file of format `version`, in place."""
     if version == 1:
         upgrade_format_1(predictor)
+        for preparation in predictor.preparations:
+            update_preparation(preparation)
 
 
 def _with_present_name(node: dict[str, Any]) -> dict[str, Any]:

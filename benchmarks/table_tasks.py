@@ -16,8 +16,8 @@ import pandas as pd
 from autometa._support.seeds import child_seed
 from autometa.core.task import Problem
 from autometa.learners.base import FitData
+from autometa.tables.cleaning import clean, fit_schema
 from autometa.tables.preparation import fit_preparation
-from autometa.tables.schema import Schema
 from benchmarks.corpus import load_table
 
 logger = logging.getLogger(__name__)
@@ -100,12 +100,12 @@ def _prepare(corpus: Path, name: str, split: int) -> dict[str, np.ndarray]:
     frame = frame.iloc[rows].reset_index(drop=True)
     frame.columns = [str(column) for column in frame.columns]
     train = frame.iloc[parts["train"]].reset_index(drop=True)
-    schema = Schema.fit(train)
-    preparation = fit_preparation(schema.clean(train), schema, "numeric", seed=0, max_features=MOST_FEATURES)
+    schema = fit_schema(train)
+    preparation = fit_preparation(clean(train, schema), "numeric", seed=0, max_features=MOST_FEATURES)
     arrays = {"problem": np.array(problem), "n_classes": np.array(n_classes)}
     for part, places in parts.items():
-        cleaned = schema.clean(frame.iloc[places].reset_index(drop=True))
-        arrays[f"X_{part}"] = preparation.transform(cleaned)
+        rows = frame.iloc[places].reset_index(drop=True)
+        arrays[f"X_{part}"] = preparation.transform(clean(rows, schema))
         arrays[f"y_{part}"] = codes[places].astype(np.float64 if problem == "regression" else np.int64)
     return arrays
 

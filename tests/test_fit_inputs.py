@@ -28,7 +28,7 @@ from sklearn.model_selection import (
 
 from autometa import AutoMeta, AutoMetaClassifier, AutoMetaRegressor, load, recommend
 from autometa.fit_inputs import read_inputs
-from autometa.tables.schema import Schema
+from autometa.tables.cleaning import fit_schema
 
 QUICK: dict[str, Any] = {"n_trials": 1, "cv": 2, "random_state": 0, "n_jobs": 1}
 LINEAR_C = {**QUICK, "strategies": ["logistic_regression"]}
@@ -518,5 +518,5 @@ def test_a_scorer_with_its_own_positive_class_keeps_it() -> None:
 def test_kinds_of_columns_are_those_of_the_rows_with_weight() -> None:
     weight = np.where(np.arange(N) < 60, 1.0, 0.0)
     inputs = read_inputs(X, CODES, sample_weight=weight)
-    assert inputs.task.n_rows == 60 and inputs.schema == Schema.fit(X[:60])
+    assert inputs.task.n_rows == 60 and inputs.task.table.schema == fit_schema(X[:60])
     assert read_inputs(X, CODES, sample_weight=weight, cv=KFold(2)).task.n_rows == N

@@ -30,9 +30,9 @@ from autometa.learners.sklearn_estimator import own_learner
 from autometa.learners.untrusted_trees import check_trees
 from autometa.saved_formats import MOVED_TYPES, upgraded_dump
 from autometa.search.search_history import SearchHistory
+from autometa.tables.cleaning import clean, fit_schema
 from autometa.tables.inputs import as_frame
 from autometa.tables.preparation import fit_preparation
-from autometa.tables.schema import Schema
 from autometa.tables.target import read_target
 from tests.saved_models import make as saved_models
 
@@ -80,11 +80,11 @@ def _fitted(learner: Learner, problem: str, **parameters: Any) -> tuple[AutoMeta
     target = read_target(_target(problem, X), len(X))
     frame = as_frame(X)
     model = AutoMeta(problem=problem, n_jobs=1, **parameters)  # type: ignore[arg-type]
-    schema = Schema.fit(frame)
-    cleaned = schema.clean(frame)
+    schema = fit_schema(frame)
+    cleaned = clean(frame, schema)
     preparations, models = [], []
     for fold in range(2):
-        preparation = fit_preparation(cleaned, schema, learner.view, fold)
+        preparation = fit_preparation(cleaned, learner.view, fold)
         data = FitData(
             preparation.transform(cleaned),
             target.values,

@@ -11,7 +11,7 @@ from typing import Any
 # A text that is cut off within arrays, inline tables and strings of several lines can be read with one of these behind.
 _ENDINGS = [
     quotes + "".join(brackets)
-    for depth in range(4)
+    for depth in range(5)
     for brackets in product("]}", repeat=depth)
     for quotes in ("", '"""', "'''")
 ]

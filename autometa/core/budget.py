@@ -1,4 +1,4 @@
-"""How long a run may take, and how much of the data a measurement uses."""
+"""Limits on a run: its time, its number of trials, and deadlines on a clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Anchor = float
 
 @dataclass(frozen=True)
 class Budget:
-    """The limit on a whole run.
+    """Limits on a whole run.
 
     Parameters
     ----------
@@ -46,20 +46,20 @@ class Budget:
 
     @property
     def has_time_limit(self) -> bool:
-        """Whether wall-clock time can end the run (then results depend on the machine)."""
+        """Whether wall-clock time can end the run; results then depend on the machine."""
         return math.isfinite(self.time_s)
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on this process's monotonic clock; pass seconds, not deadlines, to other processes.
+    """A time on the monotonic clock of this process; pass seconds, not deadlines, to other processes.
 
     Parameters
     ----------
     at_s : float
-        The moment; ``math.inf`` never comes.
+        The time; ``math.inf`` for no deadline.
     clock : callable
-        Tells the seconds that it is now; what replays recorded results brings a clock of its own.
+        Returns the current time in seconds; a replay of recorded results passes a simulated clock.
     """
 
     at_s: float
@@ -67,7 +67,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> Deadline:
-        """Return the deadline `seconds` from now; ``math.inf`` never comes."""
+        """Return the deadline `seconds` from now."""
         return cls(clock() + seconds, clock)
 
     def remaining_s(self) -> float:
@@ -75,9 +75,9 @@ class Deadline:
         return max(0.0, self.at_s - self.clock())
 
     def passed(self) -> bool:
-        """Whether the deadline has come."""
+        """Whether the deadline has passed."""
         return self.clock() >= self.at_s
 
     def sooner(self, seconds: float) -> Deadline:
-        """Return a deadline on the same clock that comes `seconds` earlier."""
+        """Return the deadline `seconds` earlier on the same clock."""
         return Deadline(self.at_s - seconds, self.clock)

@@ -1,4 +1,6 @@
-"""What was measured: one row per configuration, anchor and fold."""
+"""The result of one evaluation: a configuration fitted at an anchor on a fold."""
+
+# Tests: tests/search/test_trial_records.py
 
 from __future__ import annotations
 
@@ -31,20 +33,17 @@ class Evaluation:
     status : {"ok", "running", "timeout", "memory", "failed"}
         How the evaluation ended; ``"running"`` while it has not.
     error : str
-        Why it did not end well: the exception's type or autometa's own words, never what
-        another library says; empty when it ended well.
+        Why it failed: the exception's type or a message of autometa, never the text of another
+        library; empty when it succeeded.
     fit_cpu_s, predict_cpu_s : float
-        The same in seconds of CPU time, which other work on the machine does not lengthen;
-        NaN where it was not measured.
+        Seconds of CPU time of the fit and of the prediction; other work on the machine does not
+        lengthen them. NaN where not measured.
     memory_mb : float
-        Peak resident memory on top of what the process held before, in MiB; NaN where it
-        was not measured.
+        Peak resident memory above that of the process before the fit, in MiB; NaN where not measured.
     error_text : str
-        The exception's own text, which may quote the data: for the caller of the fit, and
-        never stored.
+        The exception's text, which may quote the data: shown to the caller of the fit, never stored.
     is_cut_short : bool
-        Whether the deadline ended the fit before the learner was done: the loss is that of a model, and no
-        evidence of what the configuration is worth.
+        Whether the deadline ended the fit early. Such a loss says nothing about the configuration.
     """
 
     configuration: Configuration

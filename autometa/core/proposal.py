@@ -1,4 +1,6 @@
-"""What a policy says, and the one method that search calls."""
+"""The interface of a policy: it proposes which configurations to try next."""
+
+# Tests: tests/policy/test_prior.py
 
 from __future__ import annotations
 
@@ -13,19 +15,19 @@ from autometa.core.task import TaskDescription
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a policy expects of one configuration, before it is tried.
+    """Expected result of one configuration, before it is tried.
 
     Parameters
     ----------
     loss, loss_low, loss_high : float
-        Median loss and the bounds of an interval of 80%; NaN where the policy cannot tell.
+        Median loss and the bounds of an 80% interval; NaN where unknown.
     seconds : float
-        Seconds of CPU of one fit and prediction on a fold.
+        CPU seconds of one fit and prediction on a fold.
     memory_mb : float
-        Peak memory of that, in MiB.
+        Peak memory of one fit and prediction, in MiB.
     beats_default : float
-        Probability that it is better than the default of the strategy that does best by
-        default on past tasks.
+        Probability that it is better than the default configuration of the strategy whose
+        default is best on past tasks.
     """
 
     loss: float
@@ -48,7 +50,7 @@ class Proposal:
         Configurations to try, in order; empty when the policy leaves the choice
         within a strategy to the study's sampler.
     evidence : mapping of str to float
-        Past tasks that the proposal rests on, with weights that sum to 1.
+        Weights of the past tasks that the proposal rests on; they sum to 1.
     """
 
     probabilities: Mapping[str, float]
@@ -57,10 +59,10 @@ class Proposal:
 
 
 class Policy(Protocol):
-    """Decides what to try next on a task."""
+    """Decides which configurations to try next on a task."""
 
     def propose(self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float) -> Proposal:
-        """Return the next proposal, given what was measured and the seconds left.
+        """Return the next proposal, given the evaluations so far and the seconds left.
 
         An evaluation with the status ``"running"`` has not ended yet.
         """
@@ -69,10 +71,10 @@ class Policy(Protocol):
 
 @runtime_checkable
 class ExplainingPolicy(Policy, Protocol):
-    """A policy that can say what it expects."""
+    """A policy that can predict the results of its configurations."""
 
     def explain(
         self, description: TaskDescription, history: Sequence[Evaluation], remaining_s: float
     ) -> Mapping[Configuration, Prediction]:
-        """Return what is expected of each configuration that can be proposed."""
+        """Return the prediction for each configuration that can be proposed."""
         ...

@@ -36,13 +36,13 @@ class Configuration:
     parameters: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # NumPy scalars become plain values: the text of a key must not depend on who computed a number.
+        # NumPy scalars become plain values, because they would change the text of the key.
         plain = {name: _plain(value) for name, value in self.parameters.items()}
         object.__setattr__(self, "parameters", MappingProxyType(plain))
 
     @cached_property
     def key(self) -> str:
-        """Text that is equal for equal configurations, whatever the order of the parameters."""
+        """Text that is equal for equal configurations; the order of the parameters does not matter."""
         return f"{self.strategy} {json.dumps(dict(self.parameters), sort_keys=True, default=str)}"
 
     def __hash__(self) -> int:
@@ -63,7 +63,7 @@ class SearchSpace:
     Parameters
     ----------
     distributions : mapping of str to optuna.distributions.BaseDistribution
-        What each hyperparameter may be.
+        Distribution of each hyperparameter.
     conditions : mapping of str to (str, tuple)
         ``{"gamma": ("kernel", ("rbf", "poly"))}``: `gamma` exists only where `kernel`
         is one of the values. The parent must be categorical and unconditional itself.
@@ -116,11 +116,11 @@ class SearchSpace:
                 raise ValueError(f"{name}={value!r} is outside {self.distributions[name]}.")
 
     def complete(self, parameters: Mapping[str, Value]) -> dict[str, Value]:
-        """Return `parameters` with the defaults of what they leave out, in the order of the space.
+        """Return `parameters` completed with the defaults, in the order of the space.
 
         Parameters whose condition does not hold are dropped. Values get the type of their
-        distribution (1 becomes 1.0 where a float is searched), so that configurations that
-        are the same have the same key.
+        distribution (1 becomes 1.0 where a float is searched), so that equal configurations
+        have equal keys.
         """
         merged = {**self.defaults, **parameters}
         return {
@@ -156,7 +156,7 @@ def is_valid(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def _canonical(distribution: BaseDistribution, value: Any) -> Any:
-    """Return `value` in the type of `distribution`; values that it cannot produce stay as they are."""
+    """Return `value` in the type of `distribution`; values that it cannot produce are not changed."""
     value = _plain(value)
     if isinstance(distribution, CategoricalDistribution):
         return next((choice for choice in distribution.choices if _same(value, choice)), value)
@@ -185,9 +185,9 @@ def _same(value: Any, choice: Any) -> bool:
 def _check_choices_differ(name: str, distribution: BaseDistribution) -> None:
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
-        for position, choice in enumerate(choices):
+        for i, choice in enumerate(choices):
             # Optuna finds a choice by ==, so it would take True for 1 and 1.0 for 1.
-            if choice in choices[:position]:
+            if choice in choices[:i]:
                 raise ValueError(f"{name!r} has choices that Optuna cannot tell apart: {choice!r} in {list(choices)}.")
 
 

@@ -1,4 +1,4 @@
-"""A way to solve tasks that a policy can choose."""
+"""A strategy: one learner with its search space, and the tasks that it suits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autometa.core.task import PROBLEMS, Problem, TaskDescription
 
 @dataclass(frozen=True)
 class Fitness:
-    """The problems and sizes that a strategy is fit for; bounds are inclusive, None is no bound."""
+    """The problems and table sizes that a strategy suits; bounds are inclusive, None is no bound."""
 
     problems: tuple[Problem, ...] = PROBLEMS
     min_rows: int = 0
@@ -24,7 +24,7 @@ class Fitness:
     max_classes: int | None = None
 
     def __post_init__(self) -> None:
-        # A lone text would be searched letter by letter.
+        # A single string would be searched letter by letter.
         problems = (self.problems,) if isinstance(self.problems, str) else tuple(self.problems)
         if not problems or (unknown := [problem for problem in problems if problem not in PROBLEMS]):
             raise ValueError(f"problems must be one or more of {PROBLEMS}, got {unknown if problems else problems}.")
@@ -37,7 +37,7 @@ class Fitness:
             raise ValueError(f"min_rows <= max_rows must hold, got {self.min_rows} and {self.max_rows}.")
 
     def reason_against(self, task: TaskDescription) -> str:
-        """Return why a task does not fit, or an empty text."""
+        """Return why a task does not suit the strategy, or an empty text."""
         if task.problem not in self.problems:
             return f"not for {task.problem}"
         if task.n_rows < self.min_rows:
@@ -62,17 +62,17 @@ class Strategy:
         Letters, digits and underscores; unique within a run.
     learner : str or scikit-learn estimator
         Name in ``autometa.learners.LEARNERS``, or an unfitted estimator of your own,
-        which is cloned and given each configuration with ``set_params``.
+        which is cloned and configured with ``set_params``.
     space : SearchSpace or mapping of str to optuna.distributions.BaseDistribution
-        What may be tried.
+        Hyperparameters that may be tried.
     portfolio : sequence of mappings
-        Configurations to try first, in order. What one leaves out takes the space's
-        default, so ``{}`` is the default configuration.
+        Configurations to try first, in order. Missing parameters take the space's
+        defaults, so ``{}`` is the default configuration.
     published : sequence of mappings
-        Configurations that others found to be good defaults. They are measured for the
-        meta-dataset, so that a policy can choose them; the portfolio need not have them.
+        Good default configurations from the literature. They are measured for the meta-dataset,
+        so that a policy can choose them; the portfolio need not contain them.
     fitness : Fitness
-        Problems and sizes that it is fit for.
+        Problems and table sizes that it suits.
     score : float
         Prior score of the strategy; a softmax over the scores gives its probability.
     cost : float
@@ -81,7 +81,7 @@ class Strategy:
     source : str
         Where the ranges come from.
     description : str
-        What it is good for, in one line.
+        Its strengths, in one line.
 
     Examples
     --------
@@ -127,7 +127,7 @@ class Strategy:
     def _configurations(
         self, name: str, given: Sequence[Configuration | Mapping[str, Value]]
     ) -> tuple[Configuration, ...]:
-        # An entry that only spells out a default is not tried a second time.
+        # Entries that are equal once completed with the defaults are tried once.
         return tuple(dict.fromkeys(self._configuration(name, item) for item in given))
 
     def _configuration(self, name: str, item: Configuration | Mapping[str, Value]) -> Configuration:
@@ -138,7 +138,7 @@ class Strategy:
         return Configuration(self.name, self.space.complete(parameters))
 
     def _checked_space(self) -> SearchSpace:
-        """Return the space; the defaults of a bare mapping are what the estimator is set to."""
+        """Return the space; the defaults of a bare mapping are the estimator's current parameters."""
         given: SearchSpace | Mapping[str, BaseDistribution] = self.space
         distributions = given.distributions if isinstance(given, SearchSpace) else given
         if isinstance(self.learner, str):

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 
 from autometa._support.process_state import kept_process_state
 from autometa.ensemble.class_subset import ClassSubsetModel
+from autometa.tables.clean_table import CleanTable
 
 # Most models predict fewer rows in milliseconds, so that starting threads would not pay.
 _MOST_ROWS_OF_PART = 2_500
@@ -34,7 +34,7 @@ class Model(Protocol):
 class Preparation(Protocol):
     """A fitted preparation of cleaned rows."""
 
-    def transform(self, X: pd.DataFrame) -> np.ndarray:
+    def transform(self, X: CleanTable) -> np.ndarray:
         """Return the prepared rows as float32."""
         ...
 
@@ -82,7 +82,7 @@ class FittedPredictor:
         self.preparations = preparations
         self.n_classes = n_classes
 
-    def predict(self, X: pd.DataFrame, n_threads: int = 1) -> np.ndarray:
+    def predict(self, X: CleanTable, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities or (n_rows,) values for cleaned rows.
 
         Parts of the rows are predicted in up to `n_threads` threads at a time; the result

@@ -1,32 +1,31 @@
-"""Columns that are the target under another name."""
+"""Find columns from which the target can be told one to one."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
+from autometa.tables.clean_table import CleanTable
+
 _MIN_ROWS = 20
-"""In fewer rows a column of two values can equal the target by chance."""
+"""With fewer rows, a column of two values can equal the target by chance."""
 _SAMPLE = 256
-"""Rows that rule most columns out at once."""
+"""Rows in which most columns are ruled out before all rows are looked at."""
 _SAME_DIGITS = 0.9
-"""Columns are float32, which merges a few neighbouring values of the target."""
+"""Fraction of the target's distinct values that a column needs: float32 merges a few neighbouring ones."""
 
 
-def columns_like_target(X: pd.DataFrame, y: np.ndarray) -> list[str]:
+def columns_like_target(table: CleanTable, y: np.ndarray) -> list[str]:
     """Return the columns from which the target can be told one to one.
 
-    A target of which each value occurs twice on average, or more often, is told by a column with as
-    many values when each of them stands beside one value of the target only. In a target of other
-    numbers any column without repetitions would do that, so there a column has to rise or fall
-    with the target.
+    If each value of the target occurs twice on average, or more often, a column tells the target when it has as
+    many values and each of them stands beside one value of the target only. If the values of the target hardly
+    repeat, any column without repetitions would do that, so there a column has to rise or fall with the target.
 
     Parameters
     ----------
-    X : DataFrame of shape (n_rows, n_columns)
-        A frame cleaned by a schema: numbers, moments, codes of levels and texts.
+    table : CleanTable
+        The columns.
     y : ndarray of shape (n_rows,)
         Class codes or values.
     """
@@ -34,45 +33,40 @@ def columns_like_target(X: pd.DataFrame, y: np.ndarray) -> list[str]:
     if len(y) < _MIN_ROWS or len(values) < 2:
         return []
     sample = np.linspace(0, len(y) - 1, min(len(y), _SAMPLE)).astype(np.int64)
-    if 2 * len(values) <= len(y):
-        likely, is_same = _same_within_values(X.iloc[sample], codes[sample]), _is_one_to_one
-    else:
-        likely, is_same = _rises_or_falls(X.iloc[sample[np.argsort(codes[sample], kind="stable")]]), _is_monotone
-    return [X.columns[i] for i in np.flatnonzero(likely) if is_same(_level_codes(X.iloc[:, i]), codes)]
+    is_repeated = 2 * len(values) <= len(y)
+    if not is_repeated:
+        sample = sample[np.argsort(codes[sample], kind="stable")]
+    is_same = _is_one_to_one if is_repeated else _is_monotone
+    names, found = iter(table.names), []
+    for block in table.blocks.values():
+        part = block[sample]
+        likely = _same_within_values(part, codes[sample]) if is_repeated else _rises_or_falls(part)
+        for j, name in zip(range(block.shape[1]), names, strict=False):
+            if likely[j] and is_same(_level_codes(block[:, j]), codes):
+                found.append(name)
+    return found
 
 
-def _same_within_values(X: pd.DataFrame, codes: np.ndarray) -> np.ndarray:
+def _same_within_values(block: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Whether each column has one value only beside each value of the target."""
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     twin = first[inverse]
-    same = np.ones(X.shape[1], dtype=bool)
-    for where, block in _blocks(X):
-        equal = block == block[twin]
-        if block.dtype.kind in "fM":
-            equal |= pd.isna(block) & pd.isna(block[twin])
-        same[where] = equal.all(axis=0)
-    return same
+    equal = block == block[twin]
+    if block.dtype.kind in "fM":
+        equal |= np.isnan(block) & np.isnan(block[twin])
+    return equal.all(axis=0)
 
 
-def _rises_or_falls(X: pd.DataFrame) -> np.ndarray:
+def _rises_or_falls(block: np.ndarray) -> np.ndarray:
     """Whether each column rises from row to row, or falls; text does neither."""
-    result = np.zeros(X.shape[1], dtype=bool)
-    for where, block in _blocks(X):
-        if block.dtype != object:
-            result[where] = (block[1:] >= block[:-1]).all(axis=0) | (block[1:] <= block[:-1]).all(axis=0)
-    return result
+    if block.dtype == object:
+        return np.zeros(block.shape[1], dtype=bool)
+    return np.all(block[1:] >= block[:-1], axis=0) | np.all(block[1:] <= block[:-1], axis=0)
 
 
-def _blocks(X: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the positions of the columns of each type, and their values."""
-    for dtype in set(X.dtypes):
-        where = np.flatnonzero(X.dtypes == dtype)
-        yield where, X.iloc[:, where].to_numpy()
-
-
-def _level_codes(column: pd.Series) -> np.ndarray:
+def _level_codes(column: np.ndarray) -> np.ndarray:
     """Return the ranks of the column's values; missing ones are a value of their own, the largest."""
-    codes, levels = pd.factorize(column.to_numpy(), sort=True)
+    codes, levels = pd.factorize(column, sort=True)
     return np.where(codes < 0, len(levels), codes)
 
 

@@ -1,4 +1,4 @@
-"""Folds and subsamples: pure functions of the task, the anchor and the seed."""
+"""Split rows into folds and draw subsamples, as pure functions of the task and a seed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, Stratified
 
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Anchor
-from autometa.core.task import Task
+from autometa.tables.table_task import Task
 
-# Regression folds are stratified over this many quantiles of the target: on small tables
-# it makes the folds' losses comparable.
 N_TARGET_BINS = 10
+"""Regression folds are stratified over this many quantiles of the target: small folds then have comparable losses."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Fold:
     train, validation : ndarray of int64
         Row numbers; no row is in both.
     held_out : ndarray of int64
-        Rows that nothing is fitted or selected on. Only records have some, and predictions for them.
+        Rows that nothing is fitted or selected on; only folds of a collection have some.
     """
 
     train: np.ndarray
@@ -37,10 +36,10 @@ class Fold:
 
 
 def make_folds(task: Task, n_splits: int, seed: int, *, n_kept: int | None = None) -> tuple[Fold, ...]:
-    """Return shuffled folds: stratified, and by group where the task has groups.
+    """Return shuffled folds: stratified, and by group if the task has groups.
 
-    Every class keeps a row in the training part of every fold: a row of a class that
-    would be only in the validation part moves to the training part.
+    Without groups, every class keeps a row in the training part of every fold: rows of a class that
+    would only be validated move to the training part.
 
     Parameters
     ----------
@@ -98,11 +97,11 @@ def folds_of_splitter(
     cv : splitter, or iterable of (train, validation)
         Row numbers, negative ones from the end, or masks.
     X, y, groups : Any
-        What the caller gave to `fit`, as it was: a splitter may look at columns, types and index.
+        The arguments of `fit`, unchanged: a splitter may look at columns, types and index.
     codes : ndarray of shape (n_rows,)
         Class codes, or the values of a regression.
     is_regression : bool
-        Which of the two.
+        Whether `codes` are values.
 
     Raises
     ------
@@ -159,7 +158,7 @@ def _check_fold(fold: Fold, name: str) -> None:
 
 
 def subsample(y: np.ndarray, anchor: Anchor, problem: str, seed: int) -> np.ndarray:
-    """Return the sorted positions of a fraction of the rows; smaller anchors are nested in larger ones.
+    """Return the sorted indices of a fraction of the rows; smaller subsamples are part of larger ones.
 
     Every class keeps at least one row.
     """

@@ -1,9 +1,8 @@
-"""The folder that evaluations share: prepared folds on disk, mapped by every process.
+"""The folder that all evaluations of a run share: prepared folds on disk, memory-mapped by every process.
 
-A table is prepared once per fold and view, by the calling process; workers map the
-arrays instead of preparing or copying them. Fitted models travel back through the same
-folder, so that only those in the ensemble are ever loaded. The folder is private to one
-run and vanishes with it; that of a run that was killed vanishes with the next one.
+The calling process prepares a table once per fold and view; workers map the arrays. Fitted models
+are written to the same folder, and only those in the ensemble are loaded. The folder is deleted with
+the run; the folder of a killed run is deleted by the next one.
 """
 
 from __future__ import annotations
@@ -17,19 +16,18 @@ from pathlib import Path
 
 import cloudpickle
 import numpy as np
-import pandas as pd
 
 from autometa._support.owned_folder import OwnedFolder
-from autometa.core.task import Problem, Task
+from autometa.core.task import Problem
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold
 from autometa.learners.base import Learner, Model
 from autometa.tables.preparation import Preparation, fit_preparation
-from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 from autometa.tables.view import View
 
 ALL_ROWS = -1
-"""Number of the fold that trains on every row and validates on none."""
+"""Number of the fold that trains on all rows and has no validation rows."""
 
 
 @dataclass(frozen=True)
@@ -83,37 +81,28 @@ class PreparedFold:
 
 
 class Workspace:
-    """The writing side, kept by the calling process.
+    """The writing side of the folder, held by the calling process.
 
     Parameters
     ----------
-    task : Task
-        The task; its frame is cleaned by `schema` already.
-    schema : Schema
-        Kinds of the columns.
-    folds : tuple of Fold
-        Row numbers of each fold.
-    metric : Metric
-        Loss of the run.
-    learners : mapping of str to Learner
-        Learner of each strategy.
+    task, folds, metric, learners
+        Data and settings of the run, see ``Shared``.
     seed : int
         Seed of the preparation.
     parent : Path or None
-        Where to make the folder; None for the system's place for temporary files.
+        Folder to make it in; None for the system's folder for temporary files.
     """
 
     def __init__(
         self,
         task: Task,
-        schema: Schema,
         folds: tuple[Fold, ...],
         metric: Metric,
         learners: Mapping[str, Learner],
         seed: int,
         parent: Path | None = None,
     ) -> None:
-        self._task, self._schema, self._seed = task, schema, seed
+        self._task, self._seed = task, seed
         self.shared = Shared(task.y, task.sample_weight, task.problem, task.n_classes, folds, metric, learners)
         self._preparations: dict[tuple[int, View], Preparation] = {}
         self._seconds: dict[View, float] = {}
@@ -135,8 +124,8 @@ class Workspace:
         key = (fold, view)
         if key not in self._preparations:
             start_s = time.monotonic()
-            train = self._task.X.iloc[self.train_rows(fold)]
-            preparation = fit_preparation(train, self._schema, view, self._seed)
+            train = self._task.table.take(self.train_rows(fold))
+            preparation = fit_preparation(train, view, self._seed)
             X_train = preparation.transform(train)
             none = np.empty(0, dtype=np.int64)
             rows = Fold(none, none) if fold == ALL_ROWS else self.shared.folds[fold]
@@ -150,17 +139,16 @@ class Workspace:
         return self._preparations[key]
 
     def expected_s(self, fold: int, view: View) -> float:
-        """Return the seconds that `prepare` is expected to take: as long as for the last fold, 0 when it is done."""
+        """Return the seconds that `prepare` should take: those of the last fold, 0 if it is prepared already."""
         return 0.0 if (fold, view) in self._preparations else self._seconds.get(view, 0.0)
 
     def _rows(self, rows: np.ndarray, preparation: Preparation, like: np.ndarray) -> np.ndarray:
-        """Return prepared rows; none, with the columns of `like`, if there are no rows to prepare."""
-        frame: pd.DataFrame = self._task.X.iloc[rows]
-        return preparation.transform(frame) if len(rows) else like[:0]
+        """Return prepared rows; without rows, an empty array with the columns of `like`."""
+        return preparation.transform(self._task.table.take(rows)) if len(rows) else like[:0]
 
     def load_model(self, trial: int, fold: int) -> Model:
         """Return the model of a trial's fold."""
-        # The file was written by this run's own workers, into a folder that only this user can read.
+        # Unpickling is safe: this run's workers wrote the file into a folder that only this user can read.
         model: Model = pickle.loads(model_path(self.folder, trial, fold).read_bytes())
         return model
 
@@ -171,34 +159,26 @@ class Workspace:
 
     def close(self) -> None:
         """Delete the folder."""
-        _shared.cache_clear()
-        _prepared.cache_clear()
+        read_shared.cache_clear()
+        read_prepared.cache_clear()
         self._owned.close()
 
 
 def model_path(folder: Path, trial: int, fold: int) -> Path:
-    """Return where the model of a trial's fold is kept."""
+    """Return the file of the model of a trial's fold."""
     return folder / "models" / f"{trial}_{fold}.pkl"
 
 
-def read_shared(folder: Path) -> Shared:
-    """Return what the evaluations of a run share; read once per process."""
-    return _shared(str(folder))
-
-
-def read_prepared(folder: Path, fold: int, view: View) -> PreparedFold:
-    """Return a prepared fold; mapped once per process."""
-    return _prepared(str(folder), fold, view)
-
-
 @functools.lru_cache(maxsize=8)
-def _shared(folder: str) -> Shared:
-    shared: Shared = cloudpickle.loads((Path(folder) / "shared.pkl").read_bytes())
+def read_shared(folder: Path) -> Shared:
+    """Return the shared data of a run; the file is read once per process."""
+    shared: Shared = cloudpickle.loads((folder / "shared.pkl").read_bytes())
     return shared
 
 
 @functools.lru_cache(maxsize=64)
-def _prepared(folder: str, fold: int, view: View) -> PreparedFold:
+def read_prepared(folder: Path, fold: int, view: View) -> PreparedFold:
+    """Return a prepared fold; the files are mapped once per process."""
     stem = f"{folder}/fold{fold}-{view}"
     with np.load(f"{stem}-columns.npz", allow_pickle=False) as columns:
         categorical, n_categories = columns["categorical"], columns["n_categories"]

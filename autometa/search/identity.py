@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autometa.core.task import Task
+from autometa.tables.table_task import Task
 
 # Largest number of rows whose features enter the digest; the targets of all rows do.
 _MOST_ROWS = 2000
@@ -33,15 +33,15 @@ class Identity:
 
 
 def identify(task: Task, metric: str) -> Identity:
-    """Return the identity of a task, whose frame is cleaned, under a metric.
+    """Return the identity of a task under a metric.
 
     Columns count by their names, in any order.
     """
-    names = sorted(map(str, task.X.columns))
+    names = sorted(task.table.names)
     fixed = {"problem": task.problem, "metric": metric, "n_columns": len(names), "columns": _digest(map(repr, names))}
     some = np.linspace(0, task.n_rows - 1, min(task.n_rows, _MOST_ROWS)).astype(np.int64)
     parts = [task.y, *(part for part in (task.sample_weight, task.groups) if part is not None)]
-    features = pd.util.hash_pandas_object(task.X.iloc[some], index=False).to_numpy()
+    features = pd.util.hash_pandas_object(task.table.take(some).frame(), index=False).to_numpy()
     return Identity(fixed, _digest([*(_bytes(part) for part in parts), _bytes(features), str(task.n_rows)]))
 
 

@@ -1,1 +1,1 @@
-"""Any table to typed columns, and to the two views that learners fit on."""
+"""Read any table into typed columns, and encode it for learners; describe a task by meta-features."""

@@ -1,4 +1,4 @@
-"""Names of columns: unique texts at fit time, and the columns of later tables matched with them.
+"""Give columns unique names at fit, and match the columns of later tables with them.
 
 =====================================  ==============================  ==========================================
 at fit time                            at predict time                 columns are matched
@@ -20,6 +20,14 @@ from typing import Any
 import numpy as np
 
 from autometa._support.user_warnings import warn_user
+
+MAX_NAMED = 5
+"""Columns named in a message."""
+
+
+def listing(names: Sequence[str]) -> str:
+    """Return the first of some names for a message."""
+    return ", ".join(repr(name) for name in names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
 
 
 def unique_names(labels: Iterable[Any]) -> list[str]:
@@ -49,12 +57,12 @@ def unique_names(labels: Iterable[Any]) -> list[str]:
 def name_of(label: Any) -> str:
     """Return a column label as text that every library and file format can hold."""
     text = "_".join(str(part) for part in label if part != "") if isinstance(label, tuple) else str(label)
-    # Half of a surrogate pair is no Unicode: pandas, JSON and LightGBM refuse it, so it is written out.
+    # pandas, JSON and LightGBM reject half of a surrogate pair, so it is escaped.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def refuse_ambiguous_labels(labels: Sequence[Hashable]) -> None:
-    """Raise where two different labels are the same text, like 0 and "0": later tables could not be matched.
+    """Raise if two labels are the same text, like 0 and "0": later tables could not be matched.
 
     Raises
     ------
@@ -73,31 +81,22 @@ def refuse_ambiguous_labels(labels: Sequence[Hashable]) -> None:
 def match_columns(
     labels: Sequence[Hashable] | None, width: int, names: Sequence[str], n_features: int, owner: str
 ) -> dict[str, int]:
-    """Return for each name of the fit the position of its column in a later table; the table above has the rule.
+    """Return the index of each fitted column that a later table has, in the order of `names`; see the rule above.
 
     Parameters
     ----------
-    labels : sequence or None
-        Column labels of the later table; None where it has none.
-    width : int
-        Number of its columns.
-    names : sequence of str
-        Names of the columns at fit time.
-    n_features : int
-        Number of columns at fit time, of which `names` may be a part: of a wide sparse matrix.
+    labels, width
+        Column labels of the later table, None if it has none, and number of its columns.
+    names, n_features
+        Names and number of the columns at fit time; `names` are fewer for a wide sparse matrix.
     owner : str
-        Who speaks in messages.
-
-    Returns
-    -------
-    dict of str to int
-        In the order of `names`; without the names that are missing.
+        Name of the estimator in messages.
 
     Raises
     ------
     ValueError
-        If a table is matched by position and has another number of columns than at fit time, or
-        if it has a column several times that was there once.
+        If a table is matched by position and has a different number of columns than at fit time, or
+        if it repeats a column that was there once.
     """
     were_numbered = list(names) == [str(i) for i in range(n_features)] or len(names) < n_features
     if labels is not None:

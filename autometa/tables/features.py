@@ -1,35 +1,37 @@
-"""Meta-features: named numbers that describe a task, cheap next to one evaluation.
+"""Meta-features: named numbers that describe a task; they cost little compared with one evaluation.
 
-`REGISTRY` gives the meaning and the range of each. Counts and shares of missing values are those of the whole table;
-what takes longer is measured on a sample of rows and columns. None depends on the order of rows or columns, on the
-names of columns or on the numbers of the classes. Weights and groups of rows play no part.
+`REGISTRY` gives the meaning and the range of each. Counts and shares of missing values are computed on all rows, the
+others on a sample of rows and columns. The order of rows, columns and classes and the names of columns do not matter;
+weights and groups of rows are not used.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from autometa._support.numeric_threads import numeric_threads
-from autometa.core.task import Task
+from autometa.tables.clean_table import CleanTable
+from autometa.tables.kinds import KINDS, kinds_of
 from autometa.tables.landmarks import WORST, landmark_losses
-from autometa.tables.sample import Sample, blocks, draw_sample
+from autometa.tables.sample import Sample, draw_sample
 from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 
 _N_ROWS = 5_000
-"""Most rows that shapes and relations of columns are measured on."""
+"""Maximum rows on which shapes and relations of columns are measured."""
 _N_COLUMNS = 200
-"""Most columns that are looked at beyond counts and missing values."""
+"""Maximum columns for everything but counts and missing values."""
 _N_BINS = 8
 _N_LEVELS = 16
-"""Most levels of a category that mutual information tells apart: the most frequent ones, and the rest."""
+"""Groups of levels for mutual information: the most frequent levels have their own, the others share the last."""
 
 
 @dataclass(frozen=True)
 class MetaFeature:
-    """What a meta-feature means, and the range of its values; NaN is possible for each that names a condition."""
+    """Meaning and range of a meta-feature; one that names a condition is NaN where the condition does not hold."""
 
     meaning: str
     low: float = 0.0
@@ -39,7 +41,7 @@ class MetaFeature:
 _INFINITE = math.inf
 
 REGISTRY: dict[str, MetaFeature] = {
-    # counts; logarithms are natural, columns are those that the schema uses
+    # counts; logarithms are natural, dropped columns do not count
     "log_rows": MetaFeature("log of the number of rows", 0, _INFINITE),
     "log_columns": MetaFeature("log of the number of columns", 0, _INFINITE),
     "log_columns_per_row": MetaFeature("log of columns / rows", -_INFINITE, _INFINITE),
@@ -104,38 +106,23 @@ META_FEATURES: tuple[str, ...] = tuple(REGISTRY)
 """Names of the meta-features, in the order in which `describe` returns them."""
 
 
-def describe(task: Task, schema: Schema | None = None) -> dict[str, float]:
+def describe(task: Task) -> dict[str, float]:
     """Return the meta-features of a task, in the order of `META_FEATURES`.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-    schema : Schema or None
-        Kinds of the columns of `task.X`, which it has cleaned; None where `task.X` is a raw frame from ``as_frame``.
 
     Returns
     -------
     dict of str to float
-        Finite values; NaN where a meta-feature is not defined for the task, e.g. entropy of the classes in regression.
-
-    Raises
-    ------
-    ValueError
-        If a raw frame has no usable column.
+        Finite values; NaN where a meta-feature is not defined, e.g. the entropy of the classes in regression.
     """
-    if schema is None:
-        schema = Schema.fit(task.X)
-        task = replace(task, X=schema.clean(task.X))
-    tables = blocks(task.X, schema)
-    # More threads would cost more than they save, and would round sums in another order.
+    schema = task.table.schema
+    # One thread: more would cost more than they save, and would change how sums are rounded.
     with numeric_threads(), np.errstate(all="ignore"):
-        sample, duplicate_row_share = draw_sample(task, schema, tables, _N_ROWS, _N_COLUMNS)
+        sample, duplicate_row_share = draw_sample(task, _N_ROWS, _N_COLUMNS)
         numbers, moments, codes, texts = _sampled_values(sample)
         values = {
-            **_counts(task, schema),
+            **_counts(task),
             **_kinds(schema),
-            **_missing(tables),
+            **_missing(task.table),
             "duplicate_row_share": duplicate_row_share,
             **_levels(schema),
             **_characters(texts),
@@ -149,32 +136,30 @@ def describe(task: Task, schema: Schema | None = None) -> dict[str, float]:
     return {name: value if math.isfinite(value := values.get(name, math.nan)) else math.nan for name in META_FEATURES}
 
 
-def _counts(task: Task, schema: Schema) -> dict[str, float]:
-    n_rows, n_columns = task.X.shape
-    n_levels = sum(len(levels) for levels in schema.categories.values())
+def _counts(task: Task) -> dict[str, float]:
+    n_rows, n_columns = task.n_rows, task.table.n_columns
+    categories = task.table.schema.categories
+    n_levels = sum(len(levels) for levels in categories.values())
     counts = {
         "log_rows": math.log(n_rows),
         "log_columns": math.log(n_columns),
         "log_columns_per_row": math.log(n_columns / n_rows),
-        "log_width": math.log(n_columns - len(schema.categories) + n_levels),
+        "log_width": math.log(n_columns - len(categories) + n_levels),
     }
     return counts | {"log_classes": math.log(task.n_classes)} if task.n_classes else counts
 
 
 def _kinds(schema: Schema) -> dict[str, float]:
-    kinds = list(schema.kinds.values())
+    kinds = list(kinds_of(schema).values())
     shares = {f"{kind}_share": kinds.count(kind) / len(kinds) for kind in ("datetime", "category", "text")}
-    return {
-        "number_share": (len(schema.numbers) + len(schema.precise)) / len(kinds),
-        **shares,
-    }
+    return {"number_share": (kinds.count("number") + kinds.count("timedelta")) / len(kinds), **shares}
 
 
-def _missing(tables: list[np.ndarray]) -> dict[str, float]:
-    *measured, codes, texts = tables
+def _missing(table: CleanTable) -> dict[str, float]:
     n_missing: list[np.ndarray] = []
-    in_row = np.zeros(len(codes), dtype=bool)
-    for missing in (*(np.isnan(values) for values in measured), codes < 0, texts == ""):
+    in_row = np.zeros(len(table), dtype=bool)
+    for kind in KINDS:
+        missing = kind.is_missing(table.blocks[kind.field])
         n_missing.append(missing.sum(axis=0))
         in_row |= missing.any(axis=1)
     share = np.concatenate(n_missing) / len(in_row)
@@ -225,9 +210,11 @@ def _target(y: np.ndarray) -> dict[str, float]:
 
 def _sampled_values(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the sampled numbers and moments as float64, NaN where missing, then category codes and texts."""
-    numbers, precise, moments, codes, texts = blocks(sample.X, sample.schema)
+    blocks = sample.table.blocks
+    moments = blocks["moments"]
     ticks = np.where(np.isnat(moments), np.nan, moments.astype(np.int64).astype(np.float64))
-    return np.concatenate([numbers, precise], axis=1, dtype=np.float64), ticks, codes, texts
+    numbers = np.concatenate([blocks["numbers"], blocks["precise"]], axis=1, dtype=np.float64)
+    return numbers, ticks, blocks["categories"], blocks["texts"]
 
 
 def _shapes(numbers: np.ndarray) -> dict[str, float]:
@@ -271,7 +258,7 @@ def _skew_and_kurtosis(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _deviations(values: np.ndarray) -> np.ndarray:
     """Return the columns less their means in units of their largest deviation; 0 where missing."""
-    # Scaled before and after: powers of very large or very small deviations leave the range of float64.
+    # Scaled before and after, because powers of very large or small deviations overflow or underflow.
     values = values / np.fmax.reduce(np.abs(values), axis=0)
     n_present = np.count_nonzero(~np.isnan(values), axis=0)
     deviations = np.nan_to_num(values - np.nan_to_num(values).sum(axis=0) / n_present)
@@ -281,7 +268,7 @@ def _deviations(values: np.ndarray) -> np.ndarray:
 def _outliers(ordered: np.ndarray, n_present: np.ndarray) -> int:
     """Return how many values lie beyond 1.5 interquartile ranges from the quartiles of their sorted column.
 
-    Columns whose quartiles are equal have none: there, every value but the most frequent one would count.
+    Columns with equal quartiles have none; else every value but the most frequent one would count.
     """
     columns = np.arange(ordered.shape[1])
     # Halved, so that the range of the largest numbers stays finite.
@@ -294,7 +281,7 @@ def _outliers(ordered: np.ndarray, n_present: np.ndarray) -> int:
 def _correlations(numbers: np.ndarray, sample: Sample) -> dict[str, float]:
     deviations = _deviations(numbers)
     deviations = deviations[:, deviations.any(axis=0)]
-    # Gaps count as the column's mean.
+    # Missing values are imputed with the mean.
     unit = deviations / np.sqrt(np.square(deviations).sum(axis=0))
     n_columns = unit.shape[1]
     if not n_columns:
@@ -315,7 +302,7 @@ def _correlations(numbers: np.ndarray, sample: Sample) -> dict[str, float]:
 
 
 def _correlations_with_target(unit: np.ndarray, sample: Sample) -> np.ndarray:
-    """Return eta for classes, the root of the share of a column's variance between them; |Pearson| for values."""
+    """Return |Pearson correlation| for values; eta for classes: the root of the share of variance between them."""
     if not sample.n_classes:
         target = _deviations(sample.y[:, None])[:, 0]
         return np.abs(target @ unit) / np.sqrt(np.square(target).sum())
@@ -326,7 +313,7 @@ def _correlations_with_target(unit: np.ndarray, sample: Sample) -> np.ndarray:
 
 
 def _information(numbers: np.ndarray, moments: np.ndarray, codes: np.ndarray, sample: Sample) -> dict[str, float]:
-    """Return the mutual information of binned columns with the (binned) target, corrected for the number of bins."""
+    """Return the mutual information of binned columns and the (binned) target, corrected for the number of bins."""
     target = np.unique(sample.y, return_inverse=True)[1] if sample.n_classes else _quantile_bins(sample.y)
     n_target = int(target.max()) + 1
     target_entropy = _entropy(np.bincount(target))
@@ -346,18 +333,18 @@ def _information(numbers: np.ndarray, moments: np.ndarray, codes: np.ndarray, sa
 
 
 def _quantile_bins(values: np.ndarray) -> np.ndarray:
-    """Return the quantile bin of each value, the last one where it is missing."""
+    """Return the quantile bin of each value; missing values have the last bin."""
     ordered = np.sort(values)
     n_present = int(np.count_nonzero(~np.isnan(ordered)))
     quantiles = ordered[np.arange(1, _N_BINS) * n_present // _N_BINS] if n_present else ordered[:0]
     edges, times = np.unique(quantiles, return_counts=True)
-    # A value frequent enough to be several quantiles has a bin of its own; the values above it have the next.
+    # A value that is several quantiles has its own bin; the values above it have the next one.
     edges = np.unique(np.append(edges, np.nextafter(edges[times > 1], np.inf)))
     return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
 
 
 def _level_bins(codes: np.ndarray) -> np.ndarray:
-    """Return the rank of each level by frequency, cut to the rarest bin; missing values are a level."""
+    """Return the rank of each level by frequency, at most `_N_LEVELS` − 1; missing values are a level."""
     counts = np.bincount(codes + 1)
     ranks = np.argsort(np.argsort(-counts, kind="stable"), kind="stable")
     return np.minimum(ranks, _N_LEVELS - 1)[codes + 1]

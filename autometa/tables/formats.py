@@ -1,4 +1,4 @@
-"""How a column of text is written: as numbers, dates or spans of time. Decided once, at fit, from all its values."""
+"""Find out whether a column of text holds numbers, dates or spans of time, and in which format."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from autometa.tables.values import (
 )
 
 MIN_READABLE = 0.95
-"""Share of the non-missing rows that must be readable before text counts as numbers or dates."""
+"""Share of the non-missing rows that must be readable for text to count as numbers, dates or spans of time."""
 
 _MAX_SENTINELS = 3
 _MIN_SENTINEL_READABLE = 0.5
 _MIN_SENTINEL_LEVELS = 10
-"""Fewer readable rows are enough when all others hold one of a few words and the readable ones differ."""
+"""Half of the rows need be readable if the others hold at most `_MAX_SENTINELS` words for a missing value."""
 
 _SAMPLE = 200
 _TRUTH_OR_INFINITE = frozenset({"True", "False", "inf", "-inf"})
@@ -49,13 +49,13 @@ class TextFormat:
     Parameters
     ----------
     kind : {"number", "datetime", "timedelta"}
-        What it holds.
+        Kind of the values.
     style : str
         As for ``read_numbers`` and ``read_moments``; ``"timedelta"`` for spans of time.
     sentinels : tuple of str
         Labels of words that stand for a missing value.
     is_ambiguous : bool
-        Whether every date is one with the day first as well as with the month first.
+        Whether every date can be read with the day first and with the month first.
     """
 
     kind: Literal["number", "datetime", "timedelta"]
@@ -65,7 +65,7 @@ class TextFormat:
 
 
 class _Levels:
-    """Distinct labels that are no missing values, the rows of each, and a sample of them."""
+    """Distinct labels except words for a missing value, the rows of each, and a sample of them."""
 
     def __init__(self, labels: Sequence[str], counts: np.ndarray) -> None:
         considered = [i for i, text in enumerate(labels) if text.lower() not in MISSING_WORDS]
@@ -74,7 +74,7 @@ class _Levels:
         self.sample = self.labels[:: max(1, len(considered) // _SAMPLE)]
 
     def may_be(self, is_likely: Callable[[str], object]) -> bool:
-        """Whether enough of the sample looks right to be worth reading everything."""
+        """Whether enough of the sample looks right; if not, the other labels need not be read."""
         n_unlikely = sum(not is_likely(text) for text in self.sample)
         n_allowed = 2 * (1 - MIN_READABLE) * len(self.sample)
         if len(self.sample) >= _MIN_SENTINEL_LEVELS:
@@ -82,9 +82,9 @@ class _Levels:
         return n_unlikely <= n_allowed
 
     def readable_share(self, is_readable: np.ndarray) -> tuple[float, tuple[str, ...]]:
-        """Return the share of the rows that are readable, and the few words of the others.
+        """Return the share of readable rows, and the words of the others if they are few.
 
-        The share is 1 where a few words explain everything that cannot be read.
+        The share is 1 if those few words stand for a missing value.
         """
         others = [self.labels[i] for i in np.flatnonzero(~is_readable)]
         share = self.counts[is_readable].sum() / max(1, self.counts.sum())
@@ -96,14 +96,9 @@ class _Levels:
 
 
 def find_format(labels: Sequence[str], counts: np.ndarray) -> TextFormat | None:
-    """Return how to read text, or None when it is neither numbers nor dates nor spans of time.
+    """Return how to read text, or None if it holds neither numbers nor dates nor spans of time.
 
-    Parameters
-    ----------
-    labels : sequence of str
-        Distinct labels.
-    counts : ndarray of shape (n_labels,)
-        Rows of each.
+    `labels` are distinct; `counts` are the rows of each.
     """
     levels = _Levels(labels, counts)
     if not levels.labels:
@@ -127,7 +122,7 @@ def _find_numbers(levels: _Levels) -> TextFormat | None:
 
 
 def _find_units(levels: _Levels) -> TextFormat | None:
-    """Return a format of numbers that carry one unit, or factors such as k and M."""
+    """Return a format of numbers with a unit, or with factors such as k and M."""
     if not levels.may_be(split_unit):
         return None
     parts = [split_unit(text) for text in levels.labels]
@@ -140,7 +135,7 @@ def _find_units(levels: _Levels) -> TextFormat | None:
     common = max(units, key=lambda unit: units[unit])
     before = common.partition("|")[0]
     suffixes = {after for (start, _, after) in (unit.partition("|") for unit in units) if start in ("", before)}
-    # A lone m may be metres or minutes; beside k it is a million.
+    # m alone may be metres or minutes; beside k it is a million.
     if suffixes - {""} <= set(MAGNITUDES) and suffixes - {"", "m"}:
         common = f"{before}|×"
     for style in ("grouped", "decimal comma"):
@@ -182,9 +177,9 @@ def _guessed_styles(sample: Sequence[str]) -> list[str]:
     styles = ["ISO8601"]
     dated = [text for text in sample if re.search(r"\d", text)]
     for text in dated[:5]:
-        # Between dots the day comes first nearly everywhere.
+        # Dates with dots have the day first nearly everywhere.
         for dayfirst in (True, False) if re.search(r"\d\.\d", text) else (False, True):
-            # A year in front makes pandas remark that dayfirst means nothing.
+            # If the year comes first, pandas warns that dayfirst has no effect.
             with ignored_warnings():
                 guess = guess_datetime_format(text, dayfirst=dayfirst)
             if guess is None and _SHORT_YEAR.fullmatch(text):
@@ -195,7 +190,7 @@ def _guessed_styles(sample: Sequence[str]) -> list[str]:
 
 
 def _swapped(style: str) -> str:
-    """Return the format with day and month exchanged, or nothing where their order is beyond doubt."""
+    """Return the format with day and month exchanged, or an empty text if their order is clear."""
     match = re.match(r"(%[dm])(.)(%[dm])", style)
     return f"{match[3]}{match[2]}{match[1]}{style[5:]}" if match else ""
 
@@ -204,6 +199,6 @@ def _find_spans(levels: _Levels) -> TextFormat | None:
     if not levels.may_be(lambda text: len(text) < 40 and _SPAN_LIKE.fullmatch(text)):
         return None
     share, sentinels = levels.readable_share(~np.isnan(read_spans(levels.labels)))
-    # Cards (5h, 7d) and sizes look like spans of time, too: some of them must say more.
+    # Playing cards (5h, 7d) and sizes look alike, so some labels must have two parts or a word.
     is_clear = any(re.search(r"\d\D+\d|[A-Za-z]{3}", text) for text in levels.labels if text not in sentinels)
     return TextFormat("timedelta", "timedelta", sentinels) if share >= MIN_READABLE and is_clear else None

@@ -1,4 +1,4 @@
-"""From anything that a user passes as X to a frame with unique text column names."""
+"""Turn anything that a user passes as X into a frame with unique text column names."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _MAX_DENSE_BYTES = 2**30
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as its caller gave it, with named columns.
+    """A table before cleaning.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_used)
-        Its columns under unique text names, and a plain row index.
+        The columns under unique text names, with a plain row index.
     labels : list or None
-        The caller's own column labels; None where the table has none (arrays, rows, sparse matrices).
+        The caller's column labels; None if the table has none (arrays, rows, sparse matrices).
     n_features : int
-        Number of its columns, of which `frame` has a part where a sparse matrix is too wide.
+        Number of columns; `frame` has fewer if a sparse matrix is too wide.
     """
 
     frame: pd.DataFrame
@@ -38,12 +38,12 @@ class RawTable:
 
 
 def read_table(X: Any) -> RawTable:
-    """Return X, as it comes to a fit, as a frame with unique text column names; X stays as it is.
+    """Return the X of a fit as a frame with unique text column names; X is not changed.
 
     Parameters
     ----------
     X : DataFrame, array, sparse matrix, list of rows or records, dict of columns, or another library's frame
-        The table. Values keep their types; sparse ones become dense.
+        The table. Values keep their types; sparse values become dense.
 
     Raises
     ------
@@ -63,29 +63,20 @@ def read_table(X: Any) -> RawTable:
 def as_frame(
     X: Any, names: Sequence[str] | None = None, n_features: int | None = None, owner: str = "The model"
 ) -> pd.DataFrame:
-    """Return X as a frame with the columns of the fit, as `match_columns` finds them.
+    """Return X as a frame with the columns of the fit, matched by `match_columns`.
 
     Parameters
     ----------
     X : as in `read_table`
         The table.
-    names : sequence of str or None
-        Column names seen at fit time. None is a table that comes to a fit.
-    n_features : int or None
-        Number of columns at fit time, of which `names` may be a part; ``len(names)`` by default.
-    owner : str
-        Who speaks in messages.
-
-    Returns
-    -------
-    DataFrame of shape (n_rows, n_found)
-        The columns in the order of `names`, without further ones and without those that are missing.
+    names, n_features, owner
+        As for `match_columns`; without `names`, the frame of ``read_table(X)`` is returned.
 
     Raises
     ------
     ValueError
-        If X is empty or not two-dimensional, if a column is complex or is there more often than at
-        fit time, or if columns without names are of another number than at fit time.
+        If X is empty or not two-dimensional, if a column is complex or repeated, or if X has no
+        names and a different number of columns than at fit time.
     """
     if names is None:
         return read_table(X).frame
@@ -103,7 +94,7 @@ def as_frame(
 
 
 def _finished(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return a frame of its own under the names, with a plain index and without sparse columns."""
+    """Return a copy with these names, a plain index and no sparse columns."""
     if any(getattr(dtype, "kind", "O") == "c" for dtype in frame.dtypes):
         raise ValueError(f"Complex data not supported\n{frame.head()}\n")
     frame = frame.copy(deep=False)
@@ -133,7 +124,7 @@ def _check_dimensions(n_dimensions: int, X: Any) -> None:
 
 
 def _tabulated(X: Any) -> tuple[pd.DataFrame, list[Any] | None]:
-    """Return a frame of anything but a sparse matrix, and its column labels if it has some."""
+    """Return anything but a sparse matrix as a frame, and its column labels or None."""
     if not isinstance(X, (pd.DataFrame, pd.Series)):
         X = _from_other_library(X)
     if isinstance(X, pd.DataFrame):
@@ -150,14 +141,14 @@ def _from_other_library(X: Any) -> Any:
     if hasattr(X, "to_pandas"):
         return X.to_pandas()
     if hasattr(X, "__dataframe__"):
-        # pandas recommends newer protocols, which older libraries do not speak.
+        # pandas warns in favour of newer protocols, which older libraries do not have.
         with ignored_warnings():
             return pd.api.interchange.from_dataframe(X)
     return X
 
 
 def _from_records(X: Any) -> pd.DataFrame | None:
-    """Return a frame of values that carry the names of their columns, None where they do not."""
+    """Return a frame of values that have column names, or None for other values."""
     if isinstance(X, Mapping):
         is_one_record = bool(X) and all(pd.api.types.is_scalar(value) for value in X.values())
         return _inferred([X] if is_one_record else X)
@@ -191,7 +182,7 @@ def _inferred(data: Any, columns: list[str] | None = None) -> pd.DataFrame:
     try:
         return pd.DataFrame(data, columns=columns)
     except UnicodeEncodeError:
-        # Text with half of a surrogate pair cannot be inferred; then all columns stay objects.
+        # pandas cannot infer a type for half of a surrogate pair; then all columns stay objects.
         return pd.DataFrame(data, columns=columns, dtype=object)
 
 
@@ -214,7 +205,7 @@ def _from_array(X: Any) -> pd.DataFrame:
     if array.dtype.kind == "O":
         frame = pd.DataFrame(array, dtype=object)
         with contextlib.suppress(UnicodeEncodeError):
-            # Text that is not valid Unicode cannot be inferred; then all columns stay objects.
+            # pandas cannot infer a type for invalid Unicode; then all columns stay objects.
             frame = frame.infer_objects()
         return frame
     return pd.DataFrame(array, copy=False)

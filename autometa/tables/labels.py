@@ -1,4 +1,4 @@
-"""From anything that a user passes as y to a plain array: booleans, numbers or text."""
+"""Turn anything that a user passes as y into a plain array: booleans, numbers or text."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _DATES = frozenset({"datetime", "datetime64", "date", "timedelta", "timedelta64"
 def plain_labels(y: Any, n_rows: int) -> np.ndarray:
     """Return y as one column of plain values.
 
-    scikit-learn's metrics, and a file that runs no code, take nothing else; what is no plain value
-    is refused here, before a model is fitted that could be neither scored nor loaded.
+    scikit-learn's metrics and saved models accept nothing else, so other values are refused before
+    the fit.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def plain_labels(y: Any, n_rows: int) -> np.ndarray:
     Raises
     ------
     ValueError, TypeError
-        If y is missing, is no single column, has another length than X, has missing or infinite
-        entries, or holds values of several types or of one that is not plain.
+        If y is missing, is not a single column, has another length than X, has missing or infinite
+        entries, or holds values of several types or of a type that is not plain.
     """
     values = _one_column(y)
     if len(values) != n_rows:
@@ -57,19 +57,19 @@ def plain_labels(y: Any, n_rows: int) -> np.ndarray:
 
 
 def is_nominal(y: Any) -> bool:
-    """Whether y came with a category type, which says that its values are classes."""
+    """Whether y has a category type, so that its values are classes."""
     if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
         y = y.iloc[:, 0]
     return isinstance(getattr(y, "dtype", None), pd.CategoricalDtype)
 
 
 def as_numbers(values: np.ndarray) -> np.ndarray | None:
-    """Return plain values as float64, or None where they are booleans or text."""
+    """Return plain values as float64, or None if they are booleans or text."""
     return values.astype(np.float64) if values.dtype.kind in "iuf" else None
 
 
 def shown(labels: np.ndarray) -> str:
-    """Return labels as a user wrote them, not as numpy prints them."""
+    """Return labels as Python writes them, for messages."""
     return ", ".join(repr(label) for label in labels.tolist())
 
 
@@ -88,7 +88,7 @@ def _one_column(y: Any) -> np.ndarray:
         y = y.to_pandas()
     values = y if isinstance(y, np.ma.MaskedArray) else np.asarray(y)
     if isinstance(y, (list, tuple)) and values.dtype.kind in "US" and not all(isinstance(label, str) for label in y):
-        # numpy would turn the numbers of a mixed list into text, and predict labels that y never held.
+        # numpy would turn the numbers of a mixed list into text: other labels than those of y.
         values = np.array(y, dtype=object)
     if values.ndim == 2 and values.shape[1] == 1:
         if not isinstance(y, pd.DataFrame):
@@ -106,7 +106,7 @@ def _one_column(y: Any) -> np.ndarray:
 
 
 def _refuse_missing(values: np.ndarray) -> None:
-    # A structured array has no missing values of its own; it is refused later.
+    # A structured array is refused later.
     missing = 0 if values.dtype.kind == "V" else int(pd.isna(np.ma.getdata(values)).sum())
     if masked := int(np.ma.getmaskarray(values).sum()) if isinstance(values, np.ma.MaskedArray) else 0:
         raise ValueError(f"Input y contains NaN: {masked} of {len(values)} targets are masked. Drop those rows first.")
@@ -117,13 +117,13 @@ def _refuse_missing(values: np.ndarray) -> None:
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
-    """Return an array without missing entries in one of the types that `plain_labels` promises."""
+    """Return an array without missing entries in one of the types of `plain_labels`."""
     values = np.asarray(values)
     match values.dtype.kind:
         case "b" | "i" | "u" | "U":
             return values.astype(values.dtype.newbyteorder("="), copy=False)
         case "f":
-            # Models and metrics know single and double precision only.
+            # Models and metrics accept only single and double precision.
             dtype = values.dtype.newbyteorder("=") if values.dtype.itemsize in (4, 8) else np.dtype(np.float64)
             return values.astype(dtype, copy=False)
         case "O":
@@ -152,7 +152,7 @@ def _plain_objects(values: np.ndarray) -> np.ndarray:
 
 
 def _refusal(kind: str, values: np.ndarray) -> ValueError:
-    """Return the error for values of a kind that is not plain, with the way out."""
+    """Return the error for values that are not plain; its message says how to convert them."""
     example = shown(values[:1])
     if kind == "complex":
         return ValueError("Complex data not supported: y holds complex numbers. Pass their parts or absolute values.")

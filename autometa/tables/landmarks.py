@@ -1,12 +1,15 @@
-"""Losses of a few quick learners on a small sample: landmarks of a task (Pfahringer, Bensusan and Giraud-Carrier 2000).
+"""Landmarks of a task: losses of quick learners on a sample (Pfahringer, Bensusan and Giraud-Carrier 2000).
 
-A loss is the squared error of the predicted target (of the class probabilities, for classes: the Brier score) over
-that of a constant, the mean of the training rows: 0 is perfect, 1 is no better than knowing nothing.
+A loss is the squared error of the predictions (the Brier score, for classes) divided by that of a constant, the mean
+of the training rows: 0 is perfect, 1 is as good as the constant.
 """
+
+# Tests: tests/tables/test_features.py
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -15,7 +18,7 @@ from autometa.tables.preparation import fit_preparation
 from autometa.tables.sample import Sample
 
 N_ROWS = 1_000
-"""Most rows that a landmark is measured on."""
+"""Maximum rows on which a landmark is measured."""
 WORST = 4.0
 """Larger relative losses are cut to this."""
 _N_FEATURES = 100
@@ -32,8 +35,8 @@ _Landmark = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 def landmark_losses(sample: Sample) -> dict[str, float]:
     """Return the relative loss of each landmark over three folds; NaN where the target does not vary."""
     sample = sample.head(N_ROWS)
-    Z = fit_preparation(sample.X, sample.schema, "numeric", seed=0, max_features=_N_FEATURES).transform(sample.X)
-    Z = Z.astype(np.float64)
+    preparation = fit_preparation(sample.table, "numeric", seed=0, max_features=_N_FEATURES)
+    Z = preparation.transform(sample.table).astype(np.float64)
     T = _targets(sample)
     # Rows are sorted by target, so every fold has its share of each class and of each range of values.
     fold = np.arange(len(T)) % _N_FOLDS
@@ -57,7 +60,7 @@ def landmark_losses(sample: Sample) -> dict[str, float]:
 
 
 def _targets(sample: Sample) -> np.ndarray:
-    """Return what landmarks predict, (n_rows, n_classes in the sample) or (n_rows, 1)."""
+    """Return the targets of landmarks, (n_rows, n_classes in the sample) or (n_rows, 1)."""
     if sample.n_classes:
         return (sample.y[:, None] == np.unique(sample.y)).astype(np.float64)
     # Scaled first: squares of very large values overflow.
@@ -69,15 +72,7 @@ def _squared_error(predicted: np.ndarray, T: np.ndarray) -> float:
     return float(np.square(predicted - T).sum())
 
 
-def _stump(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
-    return _fitted_tree(Z, T, Z_new, max_depth=1)
-
-
-def _tree(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
-    return _fitted_tree(Z, T, Z_new, max_depth=_TREE_DEPTH)
-
-
-def _fitted_tree(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray, max_depth: int) -> np.ndarray:
+def _tree(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray, max_depth: int) -> np.ndarray:
     settings = {"max_depth": max_depth, "min_samples_leaf": _MIN_LEAF, "random_state": 0}
     if T.shape[1] == 1:
         return DecisionTreeRegressor(**settings).fit(Z, T[:, 0]).predict(Z_new)[:, None]
@@ -89,7 +84,9 @@ def _fitted_tree(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray, max_depth: int
 
 def _neighbours(k: int) -> _Landmark:
     def predict(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
-        distances = np.square(Z).sum(axis=1) - 2 * Z_new @ Z.T  # less the new rows' own squares, which rank nothing
+        distances = (
+            np.square(Z).sum(axis=1) - 2 * Z_new @ Z.T
+        )  # without the squares of the new rows, which do not change the ranks
         n_nearest = min(k, len(Z))
         nearest = np.argpartition(distances, n_nearest - 1, axis=1)[:, :n_nearest]
         return T[nearest].mean(axis=1)
@@ -100,7 +97,7 @@ def _neighbours(k: int) -> _Landmark:
 def _ridge(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
     center, mean = Z.mean(axis=0), T.mean(axis=0)
     C = Z - center
-    # The penalty of noise as strong as a signal that is spread over all columns.
+    # The right penalty if noise is as strong as a signal that is spread over all columns.
     weights = np.linalg.solve(C.T @ C + Z.shape[1] * np.eye(Z.shape[1]), C.T @ (T - mean))
     return mean + (Z_new - center) @ weights
 
@@ -127,8 +124,8 @@ def _naive_bayes(Z: np.ndarray, T: np.ndarray, Z_new: np.ndarray) -> np.ndarray:
 
 
 _LANDMARKS: dict[str, _Landmark] = {
-    "landmark_stump": _stump,
-    "landmark_tree": _tree,
+    "landmark_stump": partial(_tree, max_depth=1),
+    "landmark_tree": partial(_tree, max_depth=_TREE_DEPTH),
     "landmark_1_neighbour": _neighbours(1),
     "landmark_10_neighbours": _neighbours(10),
     "landmark_ridge": _ridge,

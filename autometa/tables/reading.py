@@ -1,8 +1,8 @@
-"""The values of one column, whatever its type, as numbers, moments, spans of time or labels.
+"""Read one column of any type as numbers, dates, spans of time or labels.
 
-A column whose type says what it holds is converted at once; any other goes through the labels of its distinct values
-(``values.py``), so one of a few levels costs little however long it is. Both ways read a value alike: what a value
-becomes depends on the value and on how the column was read at fit, never on the type or the other rows of a table.
+A column of a number or date type is converted at once; any other by the labels of its distinct values (``values.py``),
+which is fast if they are few. Both ways give the same result: it depends on the value and on the format found at
+fit, never on the type or the other rows of a table.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _OBJECT_TYPES: dict[str, ColumnType] = {
     **dict.fromkeys(("timedelta", "timedelta64"), "timedelta"),
     "string": "text",
 }
-"""Types of objects as pandas infers them; columns of other types or of several are read value by value."""
+"""Types of objects as pandas infers them; other columns of objects are read value by value."""
 
 _FIRST_ROWS = 100
-"""Rows among which a column shows whether its times have a zone."""
+"""Rows that are searched for a time with or without a zone."""
 
 _UNREADABLE = 0.5
-"""A column has lost its values when fewer than this share of them can be read."""
+"""A column has lost its values if fewer than this share of them can be read."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Labels:
     Parameters
     ----------
     codes : ndarray of shape (n_rows,), int64
-        Positions in `levels`, −1 where missing.
+        Indices of `levels`, −1 where missing.
     levels : list of str
         The distinct labels that occur.
     is_nominal : bool
-        Whether the column came with a category type.
+        Whether the column has a category type.
     are_numbers : bool
-        Whether the column came with a type of numbers, which have no leading zeros to keep.
+        Whether the column has a number type, in which leading zeros are lost.
     """
 
     codes: np.ndarray
@@ -69,9 +69,9 @@ class Labels:
 
 
 def column_of(X: pd.DataFrame, index: int) -> pd.Series:
-    """Return a column of a frame; of Arrow's types those that pandas can only pass on become pandas' own.
+    """Return a column of a frame, converted if pandas can do little with its Arrow type.
 
-    These are dictionaries, decimals, lists, times, views of text, and what pandas stored as periods or intervals.
+    Such types are dictionaries, decimals, lists, times, views of text, periods and intervals.
     """
     column = X.iloc[:, index]
     if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind == "O":
@@ -83,7 +83,7 @@ def column_of(X: pd.DataFrame, index: int) -> pd.Series:
 
 
 def column_type(column: pd.Series) -> ColumnType:
-    """Return what the values of a column are by their type alone: of objects, by the type that all of them share."""
+    """Return the kind of the values of a column by their type; for objects, by the type that all of them share."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return "category"
@@ -98,7 +98,7 @@ def column_type(column: pd.Series) -> ColumnType:
     return _OBJECT_TYPES.get(pd.api.types.infer_dtype(column, skipna=True), "objects")
 
 
-def as_numbers(column: pd.Series, style: str = "grouped", missing: Collection[str] = ()) -> tuple[np.ndarray, bool]:
+def as_numbers(column: pd.Series, style: str, missing: Collection[str]) -> tuple[np.ndarray, bool]:
     """Return a column as float64, NaN where missing, infinite or unreadable, and whether most values are unreadable.
 
     Parameters
@@ -108,20 +108,20 @@ def as_numbers(column: pd.Series, style: str = "grouped", missing: Collection[st
     style : str
         How text is read: see ``values.read_numbers``; ``"timedelta"`` for spans of time in seconds.
     missing : collection of str
-        Labels that stand for a missing value, beside those that always do.
+        Labels that stand for a missing value, in addition to `MISSING_WORDS`.
     """
     kind = column_type(column)
     if kind == "number" and style != "timedelta":
         return typed_numbers(column), False
     if kind == "timedelta" and style == "timedelta":
         return span_seconds(typed_spans(column)), False
-    # Most texts are numbers as they are, so their labels need not be made.
+    # Most texts are numbers already, so their labels are not needed.
     labels = _distinct_texts(column) if kind == "text" and style != "timedelta" else as_labels(column, kind)
     numbers = numbers_of(labels, style)
     return numbers, _is_lost(labels, np.isnan(numbers), missing)
 
 
-def as_moments(column: pd.Series, style: str = "ISO8601", missing: Collection[str] = ()) -> tuple[np.ndarray, bool]:
+def as_moments(column: pd.Series, style: str, missing: Collection[str]) -> tuple[np.ndarray, bool]:
     """Return a column as ``datetime64[us]`` in UTC, NaT where missing or unreadable, and whether most are unreadable.
 
     The parameters are those of ``as_numbers``, with the styles of ``values.read_moments``.
@@ -147,7 +147,7 @@ def moments_of(labels: Labels, style: str) -> np.ndarray:
 
 
 def comes_with_zone(column: pd.Series) -> bool | None:
-    """Return whether moments come with a time zone, by the first of them; None for UTC and for what does not say."""
+    """Return whether the first time of a column has a zone; None for UTC and for types without that information."""
     dtype = column.dtype
     if isinstance(dtype, (pd.CategoricalDtype, pd.PeriodDtype)):
         return None
@@ -158,7 +158,7 @@ def comes_with_zone(column: pd.Series) -> bool | None:
 
 
 def as_labels(column: pd.Series, kind: ColumnType | None = None) -> Labels:
-    """Return the labels of a column of any type; `kind` is its ``column_type``, where that is known already."""
+    """Return the labels of a column of any type; `kind` is its ``column_type``, if known already."""
     match kind or column_type(column):
         case "category":
             return _category_labels(column)
@@ -170,12 +170,12 @@ def as_labels(column: pd.Series, kind: ColumnType | None = None) -> Labels:
             return _merged(codes, span_labels(spans))
         case "number":
             codes, numbers = pd.factorize(column)
-            # As an array, where an item of float32 stays one.
+            # As an array, so that an item of float32 stays one.
             return _merged(codes, labels_of(np.asarray(numbers)), are_numbers=True)
         case "text":
             texts = _distinct_texts(column)
             return _merged(texts.codes, labels_of(texts.levels))
-    # Some objects are equal for Python (1 and True), and lists have no hash: labels first, then what is distinct.
+    # Some objects are equal in Python (1 and True) and lists have no hash, so labels are made before duplicates go.
     objects = np.empty(len(column), dtype=object)
     objects[:] = [label(item) for item in column.to_list()]
     codes, labels = pd.factorize(objects)
@@ -184,38 +184,38 @@ def as_labels(column: pd.Series, kind: ColumnType | None = None) -> Labels:
 
 def _distinct_texts(column: pd.Series) -> Labels:
     codes, texts = pd.factorize(column)
-    # As objects, since walking through Arrow's texts takes long.
+    # As objects, because iterating over Arrow's texts is slow.
     return Labels(codes, np.asarray(texts, dtype=object).tolist())
 
 
 def _category_labels(column: pd.Series) -> Labels:
-    """Return the labels of the categories that occur; the others must change nothing."""
+    """Return the labels of the categories that occur; the others must have no effect."""
     codes, categories = column.cat.codes.to_numpy().astype(np.int64), column.cat.categories
     occurs = np.zeros(len(categories) + 1, dtype=bool)
     occurs[codes] = True  # the last entry serves the code −1
     if occurs[:-1].all():
         return _merged(codes, labels_of(categories.to_numpy()), is_nominal=True)
     used = np.flatnonzero(occurs[:-1])
-    position = np.full(len(categories) + 1, -1, dtype=np.int64)
-    position[used] = np.arange(len(used))
-    return _merged(position[codes], labels_of(categories[used].to_numpy()), is_nominal=True)
+    new_codes = np.full(len(categories) + 1, -1, dtype=np.int64)
+    new_codes[used] = np.arange(len(used))
+    return _merged(new_codes[codes], labels_of(categories[used].to_numpy()), is_nominal=True)
 
 
 def _merged(codes: np.ndarray, labels: list[str], is_nominal: bool = False, are_numbers: bool = False) -> Labels:
-    """Return labels of which equal ones are one level and the empty one is missing."""
+    """Return labels in which equal ones are one level and the empty one is missing."""
     merged = dict.fromkeys(labels, 0)
     if len(merged) == len(labels) and "" not in merged:
         return Labels(codes, labels, is_nominal, are_numbers)
     merged = {}
-    position = np.full(len(labels) + 1, -1, dtype=np.int64)  # the last entry serves the code −1
+    new_codes = np.full(len(labels) + 1, -1, dtype=np.int64)  # the last entry serves the code −1
     for i, text in enumerate(labels):
         if text:
-            position[i] = merged.setdefault(text, len(merged))
-    return Labels(position[codes], list(merged), is_nominal, are_numbers)
+            new_codes[i] = merged.setdefault(text, len(merged))
+    return Labels(new_codes[codes], list(merged), is_nominal, are_numbers)
 
 
 def _is_lost(labels: Labels, is_unreadable: np.ndarray, missing: Collection[str]) -> bool:
-    """Whether most of the rows with a value cannot be read; words for a missing value are none."""
+    """Whether most rows with a value cannot be read; a word for a missing value is not a value."""
     n_readable = np.count_nonzero(~is_unreadable)
     if n_readable >= _UNREADABLE * np.count_nonzero(labels.codes >= 0):
         return False

@@ -1,10 +1,12 @@
-"""A sample of a task that depends on what the table holds, never on the order of its rows, columns or classes.
+"""Draw a sample of a task that does not depend on the order of its rows, columns or classes.
 
-Rows and columns are told apart by 64-bit tokens of their contents. A column's token is a sum over its rows, a row's
-token a sum over its columns; sums modulo 2⁶⁴ are exact in any order. Each is weighted by the other's tokens, as in
-the colour refinement of graphs (Weisfeiler and Leman 1968), so that columns with the same values in other rows, and
-rows with the same values in other columns, get different tokens.
+Rows and columns are identified by 64-bit tokens of their contents. The token of a column is a sum over its rows, that
+of a row a sum over its columns; sums modulo 2⁶⁴ are exact in any order. Rows are weighted by the tokens of columns and
+the reverse, as in the colour refinement of graphs (Weisfeiler and Leman 1968), so that the same values in different
+rows or columns give different tokens.
 """
+
+# Tests: tests/tables/test_features.py
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from autometa.core.task import Task
-from autometa.tables.schema import Schema
+from autometa.tables.clean_table import CleanTable
+from autometa.tables.table_task import Task
 
 
 @dataclass(frozen=True)
@@ -23,61 +25,36 @@ class Sample:
 
     Parameters
     ----------
-    X : DataFrame of shape (n_rows, n_columns)
-        Cleaned rows, sorted by target and then by token.
-    schema : Schema
-        Kinds of the columns of `X`; within a kind they are sorted by token.
+    table : CleanTable
+        Rows sorted by target and then by token; within a kind the columns are sorted by token.
     y : ndarray of shape (n_rows,)
         Values, or class codes that do not depend on the task's codes.
     n_classes : int
         Number of classes in the task; 0 for regression.
     """
 
-    X: pd.DataFrame
-    schema: Schema
+    table: CleanTable
     y: np.ndarray
     n_classes: int
 
     def head(self, n_rows: int) -> Sample:
         """Return at most `n_rows` rows, spread evenly over the sorted rows and thereby over the target."""
-        rows = _spread(len(self.X), n_rows)
-        return replace(self, X=self.X.iloc[rows], y=self.y[rows])
+        rows = _spread(len(self.table), n_rows)
+        return replace(self, table=self.table.take(rows), y=self.y[rows])
 
 
-def blocks(X: pd.DataFrame, schema: Schema) -> list[np.ndarray]:
-    """Return the cleaned columns by kind: numbers, precise numbers, moments, category codes, texts."""
-    sizes = [len(schema.numbers), len(schema.precise), len(schema.moments), len(schema.categories), len(schema.texts)]
-    bounds = np.cumsum([0, *sizes])
-    dtypes = [np.dtype(dtype) for dtype in ("float32", "float64", "datetime64[us]", "int32", "object")]
-    return [
-        X.iloc[:, start:end].to_numpy() if end > start else np.empty((len(X), 0), dtype=dtype)
-        for start, end, dtype in zip(bounds, bounds[1:], dtypes, strict=False)
-    ]
-
-
-def draw_sample(
-    task: Task, schema: Schema, tables: list[np.ndarray], n_rows: int, n_columns: int
-) -> tuple[Sample, float]:
+def draw_sample(task: Task, n_rows: int, n_columns: int) -> tuple[Sample, float]:
     """Return at most `n_rows` rows and `n_columns` columns, and the share of rows that repeat an earlier one.
 
-    Parameters
-    ----------
-    task : Task
-        The task; its frame is cleaned by `schema`.
-    schema : Schema
-        Kinds of the columns.
-    tables : list of ndarray
-        ``blocks(task.X, schema)``.
-    n_rows, n_columns : int
-        Columns with the smallest tokens are taken; rows are spread over the target, so that classes keep their shares.
+    Columns with the smallest tokens are taken; rows are spread over the target, so that classes keep their shares.
     """
-    bits = [_bits(table) for table in tables]
+    bits = [_bits(block) for block in task.table.blocks.values()]
     ones = np.ones(task.n_rows, dtype=np.uint64)
     columns = _mix(_down(bits, ones))
     rows = _mix(_across(bits, columns))
     columns = _mix(_down(bits, _mix(rows + _target_tokens(task, rows))))
     ranks = np.argsort(np.argsort(columns, kind="stable"), kind="stable")
-    # From here on no two columns have the same token, whatever they hold: equal rows are equal in every column.
+    # Ranks make the tokens of columns unique, so that rows with equal tokens are equal in every column.
     rows = _mix(_across(bits, _mix(columns + ranks.astype(np.uint64))))
     y = task.y
     if task.n_classes:
@@ -85,39 +62,30 @@ def draw_sample(
         np.add.at(totals, y, rows)
         y = np.argsort(np.argsort(totals, kind="stable"), kind="stable")[y]
     order = np.lexsort((rows, y))[_spread(task.n_rows, n_rows)]
-    chosen, small_schema = _choose_columns(schema, ranks, n_columns)
     ordered = np.sort(rows)
     repeated_share = np.count_nonzero(ordered[1:] == ordered[:-1]) / task.n_rows
-    return Sample(task.X.iloc[order, chosen], small_schema, y[order], task.n_classes), repeated_share
+    table = task.table.take(order).take_columns(_lowest(task.table, ranks, n_columns))
+    return Sample(table, y[order], task.n_classes), repeated_share
 
 
 def _spread(n: int, n_wanted: int) -> np.ndarray:
-    """Return at most `n_wanted` of the positions 0 … n − 1, evenly spaced."""
+    """Return at most `n_wanted` of the indices 0 … n − 1, evenly spaced."""
     n_wanted = min(n, n_wanted)
     return np.arange(n_wanted) * n // max(1, n_wanted)
 
 
-def _choose_columns(schema: Schema, ranks: np.ndarray, n_columns: int) -> tuple[np.ndarray, Schema]:
-    """Return the positions of the columns with the lowest ranks, kind by kind, and their schema."""
-    names = np.array(list(schema.kinds), dtype=object)
-    kinds = [schema.numbers, schema.precise, schema.moments, list(schema.categories), schema.texts]
-    kind = np.repeat(np.arange(len(kinds)), [len(members) for members in kinds])
-    order = np.lexsort((ranks, kind))
-    order = order[ranks[order] < n_columns]
-    numbers, precise, moments, categories, texts = (list(names[order[kind[order] == i]]) for i in range(len(kinds)))
-    chosen = Schema(
-        columns=list(names[order]),
-        numbers=numbers,
-        precise=precise,
-        moments=moments,
-        categories={name: schema.categories[name] for name in categories},
-        texts=texts,
-    )
-    return order, chosen
+def _lowest(table: CleanTable, ranks: np.ndarray, n_columns: int) -> dict[str, np.ndarray]:
+    """Return, for each kind, the indices of its columns among the `n_columns` with the lowest ranks, in their order."""
+    lowest, end = {}, 0
+    for field, block in table.blocks.items():
+        start, end = end, end + block.shape[1]
+        order = np.argsort(ranks[start:end], kind="stable")
+        lowest[field] = order[ranks[start:end][order] < n_columns]
+    return lowest
 
 
 def _target_tokens(task: Task, rows: np.ndarray) -> np.ndarray:
-    """Return a token of each row's target: of its value, or of the rows that share its class."""
+    """Return a token of the target of each row: its value, or the rows of its class."""
     if not task.n_classes:
         return _mix(np.ascontiguousarray(task.y, dtype=np.float64).view(np.uint64))
     totals = np.zeros(task.n_classes, dtype=np.uint64)
@@ -126,15 +94,15 @@ def _target_tokens(task: Task, rows: np.ndarray) -> np.ndarray:
 
 
 def _bits(table: np.ndarray) -> np.ndarray:
-    """Return the values as whole numbers without sign; equal numbers for equal values."""
+    """Return the values as unsigned integers; equal values give equal integers."""
     if table.dtype == object:
-        # Half of a surrogate pair, which files read with the wrong encoding hold, has no bytes in strict UTF-8.
+        # Half of a surrogate pair, from a file read in the wrong encoding, has no bytes in strict UTF-8.
         encoded = np.array([text.encode("utf-8", "surrogatepass") for text in table.ravel()], dtype=object)
         return pd.util.hash_array(encoded, categorize=False).reshape(table.shape)
     if table.dtype.itemsize == 4:
         return table.view(np.uint32)
     wide = table.view(np.uint64)
-    # The low bits of most float64 values are zero, which products modulo 2⁶⁴ would keep.
+    # The low bits of most float64 values are zero, and would stay zero in products modulo 2⁶⁴.
     return wide ^ (wide >> np.uint64(32))
 
 

@@ -1,16 +1,18 @@
-"""Numbers with gaps as finite numbers of about unit variance."""
+"""Impute and scale numbers: finite values of about unit variance."""
+
+# Tests: tests/tables/test_preparation.py
 
 from __future__ import annotations
 
 import numpy as np
 
 _N_ROWS = 10_000
-"""Rows that the quantiles are estimated on."""
+"""Rows on which the quantiles are estimated."""
 _SMOOTH_CLIP = 8.0
 _HEAVY_TAIL = 5.0
 """A column is heavy-tailed if its 1st or 99th percentile lies farther from the median, in scaled units."""
 _CHUNK_CELLS = 2**17
-"""Rows are scaled in stretches that fit into the processor's cache."""
+"""Rows are scaled in chunks that fit into the processor's cache."""
 
 
 class Scaler:
@@ -25,9 +27,9 @@ class Scaler:
     Attributes
     ----------
     names : list of str
-        Name of each column that is written: values, then indicators.
+        Name of each written column: values, then indicators.
     worth : ndarray of shape (n_columns,)
-        How much a column can tell: 1 for values without gaps, less for rare indicators.
+        Usefulness of a column: 1 for values without gaps, less for rare indicators.
     """
 
     def __init__(self, values: np.ndarray, names: list[str], rng: np.random.Generator) -> None:
@@ -83,11 +85,11 @@ def _quantile(ordered: np.ndarray, n_present: np.ndarray, q: float) -> np.ndarra
     """Return a quantile of the first `n_present` entries of each sorted column, NaN where there are none."""
     if len(ordered) == 0:
         return np.full(ordered.shape[1], np.nan)
-    position = q * np.maximum(n_present - 1, 0)
-    low = np.floor(position).astype(np.int64)
+    index = q * np.maximum(n_present - 1, 0)
+    low = np.floor(index).astype(np.int64)
     high = np.minimum(low + 1, np.maximum(n_present - 1, 0))
     columns = np.arange(ordered.shape[1])
-    weight = position - low
+    weight = index - low
     return ordered[low, columns] * (1 - weight) + ordered[high, columns] * weight
 
 
@@ -95,6 +97,6 @@ def _distinct_columns(mask: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Return those of `columns` whose mask differs from that of every earlier one."""
     packed = np.packbits(mask[:, columns], axis=0)
     seen: dict[bytes, int] = {}
-    for position, column in enumerate(columns):
-        seen.setdefault(packed[:, position].tobytes(), int(column))
+    for i, column in enumerate(columns):
+        seen.setdefault(packed[:, i].tobytes(), int(column))
     return np.array(list(seen.values()), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The target column: which problem it poses, and its labels as codes."""
+"""Read the target column: decide its problem, and encode its labels."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ PROBLEM_CHOICES: tuple[str, ...] = ("auto", "classification", "binary", "multicl
 
 MAX_SURE_CLASSES = 20
 """Whole numbers with at most this many distinct values are read as classes: digits, months,
-star ratings and most codes lie below it, counts and ages above."""
+star ratings and most codes have fewer values, counts and ages more."""
 MIN_ROWS_PER_CLASS = 3
-"""Values that occur less often than this on average are rather amounts than classes."""
+"""Values that occur less often than this on average are read as amounts."""
 MAX_QUIET_CLASSES = 100
-"""More classes than this are worth a warning, and more distinct whole numbers are amounts beyond doubt."""
+"""More classes than this cause a warning; more distinct whole numbers are read as amounts without a warning."""
 LARGEST_SUM = 0.1 * float(np.finfo(np.float64).max)
-"""Sums over rows of errors of this size, or a little above, are still numbers."""
+"""Limit on the sum of absolute targets, so that sums of errors do not overflow."""
 _CONVERSIONS = {
     "datetime": ("dates", "pd.to_datetime(y).astype('int64')"),
     "timedelta": ("durations", "pd.to_timedelta(y).dt.total_seconds()"),
 }
-"""How targets are named and made numbers that are neither numbers nor classes."""
+"""Name and conversion of targets that are neither numbers nor classes."""
 LARGEST_LABEL = 2.0**63
-"""scikit-learn's metrics take larger floats for amounts, not for labels."""
+"""scikit-learn's metrics read larger floats as amounts, not as labels."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Target:
     values : ndarray of shape (n_rows,)
         int64 class codes or float64 values.
     problem : {"binary", "multiclass", "regression"}
-        The problem it poses.
+        Kind of the target.
     classes : ndarray of shape (n_classes,) or None
         Sorted labels, booleans, numbers or text; None for regression.
     number_format : str or None
-        How text is read as numbers, as in ``Schema.formats``; None where y is no text.
+        How text is read as numbers, as in ``Schema.formats``; None if y is not text.
     """
 
     values: np.ndarray
@@ -72,11 +72,11 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto", reason: str
     - numbers with a fraction: regression;
     - whole numbers (integers, or floats without a fraction): classes when there are two
       distinct values, or at most 20 that occur three times each on average; regression
-      otherwise. From 3 to 100 distinct values this is a guess, so a UserWarning names the
-      way out;
-    - other text: regression where it reads as numbers (``"$815,000"``), with a UserWarning;
-      refused where it reads as dates; else classes, with a UserWarning when they are more than
-      100 or rarer than three rows each.
+      otherwise. From 3 to 100 distinct values this is a guess, and a UserWarning says how to
+      choose;
+    - other text: regression if it reads as numbers (``"$815,000"``), with a UserWarning;
+      refused if it reads as dates; else classes, with a UserWarning if there are more than
+      100 or they have fewer than three rows each.
 
     Parameters
     ----------
@@ -85,15 +85,15 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto", reason: str
     n_rows : int
         Rows of X.
     choice : {"auto", "classification", "binary", "multiclass", "regression"}
-        The problem that was asked for.
+        The requested problem.
     reason : str
-        Why it was asked for, for errors; empty where the caller chose it.
+        Reason of the request, for errors; empty if the caller chose it.
 
     Raises
     ------
     ValueError, TypeError
         If y is missing, has the wrong length, is not one column of plain values, has missing or
-        infinite values, one class only, or does not suit the problem that was asked for.
+        infinite values, one class only, or does not suit the requested problem.
     """
     if choice not in PROBLEM_CHOICES:
         raise ValueError(f"problem must be one of {PROBLEM_CHOICES}, got {choice!r}.{_hint(choice)}")
@@ -111,12 +111,12 @@ def read_target(y: Any, n_rows: int, choice: ProblemChoice = "auto", reason: str
 
 
 def read_codes(y: Any, n_rows: int, classes: np.ndarray) -> np.ndarray:
-    """Return the class codes of labels given after the fit; −1 where a label is none of the classes.
+    """Return the class codes of labels given after the fit; −1 for a label that is not a class.
 
     Raises
     ------
     ValueError, TypeError
-        If y is no target of `n_rows` rows, or is text where the classes are numbers, or the reverse.
+        If y is not a target of `n_rows` rows, or is text and the classes are numbers, or the reverse.
     """
     labels = plain_labels(y, n_rows)
     is_text = labels.dtype.kind in "UO"
@@ -137,7 +137,7 @@ def read_values(y: Any, n_rows: int, number_format: str | None) -> np.ndarray:
     Raises
     ------
     ValueError, TypeError
-        If y is no target of `n_rows` rows, or does not hold numbers.
+        If y is not a target of `n_rows` rows, or does not hold numbers.
     """
     return _numbers(plain_labels(y, n_rows), number_format).values
 
@@ -149,7 +149,7 @@ def _hint(choice: Any) -> str:
 
 
 def _is_classification(values: np.ndarray) -> bool:
-    """Decide whether plain values are classes, with a warning where that is a guess."""
+    """Return whether plain values are classes; warn if that is a guess."""
     if values.dtype.kind == "b":
         return True
     numbers = as_numbers(values)
@@ -172,7 +172,7 @@ def _is_classification(values: np.ndarray) -> bool:
 
 
 def _text_is_classes(distinct: np.ndarray, counts: np.ndarray) -> bool:
-    """Decide whether many distinct texts are classes; where they read as numbers they are not."""
+    """Return whether many distinct texts are classes; they are not if they read as numbers."""
     found = find_format(labels_of(distinct), counts)
     if found is None:
         return True
@@ -194,7 +194,6 @@ def _numbers(values: np.ndarray, number_format: str | None = None) -> Target:
     if values.dtype.kind in "UO":
         numbers, number_format = _read_text(values, number_format)
     else:
-        # Booleans are usable amounts, too.
         numbers, number_format = values.astype(np.float64), None
     if len(numbers) and (largest := np.abs(numbers).max()) > (limit := LARGEST_SUM / len(numbers)):
         raise ValueError(
@@ -249,7 +248,7 @@ def _classes(values: np.ndarray, choice: ProblemChoice, nominal: bool) -> Target
 
 
 def _refuse_amounts(values: np.ndarray, nominal: bool) -> None:
-    """Refuse numbers that scikit-learn's metrics take for amounts, whatever they were meant to be."""
+    """Raise for numbers that scikit-learn's metrics read as amounts."""
     numbers = as_numbers(values)
     if numbers is None:
         return

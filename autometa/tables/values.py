@@ -1,6 +1,6 @@
-"""The reading of one value: its label, and what the label says as a number, a moment or a span of time.
+"""Read one value: make its label, and read the label as a number, a date or a span of time.
 
-A label is a text that stands for what a value means, however it was stored: 1, 1.0, ``"1.00"`` and ``Decimal("1.00")``
+A label is a text for the meaning of a value, independent of its type: 1, 1.0, ``"1.00"`` and ``Decimal("1.00")``
 have the label ``"1"``; True and ``"TRUE"`` have ``"True"``; a date, its text in ISO 8601 and a timestamp at
 midnight have ``"2024-01-31"``. A label depends on its value alone, never on the other rows of a table.
 """
@@ -22,10 +22,10 @@ import pandas as pd
 GAP_WORDS = frozenset(
     "#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|NaT|None|n/a|nan|null".split("|")
 )
-"""Words that stand for a missing value in every column: pandas takes them from a CSV file as missing."""
+"""Words that stand for a missing value in every column, because pandas reads them from a CSV file as missing."""
 
 MISSING_WORDS = frozenset({"", "?", "-", "--", ".", "n.a.", *(word.lower() for word in GAP_WORDS)})
-"""Texts that stand for a missing value among numbers and dates, in lower case; as categories they may be levels."""
+"""Texts in lower case that stand for a missing value among numbers and dates; in a category they may be levels."""
 
 MAGNITUDES = {
     **dict.fromkeys(("k", "thousand"), 1e3),
@@ -35,21 +35,21 @@ MAGNITUDES = {
     **dict.fromkeys(("b", "bn", "billion"), 1e9),
     "trillion": 1e12,
 }
-"""Factors that follow a number, in lower case."""
+"""Factors that may follow a number, in lower case."""
 
 TIME_OF_DAY = "time of day"
-"""Format of moments without a date, which fall on the first of January 1900."""
+"""Format of times without a date, which get the date 1900-01-01."""
 
 LARGEST_EXACT = 2**53
-"""Whole numbers from here on need not have a float64 of their own."""
+"""Float64 does not hold every whole number from here on."""
 
 _ORDINARY_STARTS = frozenset(string.ascii_letters) - frozenset("tTfFiI")
-"""A text in ASCII that begins like this and ends in no space is its own label: no number, truth or infinity."""
+"""An ASCII text that begins with one of these and does not end in a space is its own label."""
 _OWN_NUMBER = re.compile(r"\d+|-?(?:[1-9]\d{0,7}|0(?!\.0000))\.\d{0,6}[1-9]|\d{1,4}[-/]\d{1,2}[-/]\d{1,4}", re.ASCII)
-"""Numbers, codes and dates that are written as their label is."""
+"""Numbers, codes and dates that are their own label."""
 
 _MAX_DIGITS = 50
-"""Decimals that take more digits are written with an exponent."""
+"""Decimals with more digits are written with an exponent."""
 
 _TRUTH = {"true": "True", "false": "False"}
 _INFINITE = {
@@ -101,7 +101,7 @@ _WITH_UNIT = re.compile(
 
 
 def label(value: Any) -> str:
-    """Return the text that stands for what a value means; the empty text for a missing value.
+    """Return the text for the meaning of a value; the empty text for a missing value.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def label(value: Any) -> str:
 
 
 def labels_of(items: Iterable[Any]) -> list[str]:
-    """Return the label of each item; texts that are their own label cost no call of ``label``."""
+    """Return the label of each item; ``label`` is not called for texts that are their own label."""
     is_own_number = _OWN_NUMBER.fullmatch
     return [
         item
@@ -155,7 +155,7 @@ def span_labels(spans: np.ndarray) -> list[str]:
 
 
 def loose_label(text: str) -> str:
-    """Return a label in which a code of digits counts as a number, for free text, where nothing tells codes apart."""
+    """Return a label in which digits with leading zeros are a number; for free text, which has no codes."""
     match = _ZEROS.fullmatch(text)
     return _text_label(f"{match[1]}{match[2].lstrip('0') or '0'}{match[3] or ''}") if match else text
 
@@ -179,7 +179,7 @@ def _text_label(text: str) -> str:
 
 def _number_label(text: str) -> str:
     if match := _WHOLE.fullmatch(text):
-        # Not by way of a float, which would change the last digits of a long key.
+        # Not through a float, which would change the last digits of a long key.
         return match[2] if match[1] != "-" or match[2] == "0" else f"-{match[2]}"
     number = float(text)
     return _float_label(number) if math.isfinite(number) else text
@@ -191,9 +191,9 @@ def _float_label(value: float | np.floating) -> str:
         return ""
     if number.is_integer() and abs(number) < LARGEST_EXACT:
         return str(int(number))
-    # A float32 prints the digits that it was made of: 0.1 rather than 0.10000000149011612.
+    # A float32 prints its shortest digits: 0.1 rather than 0.10000000149011612.
     digits = str(value) if isinstance(value, (np.float32, np.float16)) else repr(number)
-    # An exponent tells a rounded number from a long key, which has all its digits.
+    # The exponent distinguishes a rounded number from a long key, which has all its digits.
     is_long = abs(number) >= LARGEST_EXACT and "e" not in digits
     return np.format_float_scientific(value, trim="-") if is_long else digits
 
@@ -212,7 +212,7 @@ def _moment_label(text: str, match: re.Match[str]) -> str:
 
 
 def _iso_label(day: str, clock: str) -> str:
-    """Return a day and a time of day like ``10:30:00.000000`` as one label; microseconds are the finest."""
+    """Return a day and a time of day like ``10:30:00.000000`` as one label, to the microsecond."""
     clock = clock[:15]
     if "." in clock:
         clock = clock.rstrip("0").rstrip(".")
@@ -229,7 +229,7 @@ def _utc(value: datetime.date | np.datetime64) -> np.datetime64:
 
 
 def _plain(value: Any) -> Any:
-    """Return nested values as plain lists and dicts, as which they come back from files."""
+    """Return nested values as plain lists and dicts, as files return them."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -243,11 +243,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-# ---------------------------------------------------------------------------------------------- what labels say
+# ---------------------------------------------------------------------------------------------- reading labels
 
 
 def meaning(text: str) -> Literal["number", "code", "truth", "moment", "span", "nested", "word"]:
-    """Return what kind of value a label stands for; a code is digits with leading zeros, a list or dict is nested."""
+    """Return the kind of value behind a label; a code is digits with leading zeros, a list or dict is nested."""
     if text in ("True", "False"):
         return "truth"
     if _NUMBER.fullmatch(text) or text in ("inf", "-inf"):
@@ -262,15 +262,15 @@ def meaning(text: str) -> Literal["number", "code", "truth", "moment", "span", "
 
 
 def read_numbers(texts: Sequence[str], style: str) -> np.ndarray:
-    """Return texts as float64 numbers, NaN where they are none.
+    """Return texts as float64 numbers, NaN if unreadable.
 
     Parameters
     ----------
     texts : sequence of str
         Labels, or texts whose labels are read.
     style : str
-        ``"plain"``, ``"grouped"`` (1,234.5) or ``"decimal comma"`` (1.234,5); after a ``|`` a unit that numbers may
-        carry, or ``×`` where they may carry factors such as k and M.
+        ``"plain"``, ``"grouped"`` (1,234.5) or ``"decimal comma"`` (1.234,5); after a ``|`` the unit that numbers may
+        have, or ``×`` if they may have factors such as k and M.
     """
     style, _, unit = style.partition("|")
     values = pd.to_numeric(pd.Series(list(texts), dtype=object), errors="coerce").to_numpy(np.float64, copy=True)
@@ -283,7 +283,7 @@ def read_numbers(texts: Sequence[str], style: str) -> np.ndarray:
 
 
 def split_unit(text: str) -> tuple[str, str] | None:
-    """Return the digits of a number and its unit as ``before|after`` in lower case, or None where there is no number.
+    """Return the digits of a number and its unit as ``before|after`` in lower case, or None if there is no number.
 
     Examples
     --------
@@ -300,7 +300,7 @@ def split_unit(text: str) -> tuple[str, str] | None:
 
 
 def _number_with_unit(text: str, style: str, unit: str) -> float:
-    """Return a number whose `unit` is ``before|after`` or, of numbers with factors, ``before|×``."""
+    """Return a number whose `unit` is ``before|after``, or ``before|×`` for numbers with factors."""
     parts = split_unit(text)
     if parts is None:
         return np.nan
@@ -326,7 +326,7 @@ def _number(text: str, style: str) -> float:
     elif style == "decimal comma" and _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(".", "").replace(",", ".")
     try:
-        # float() also takes underscores, which no table uses for grouping.
+        # float() also accepts underscores, which no table uses for grouping.
         value = float(text) if "_" not in text else np.nan
     except ValueError:
         return np.nan
@@ -334,15 +334,15 @@ def _number(text: str, style: str) -> float:
 
 
 def read_moments(labels: Sequence[str], style: str) -> np.ndarray:
-    """Return labels as ``datetime64[us]`` in UTC, NaT where they are no moments.
+    """Return labels as ``datetime64[us]`` in UTC, NaT if unreadable.
 
     Parameters
     ----------
     labels : sequence of str
         From ``label``.
     style : str
-        A format of dates as ``strptime`` knows them, ``"ISO8601"`` or ``TIME_OF_DAY``. A date in ISO 8601 is
-        read under each format, since its digits have one order only.
+        A format of ``strptime``, ``"ISO8601"`` or ``TIME_OF_DAY``. Dates in ISO 8601 are read under every
+        format, because they are not ambiguous.
     """
     if len(labels) == 0:
         return np.empty(0, dtype="datetime64[us]")
@@ -387,7 +387,7 @@ def _start_of_period(text: str) -> np.datetime64:
 
 
 def has_zone(value: Any) -> bool | None:
-    """Return whether a moment came with a time zone; None in UTC, which times without a zone count as, or no moment."""
+    """Return whether a time has a zone other than UTC; None for UTC and for values that are not times."""
     if isinstance(value, str):
         match = _ISO.fullmatch(value.strip())
         zone = None if match is None else match[5]
@@ -399,7 +399,7 @@ def has_zone(value: Any) -> bool | None:
 
 
 def read_spans(labels: Sequence[str]) -> np.ndarray:
-    """Return labels as float64 seconds, NaN where they are no spans of time, as bare numbers are not."""
+    """Return labels as float64 seconds, NaN if unreadable; a bare number is not a span of time."""
     texts = pd.Series([text if _SPAN_TEXT.fullmatch(text) else None for text in labels], dtype=object)
     seconds = span_seconds(pd.to_timedelta(texts, errors="coerce").to_numpy())
     for i in map(int, np.flatnonzero(np.isnan(seconds))):
@@ -408,7 +408,7 @@ def read_spans(labels: Sequence[str]) -> np.ndarray:
 
 
 def span_seconds(spans: np.ndarray) -> np.ndarray:
-    """Return ``timedelta64`` spans as float64 seconds, whole microseconds at the finest; NaN for NaT."""
+    """Return ``timedelta64`` spans as float64 seconds, to the microsecond; NaN for NaT."""
     ticks = spans.astype("timedelta64[us]")
     return np.where(np.isnat(ticks), np.nan, ticks.astype(np.int64) / 1e6)
 

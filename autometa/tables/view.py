@@ -1,4 +1,6 @@
-"""The two prepared forms of a table."""
+"""Names of the two forms in which learners get a table."""
+
+# Tests: tests/tables/test_preparation.py
 
 from __future__ import annotations
 

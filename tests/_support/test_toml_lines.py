@@ -96,9 +96,10 @@ def test_line_is_the_one_on_which_the_key_stands(path: KeyPath, start: str):
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=6)
 LEAVES = st.one_of(st.integers(-(2**40), 2**40), st.booleans(), KEYS)
-VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
-)
+FLAT = st.lists(LEAVES, max_size=3) | st.dictionaries(KEYS, LEAVES, max_size=3)
+# Values nest three deep; no strategy file does more.
+NESTED = st.lists(LEAVES | FLAT, max_size=3) | st.dictionaries(KEYS, LEAVES | FLAT, max_size=3)
+VALUES = LEAVES | NESTED | st.lists(NESTED, max_size=2)
 
 
 def quoted(value: Any) -> str:

@@ -11,16 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
 
-from autometa.core.task import Task
 from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds, subsample
+from autometa.tables.table_task import Task
+from tests.helpers import tables
 
 
 def make_task(y: np.ndarray, groups: np.ndarray | None = None) -> Task:
-    X = pd.DataFrame({"x": np.arange(len(y))})
-    if y.dtype.kind == "f":
-        return Task(X, y, "regression", groups=groups)
-    n_classes = int(y.max()) + 1
-    return Task(X, y, "binary" if n_classes == 2 else "multiclass", n_classes, groups=groups)
+    """Return a task whose columns do not matter."""
+    n_classes = 0 if y.dtype.kind == "f" else int(y.max()) + 1
+    return tables.make_task({"x": np.arange(len(y))}, y, n_classes, groups=groups)
 
 
 @given(n_rows=st.integers(4, 200), n_splits=st.integers(2, 10), seed=st.integers(0, 100), n_classes=st.integers(2, 6))

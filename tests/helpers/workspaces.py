@@ -19,7 +19,7 @@ def workspace_of(X: pd.DataFrame, y: Any, learners: Mapping[str, Learner], *, n_
     """Yield a workspace with prepared folds."""
     inputs = read_inputs(X, y)
     folds = make_folds(inputs.task, n_folds, seed=0)
-    workspace = Workspace(inputs.task, inputs.schema, folds, inputs.metric, learners, seed=0)
+    workspace = Workspace(inputs.task, folds, inputs.metric, learners, seed=0)
     try:
         for learner in learners.values():
             for fold in range(-1, len(folds)):

@@ -8,21 +8,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autometa.core.task import Task
 from autometa.search.identity import identify
+from autometa.tables.table_task import Task
+from tests.helpers.tables import clean_table, make_task
 
 
-def task(n_rows: int = 50, seed: int = 0) -> Task:
+def columns(n_rows: int = 50, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    X = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "a": rng.normal(size=n_rows).astype(np.float32),
-            "level": rng.integers(0, 3, n_rows).astype(np.int32),
+            "a": rng.normal(size=n_rows),
+            "level": np.array(["u", "v", "w"])[rng.integers(0, 3, n_rows)],
             "text": [f"word {i % 7}" for i in range(n_rows)],
             "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, n_rows), unit="D"),
         }
-    ).astype({"text": object})
-    return Task(X, rng.normal(size=n_rows), "regression")
+    )
+
+
+def task(n_rows: int = 50, seed: int = 0) -> Task:
+    return make_task(columns(n_rows, seed), np.random.default_rng(seed).normal(size=n_rows))
 
 
 def test_the_same_rows_have_the_same_identity() -> None:
@@ -32,15 +36,15 @@ def test_the_same_rows_have_the_same_identity() -> None:
 @pytest.mark.parametrize("n_rows", [50, 9000])
 def test_other_rows_have_another_digest_and_the_same_task(n_rows: int) -> None:
     before = task(n_rows)
-    X = before.X.copy()
+    X = columns(n_rows)
     X.loc[0, "a"] += 1
     others = [
-        replace(before, X=X),
+        replace(before, table=clean_table(X)),
         replace(before, y=np.append(before.y[:-1], 9.0)),
         replace(before, sample_weight=np.linspace(1, 2, n_rows)),
         replace(before, groups=np.arange(n_rows) % 3),
         task(n_rows + 1),
-        Task(before.X[::-1], before.y[::-1], "regression"),
+        Task(before.table.take(np.arange(n_rows)[::-1]), before.y[::-1], "regression"),
     ]
     identities = [identify(other, "rmse") for other in (before, *others)]
     assert len({identity.rows for identity in identities}) == len(identities)
@@ -49,10 +53,11 @@ def test_other_rows_have_another_digest_and_the_same_task(n_rows: int) -> None:
 
 def test_columns_count_by_their_names_in_any_order() -> None:
     before = task()
-    assert identify(replace(before, X=before.X[list(before.X)[::-1]]), "rmse").task == identify(before, "rmse").task
-    assert (
-        identify(replace(before, X=before.X.rename(columns={"a": "b"})), "rmse").task != identify(before, "rmse").task
+    turned, renamed = (
+        replace(before, table=clean_table(X)) for X in (columns().iloc[:, ::-1], columns().rename(columns={"a": "b"}))
     )
+    assert identify(turned, "rmse").task == identify(before, "rmse").task
+    assert identify(renamed, "rmse").task != identify(before, "rmse").task
     assert identify(before, "mae").task != identify(before, "rmse").task
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,19 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autometa.core.task import Problem, Task
 from autometa.tables.features import META_FEATURES, REGISTRY, describe
-from autometa.tables.inputs import as_frame
-from autometa.tables.schema import Schema
+from tests.helpers.tables import make_task
 
 KINDS = ("normal", "whole", "binary", "heavy", "tiny", "gaps", "category", "many levels", "text", "date", "constant")
+Raw = tuple[pd.DataFrame, np.ndarray, int]
+"""Columns, target and number of classes of a task."""
 LANDMARKS = [name for name in META_FEATURES if name.startswith("landmark")]
-
-
-def make_task(X, y, n_classes: int = 0) -> Task:
-    problem: Problem = "regression" if not n_classes else "binary" if n_classes == 2 else "multiclass"
-    y = np.asarray(y, dtype=np.int64 if n_classes else np.float64)
-    return Task(as_frame(X), y, problem, n_classes)
 
 
 def make_column(kind: str, n: int, rng: np.random.Generator) -> pd.Series | np.ndarray:
@@ -56,7 +49,7 @@ def make_column(kind: str, n: int, rng: np.random.Generator) -> pd.Series | np.n
 
 
 @st.composite
-def tasks(draw: st.DrawFn) -> Task:
+def tasks(draw: st.DrawFn) -> Raw:
     """Return a task whose first column varies, so that its table can be used."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n = draw(st.integers(2, 60))
@@ -64,15 +57,16 @@ def tasks(draw: st.DrawFn) -> Task:
     X = pd.DataFrame({f"{kind} {i}": make_column(kind, n, rng) for i, kind in enumerate(kinds)})
     n_classes = draw(st.sampled_from([0, 2, 3, 7]))
     y = rng.integers(0, n_classes, n) if n_classes else make_column(draw(st.sampled_from(KINDS[:5])), n, rng)
-    return make_task(X, y, n_classes)
+    return X, np.asarray(y), n_classes
 
 
-def rearranged(task: Task, rng: np.random.Generator) -> Task:
+def rearranged(task: Raw, rng: np.random.Generator) -> Raw:
     """Return the same task with rows, columns and classes in another order."""
-    rows, columns = rng.permutation(task.n_rows), rng.permutation(task.X.shape[1])
-    X = task.X.iloc[rows, columns].reset_index(drop=True).set_axis([f"c{i}" for i in columns], axis=1)
-    y = task.y[rows]
-    return replace(task, X=X, y=rng.permutation(task.n_classes)[y] if task.n_classes else y)
+    X, y, n_classes = task
+    rows, columns = rng.permutation(len(X)), rng.permutation(X.shape[1])
+    X = X.iloc[rows, columns].reset_index(drop=True).set_axis([f"c{i}" for i in columns], axis=1)
+    y = y[rows]
+    return X, rng.permutation(n_classes)[y] if n_classes else y, n_classes
 
 
 def assert_same(actual: dict[str, float], expected: dict[str, float]) -> None:
@@ -88,22 +82,22 @@ def assert_valid(features: dict[str, float]) -> None:
         assert math.isnan(value) or (math.isfinite(value) and low - 1e-9 <= value <= high + 1e-9), (name, value)
 
 
-def check_any_task(task: Task, other_seed: int) -> None:
-    features = describe(task)
+def check_any_task(task: Raw, other_seed: int) -> None:
+    features = describe(make_task(*task))
     assert_valid(features)
-    assert_same(describe(rearranged(task, np.random.default_rng(other_seed))), features)
+    assert_same(describe(make_task(*rearranged(task, np.random.default_rng(other_seed)))), features)
 
 
 @settings(max_examples=10)
 @given(task=tasks(), other_seed=st.integers(0, 99))
-def test_every_value_is_in_its_range_and_no_order_matters(task: Task, other_seed: int):
+def test_every_value_is_in_its_range_and_no_order_matters(task: Raw, other_seed: int):
     check_any_task(task, other_seed)
 
 
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(task=tasks(), other_seed=st.integers(0, 99))
-def test_every_value_is_in_its_range_and_no_order_matters_on_many_tasks(task: Task, other_seed: int):
+def test_every_value_is_in_its_range_and_no_order_matters_on_many_tasks(task: Raw, other_seed: int):
     check_any_task(task, other_seed)
 
 
@@ -116,8 +110,8 @@ def test_no_order_matters_where_rows_and_columns_are_sampled(n_classes: int, val
         # Columns with the same counts of ones: only the rows tell them apart.
         X = rng.permuted(np.tile(np.arange(6_000)[:, None] % 2, 230), axis=0).astype(np.float32)
     score = X[:, :40].sum(axis=1) + rng.normal(size=6_000)
-    task = make_task(X, np.digitize(score, np.quantile(score, [0.5, 0.9])) if n_classes else score, n_classes)
-    check_any_task(task, seed)
+    y = np.digitize(score, np.quantile(score, [0.5, 0.9])) if n_classes else score
+    check_any_task((pd.DataFrame(X), y, n_classes), seed)
 
 
 @pytest.mark.parametrize(
@@ -169,20 +163,12 @@ def test_ten_thousand_columns_are_counted_but_not_all_looked_at(seed: int):
     assert features["effective_rank"] > 0.1
 
 
-def test_a_task_is_described_alike_raw_and_cleaned(seed: int):
-    rng = np.random.default_rng(seed)
-    X = pd.DataFrame({kind: make_column(kind, 80, rng) for kind in KINDS})
-    task = make_task(X, rng.normal(size=80))
-    schema = Schema.fit(task.X)
-    assert_same(describe(replace(task, X=schema.clean(task.X)), schema), describe(task))
-
-
 def test_the_table_stays_as_it_is(seed: int):
     rng = np.random.default_rng(seed)
     task = make_task(pd.DataFrame({kind: make_column(kind, 80, rng) for kind in KINDS}), rng.normal(size=80))
-    X, y = task.X.copy(), task.y.copy()
+    X, y = task.table.frame().copy(), task.y.copy()
     describe(task)
-    pd.testing.assert_frame_equal(task.X, X)
+    pd.testing.assert_frame_equal(task.table.frame(), X)
     np.testing.assert_array_equal(task.y, y)
 
 

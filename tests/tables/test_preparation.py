@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from autometa.tables.cleaning import clean, fit_schema
 from autometa.tables.inputs import as_frame
+from autometa.tables.kinds import kinds_of
 from autometa.tables.preparation import fit_preparation, most_cells
-from autometa.tables.schema import Schema
+from tests.helpers.tables import clean_table
 
 WORDS = np.array(["red", "green", "blue", "Zürich", "a b", "x,y", "[json]", "7 up", "ok"], dtype=object)
 
@@ -94,11 +96,9 @@ every_view = pytest.mark.parametrize("view", VIEWS)
 
 def prepare(X, view, seed=0, **options):
     """Return (cleaned rows, preparation, prepared rows)."""
-    frame = as_frame(X)
-    schema = Schema.fit(frame)
-    clean = schema.clean(frame)
-    preparation = fit_preparation(clean, schema, view, seed, **options)
-    return clean, preparation, preparation.transform(clean)
+    table = clean_table(X)
+    preparation = fit_preparation(table, view, seed, **options)
+    return table, preparation, preparation.transform(table)
 
 
 @pytest.mark.parametrize("kind", sorted(COLUMNS))
@@ -139,37 +139,37 @@ def test_prepared_rows_keep_what_the_views_promise(X, view):
 @given(X=tables(), view=st.sampled_from(VIEWS))
 def test_a_prepared_table_has_no_more_cells_than_memory_is_planned_for(X, view):
     _, _, prepared = prepare(X, view)
-    assert prepared.size <= most_cells(Schema.fit(as_frame(X)), len(X))
+    assert prepared.size <= most_cells(clean_table(X))
 
 
 @few_examples
 @given(X=tables(), view=st.sampled_from(VIEWS), seed=st.integers(0, 2**31))
 def test_rows_are_prepared_one_by_one_and_columns_found_by_name(X, view, seed):
     frame = as_frame(X)
-    schema = Schema.fit(frame)
-    clean = schema.clean(frame)
-    preparation = fit_preparation(clean, schema, view, 0)
-    expected = preparation.transform(clean)
+    schema = fit_schema(frame)
+    table = clean(frame, schema)
+    preparation = fit_preparation(table, view, 0)
+    expected = preparation.transform(table)
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(X))[: rng.integers(1, len(X) + 1)]
     some = as_frame(X.iloc[rows, rng.permutation(X.shape[1])])
-    np.testing.assert_allclose(preparation.transform(schema.clean(some)), expected[rows], rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(preparation.transform(clean), expected)
+    np.testing.assert_allclose(preparation.transform(clean(some, schema)), expected[rows], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(preparation.transform(table), expected)
 
 
 @few_examples
 @given(X=tables(min_rows=4), view=st.sampled_from(VIEWS))
 def test_any_rows_can_be_prepared_by_what_was_learnt_from_others(X, view):
     frame = as_frame(X)
-    schema = Schema.fit(frame)
-    clean = schema.clean(frame)
+    schema = fit_schema(frame)
+    table = clean(frame, schema)
     half = len(X) // 2
-    clean_before = clean.copy(deep=True)
-    preparation = fit_preparation(clean.iloc[:half], schema, view, 0)
-    prepared = preparation.transform(clean.iloc[half:])
-    pd.testing.assert_frame_equal(clean, clean_before)
+    before = table.frame()
+    preparation = fit_preparation(table.take(np.arange(half)), view, 0)
+    prepared = preparation.transform(table.take(np.arange(half, len(X))))
+    pd.testing.assert_frame_equal(table.frame(), before)
     assert prepared.shape == (len(X) - half, len(preparation.names))
-    assert preparation.transform(clean.iloc[:0]).shape == (0, len(preparation.names))
+    assert preparation.transform(table.take(np.arange(0))).shape == (0, len(preparation.names))
     if view == "numeric":
         assert np.isfinite(prepared).all()
 
@@ -178,32 +178,32 @@ def test_any_rows_can_be_prepared_by_what_was_learnt_from_others(X, view):
 @given(X=tables(min_rows=4), view=st.sampled_from(VIEWS), seed=st.integers(0, 9))
 def test_only_the_training_rows_are_learnt_from(X, view, seed):
     frame = as_frame(X)
-    schema = Schema.fit(frame)
-    clean = schema.clean(frame)
+    schema = fit_schema(frame)
+    table = clean(frame, schema)
     half = len(X) // 2
-    alone = schema.clean(frame.iloc[:half])
-    a = fit_preparation(clean.iloc[:half], schema, view, seed)
-    b = fit_preparation(alone, schema, view, seed)
+    alone = clean(frame.iloc[:half], schema)
+    a = fit_preparation(table.take(np.arange(half)), view, seed)
+    b = fit_preparation(alone, view, seed)
     assert a.names == b.names
-    np.testing.assert_array_equal(a.transform(clean), b.transform(clean))
+    np.testing.assert_array_equal(a.transform(table), b.transform(table))
 
 
 @few_examples
 @given(X=tables(), view=st.sampled_from(VIEWS))
 def test_a_preparation_survives_pickling(X, view):
-    clean, preparation, prepared = prepare(X, view)
+    table, preparation, prepared = prepare(X, view)
     restored = pickle.loads(pickle.dumps(preparation))
-    np.testing.assert_array_equal(restored.transform(clean), prepared)
+    np.testing.assert_array_equal(restored.transform(table), prepared)
     assert restored.names == preparation.names
 
 
 @every_view
 def test_a_preparation_survives_skops(view):
-    clean, preparation, prepared = prepare(make_table(sorted(COLUMNS), 60, seed=1), view)
+    table, preparation, prepared = prepare(make_table(sorted(COLUMNS), 60, seed=1), view)
     data = skops.io.dumps(preparation)
     untrusted = skops.io.get_untrusted_types(data=data)
     assert all(name.startswith("autometa.tables.") for name in untrusted)
-    np.testing.assert_array_equal(skops.io.loads(data, trusted=untrusted).transform(clean), prepared)
+    np.testing.assert_array_equal(skops.io.loads(data, trusted=untrusted).transform(table), prepared)
 
 
 @few_examples
@@ -220,10 +220,10 @@ def test_no_more_columns_are_prepared_than_asked_for(X, view, max_features):
 @every_view
 def test_rows_in_which_nothing_varies_give_one_constant_column(view):
     frame = as_frame(pd.DataFrame({"x": [1.0, 2.0, 2.0, 2.0], "c": ["u", "v", "v", "v"]}))
-    schema = Schema.fit(frame)
-    clean = schema.clean(frame)
-    preparation = fit_preparation(clean.iloc[1:], schema, view, 0)
-    assert preparation.transform(clean).tolist() == [[0.0]] * 4
+    schema = fit_schema(frame)
+    table = clean(frame, schema)
+    preparation = fit_preparation(table.take(np.arange(1, 4)), view, 0)
+    assert preparation.transform(table).tolist() == [[0.0]] * 4
 
 
 # --- tree view --------------------------------------------------------------------------------------
@@ -246,13 +246,13 @@ def test_an_unseen_level_is_missing_in_a_small_category_and_other_in_a_large_one
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"small": rng.choice(["a", "b"], 4000), "large": rng.choice([f"l{i}" for i in range(390)], 4000)})
     frame = as_frame(X)
-    schema = Schema.fit(frame)
-    preparation = fit_preparation(schema.clean(frame), schema, "tree", 0)
+    schema = fit_schema(frame)
+    preparation = fit_preparation(clean(frame, schema), "tree", 0)
     small, large = (preparation.names.index(name) for name in ("small", "large"))
     assert preparation.n_categories[large] == 255
-    new = preparation.transform(schema.clean(as_frame(pd.DataFrame({"small": ["?!", None], "large": ["?!", None]}))))
+    new = preparation.transform(clean(as_frame(pd.DataFrame({"small": ["?!", None], "large": ["?!", None]})), schema))
     np.testing.assert_array_equal(new[:, [small, large]], [[np.nan, 254], [np.nan, np.nan]])
-    codes = preparation.transform(schema.clean(frame))[:, large]
+    codes = preparation.transform(clean(frame, schema))[:, large]
     counts = X["large"].value_counts()
     # Codes below "other" go by frequency, and "other" holds the rarest.
     mean_counts = pd.Series(counts[X["large"]].to_numpy()).groupby(codes).mean()
@@ -323,17 +323,17 @@ def test_gaps_are_filled_with_the_median_and_marked_once():
 def test_each_level_has_its_column_two_levels_share_one_and_an_unseen_level_has_none():
     X = pd.DataFrame({"three": list("abc") * 20, "two": list("uv") * 30, "gaps": ["s", "t", None] * 20})
     frame = as_frame(X)
-    schema = Schema.fit(frame)
-    preparation = fit_preparation(schema.clean(frame), schema, "numeric", 0)
+    schema = fit_schema(frame)
+    preparation = fit_preparation(clean(frame, schema), "numeric", 0)
     assert preparation.names == ["three=a", "three=b", "three=c", "two=v", "gaps=t", "gaps=missing"]
-    prepared = preparation.transform(schema.clean(frame))
+    prepared = preparation.transform(clean(frame, schema))
     expected = np.stack(
         [X["three"] == "a", X["three"] == "b", X["three"] == "c", X["two"] == "v", X["gaps"] == "t", X["gaps"].isna()],
         axis=1,
     )
     np.testing.assert_array_equal(prepared, expected)
     unseen = as_frame(pd.DataFrame({"three": ["z"], "two": ["z"], "gaps": ["z"]}))
-    assert not preparation.transform(schema.clean(unseen)).any()
+    assert not preparation.transform(clean(unseen, schema)).any()
 
 
 # --- text -------------------------------------------------------------------------------------------
@@ -346,27 +346,27 @@ def test_an_embedding_tells_topics_apart_and_reads_new_texts(view):
     y = rng.integers(0, 2, 300)
     X = pd.DataFrame({"t": [" ".join(rng.choice(topics[i], 5)) + f" {rng.integers(999)}" for i in y]})
     frame = as_frame(X)
-    schema = Schema.fit(frame)
-    assert schema.kinds == {"t": "text"}
-    clean = schema.clean(frame)
-    preparation = fit_preparation(clean.iloc[:200], schema, view, 0)
-    prepared = preparation.transform(clean)
+    schema = fit_schema(frame)
+    assert kinds_of(schema) == {"t": "text"}
+    table = clean(frame, schema)
+    preparation = fit_preparation(table.take(np.arange(200)), view, 0)
+    prepared = preparation.transform(table)
     model = Ridge().fit(prepared[:200], y[:200])
     assert ((model.predict(prepared[200:]) > 0.5) == y[200:]).mean() > 0.95
     odd = np.array([["", None, "§§§", "cat\0dog\nfur", "\ud800", "x" * 100_000]], dtype=object).T
     odd = as_frame(odd, names=["t"])
-    assert preparation.transform(schema.clean(odd)).shape == (6, prepared.shape[1])
+    assert preparation.transform(clean(odd, schema)).shape == (6, prepared.shape[1])
 
 
 def test_a_text_seen_once_counts_like_one_never_seen():
     texts = [f"some words for row number {i} of {i * 37}" for i in range(100)]
     frame = as_frame(pd.DataFrame({"t": texts + texts[:1]}))
-    schema = Schema.fit(frame)
-    clean = schema.clean(frame)
-    preparation = fit_preparation(clean, schema, "tree", 0)
+    schema = fit_schema(frame)
+    table = clean(frame, schema)
+    preparation = fit_preparation(table, "tree", 0)
     j = preparation.names.index("t frequency")
-    frequency = preparation.transform(clean)[:, j]
+    frequency = preparation.transform(table)[:, j]
     assert frequency[0] == frequency[-1] > 0
     assert not frequency[1:-1].any()
-    new = schema.clean(as_frame(pd.DataFrame({"t": ["a text never seen"]})))
+    new = clean(as_frame(pd.DataFrame({"t": ["a text never seen"]})), schema)
     assert preparation.transform(new)[0, j] == 0

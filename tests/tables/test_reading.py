@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autometa.tables.cleaning import fit_schema
 from autometa.tables.inputs import as_frame
+from autometa.tables.kinds import kinds_of
 from autometa.tables.schema import Schema
+from tests.helpers.tables import clean_frame
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -193,7 +196,7 @@ def cleaned(schema, table):
     """Return the column as it reaches the learners, and the warnings that name it."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        values = schema.clean(as_frame(table))["x"]
+        values = clean_frame(as_frame(table), schema)["x"]
     assert all("'x'" in str(warning.message) for warning in heard)
     return values, heard
 
@@ -206,7 +209,7 @@ def is_same(values, expected, rows):
 @pytest.mark.parametrize("name", COLUMNS)
 def test_rows_are_read_alike_alone_in_batches_and_in_any_order(name):
     table = TABLES[name]
-    schema = Schema.fit(as_frame(table))
+    schema = fit_schema(as_frame(table))
     expected, heard = cleaned(schema, table)
     assert not heard
     order = RNG.permutation(N)
@@ -232,7 +235,7 @@ def changed(way, table):
 @pytest.mark.parametrize("name", COLUMNS)
 def test_another_type_or_file_gives_the_same_column_or_a_warning_that_names_it(name):
     table = TABLES[name]
-    schema = Schema.fit(as_frame(table))
+    schema = fit_schema(as_frame(table))
     expected, _ = cleaned(schema, table)
     n_tried = 0
     for way in WAYS:
@@ -262,7 +265,7 @@ def test_another_type_or_file_gives_the_same_column_or_a_warning_that_names_it(n
 )
 def test_no_row_of_a_mixed_column_depends_on_the_others(items, random):
     table = pd.DataFrame({"x": objects([*items, "a", "b"]), "other": np.arange(len(items) + 2)})
-    schema = Schema.fit(as_frame(table))
+    schema = fit_schema(as_frame(table))
     expected, _ = cleaned(schema, table)
     rows = random.sample(range(len(table)), random.randint(1, len(table)))
     values, _ = cleaned(schema, table.iloc[rows])
@@ -278,9 +281,9 @@ def test_levels_that_do_not_occur_change_nothing(name):
         as_frame(table.assign(x=table["x"].astype(object).astype("category"))),
         as_frame(table.assign(x=pd.Categorical(table["x"].astype(object), [*table["x"].cat.categories, *unused]))),
     ]
-    schemas = [Schema.fit(frame) for frame in frames]
-    assert schemas[0] == schemas[1] == Schema.fit(as_frame(table))
-    pd.testing.assert_frame_equal(schemas[0].clean(frames[1]), schemas[1].clean(frames[0]))
+    schemas = [fit_schema(frame) for frame in frames]
+    assert schemas[0] == schemas[1] == fit_schema(as_frame(table))
+    pd.testing.assert_frame_equal(clean_frame(frames[1], schemas[0]), clean_frame(frames[0], schemas[1]))
 
 
 def test_many_unused_levels_make_no_identifier_and_no_text():
@@ -290,11 +293,11 @@ def test_many_unused_levels_make_no_identifier_and_no_text():
     table = pd.DataFrame(
         {name: pd.Categorical.from_codes(which, names) for name, names in (("s", stores), ("p", places))}
     )
-    schema = Schema.fit(as_frame(table))
-    assert schema.kinds == {"s": "category", "p": "category"}
+    schema = fit_schema(as_frame(table))
+    assert kinds_of(schema) == {"s": "category", "p": "category"}
     assert schema.categories == {"s": stores[:4], "p": places[:4]}
 
 
 def test_old_schemas_with_other_labels_are_still_matched():
     schema = Schema(columns=["x"], categories={"x": ["2", "False", "True"]})
-    assert schema.clean(as_frame(pd.DataFrame({"x": [True, False, True]})))["x"].tolist() == [2, 1, 2]
+    assert clean_frame(as_frame(pd.DataFrame({"x": [True, False, True]})), schema)["x"].tolist() == [2, 1, 2]

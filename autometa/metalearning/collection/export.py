@@ -78,8 +78,7 @@ def export(
 
 def _features(table: Table, settings: Mapping[str, Any]) -> dict[str, float]:
     # Described are all rows of the table, as in a fit.
-    loaded = load_task(table, sys.maxsize, settings["seed"])
-    return describe(loaded.task, loaded.schema)
+    return describe(load_task(table, sys.maxsize, settings["seed"]).task)
 
 
 def _rebuild(settings: Mapping[str, Any]) -> str:

@@ -226,7 +226,6 @@ class _Prepared:
         self._lock = threading.Lock()
         self.workspace = Workspace(
             task,
-            self.loaded.schema,
             self.loaded.folds,
             self._metrics[LOSSES[task.problem][0]],
             {name: learner_of(strategy) for name, strategy in run.strategies.items()},

@@ -12,10 +12,11 @@ import pandas as pd
 from autometa._support.delimited import read_delimited
 from autometa._support.imports import import_optional
 from autometa._support.seeds import child_seed
-from autometa.core.task import PROBLEMS, Task
+from autometa.core.task import PROBLEMS
 from autometa.evaluation.resampling import Fold, make_folds
+from autometa.tables.cleaning import clean, fit_schema
 from autometa.tables.inputs import as_frame
-from autometa.tables.schema import Schema
+from autometa.tables.table_task import Task
 from autometa.tables.target import read_target
 
 N_SPLITS = 3
@@ -62,8 +63,6 @@ class LoadedTask:
     ----------
     task : Task
         The rows that are used; regression targets are standardised.
-    schema : Schema
-        Kinds of the columns, learnt from those rows.
     folds : tuple of Fold
         Three folds, or one from 5,000 rows on (held-out rows do not count); all have the same held-out rows.
     n_rows : int
@@ -71,7 +70,6 @@ class LoadedTask:
     """
 
     task: Task
-    schema: Schema
     folds: tuple[Fold, ...]
     n_rows: int
 
@@ -166,9 +164,8 @@ def load_task(table: Table, max_train_rows: int, seed: int) -> LoadedTask:
         if np.ptp(y) == 0:
             raise ValueError(f"the target {table.target!r} has only one value, {y[0]:g}")
         y = (y - np.mean(y)) / np.std(y)
-    schema = Schema.fit(X)
-    task = Task(schema.clean(X), y, target.problem, target.n_classes, classes=target.classes)
-    return LoadedTask(task, schema, _folds(task, seed), n_rows)
+    task = Task(clean(X, fit_schema(X)), y, target.problem, target.n_classes, classes=target.classes)
+    return LoadedTask(task, _folds(task, seed), n_rows)
 
 
 def _most_rows(max_train_rows: int) -> int:
@@ -185,7 +182,7 @@ def _folds(task: Task, seed: int) -> tuple[Fold, ...]:
         rng = np.random.default_rng(child_seed(seed, "fewer held out"))
         held_out = np.sort(rng.choice(held_out, MOST_HELD_OUT_ROWS, replace=False))
     rows = np.setdiff1d(np.arange(task.n_rows), held_out)
-    rest = Task(task.X.iloc[rows], task.y[rows], task.problem, task.n_classes)
+    rest = Task(task.table.take(rows), task.y[rows], task.problem, task.n_classes)
     n_kept = 1 if rest.n_rows >= HOLDOUT_FROM_ROWS else None
     folds = make_folds(rest, N_SPLITS, child_seed(seed, "folds"), n_kept=n_kept)
     return tuple(Fold(rows[fold.train], rows[fold.validation], held_out) for fold in folds)

@@ -42,7 +42,7 @@ def test_tasks_have_the_meta_features_of_what_was_measured(exported: MetaDataset
     for table in read_table_list(collected.tasks):
         loaded = load_task(table, 10_000, 0)
         row = exported.tasks.set_index("task").loc[table.task]
-        expected = describe(loaded.task, loaded.schema)
+        expected = describe(loaded.task)
         assert np.allclose([row[name] for name in META_FEATURES], list(expected.values()), equal_nan=True)
 
 

@@ -96,15 +96,15 @@ def slowly(
     task, fold = loaded.task, loaded.folds[number]
     rows = getattr(fold, part)
     learner = learner_named(configuration.strategy)
-    train = task.X.iloc[fold.train]
-    preparation = fit_preparation(train, loaded.schema, learner.view, child_seed(0, "preparation"))
+    train = task.table.take(fold.train)
+    preparation = fit_preparation(train, learner.view, child_seed(0, "preparation"))
     X, y = preparation.transform(train), task.y[fold.train]
     kept = subsample(y, anchor, task.problem, child_seed(0, "subsample", number))
     data = FitData(
         X[kept], y[kept], task.problem, task.n_classes, preparation.categorical, preparation.n_categories, seed=0
     )
     model = learner.fit(data, configuration.parameters)
-    return task.y[rows], model.predict(preparation.transform(task.X.iloc[rows]))
+    return task.y[rows], model.predict(preparation.transform(task.table.take(rows)))
 
 
 def scores(problem: str, y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

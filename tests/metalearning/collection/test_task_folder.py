@@ -93,7 +93,7 @@ def test_csv_and_parquet_give_the_same_task(tmp_path: Path) -> None:
     write_tables(tmp_path / "1", {"two": frame})
     write_tables(tmp_path / "2", {"other": frame, "two": frame})
     first, second = load(read_table_list(tmp_path / "1")[0]), load(read_table_list(tmp_path / "2")[1])
-    pd.testing.assert_frame_equal(first.task.X, second.task.X)
+    pd.testing.assert_frame_equal(first.task.table.frame(), second.task.table.frame())
     assert np.array_equal(first.task.y, second.task.y)
     assert [fold.train.tolist() for fold in first.folds] == [fold.train.tolist() for fold in second.folds]
 
@@ -198,7 +198,7 @@ def test_a_large_table_is_sampled_down_to_the_most_training_rows(tmp_path: Path,
     # Each of the two classes is divided on its own.
     assert all(abs(len(fold.train) - most) <= 2 for fold in loaded.folds)
     again = load(table, most)
-    pd.testing.assert_frame_equal(loaded.task.X, again.task.X)
+    pd.testing.assert_frame_equal(loaded.task.table.frame(), again.task.table.frame())
 
 
 def test_a_table_beyond_all_limits_trains_on_the_most_rows_and_holds_out_the_most(tmp_path: Path) -> None:

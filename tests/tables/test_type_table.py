@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autometa.tables.cleaning import fit_schema
 from autometa.tables.inputs import as_frame
-from autometa.tables.schema import Schema
+from tests.helpers.tables import clean_frame
 
 GUIDE = Path(__file__).parents[2] / "docs" / "user-guide.md"
 N = 60
@@ -134,15 +135,17 @@ def cell(row, column):
     items, write = AT_FIT[row]
     convert, forms = AT_PREDICT[column]
     table = as_frame(pd.DataFrame({"x": write(items), "other": np.arange(N)}))
-    schema = Schema.fit(table)
-    expected = schema.clean(table)["x"]
+    schema = fit_schema(table)
+    expected = clean_frame(table, schema)["x"]
     rows = [i for i, item in enumerate(items) if convert(item) is not None]
     values = [convert(items[i]) for i in rows] or OTHERS[column]
     outcomes = set()
     for form in forms:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
-            result = schema.clean(as_frame(pd.DataFrame({"x": form(values), "other": np.arange(len(values))})))["x"]
+            result = clean_frame(as_frame(pd.DataFrame({"x": form(values), "other": np.arange(len(values))})), schema)[
+                "x"
+            ]
         if any("'x'" in str(warning.message) for warning in heard):
             outcomes.add("!")
         else:

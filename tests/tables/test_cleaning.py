@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 import skops.io
 
+from autometa.tables.cleaning import fit_schema
 from autometa.tables.inputs import as_frame
+from autometa.tables.kinds import kinds_of
 from autometa.tables.schema import Schema
+from tests.helpers.tables import clean_frame
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -72,16 +75,16 @@ KINDS = {
 
 def schema_of(**columns):
     frame = as_frame(pd.DataFrame(columns))
-    return Schema.fit(frame), frame
+    return fit_schema(frame), frame
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("values", "kind"), KINDS.values(), ids=KINDS)
 def test_each_column_gets_its_kind(values, kind):
     schema, frame = schema_of(x=values, other=np.arange(N))
-    assert schema.kinds.get("x", "dropped") == kind
+    assert kinds_of(schema).get("x", "dropped") == kind
     assert ("x" in schema.dropped) == (kind == "dropped")
-    assert list(schema.clean(frame).columns) == list(schema.kinds)
+    assert list(clean_frame(frame, schema).columns) == list(kinds_of(schema))
 
 
 ARROW = {
@@ -111,8 +114,8 @@ def test_arrow_columns_get_their_kind(name):
     of, *arguments = (int(part) if part.isdigit() else part for part in name.split())
     column = pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, getattr(pa, of)(*arguments))))
     schema, frame = schema_of(x=column, other=np.arange(N))
-    assert schema.kinds.get("x", "dropped") == kind
-    clean = schema.clean(frame)
+    assert kinds_of(schema).get("x", "dropped") == kind
+    clean = clean_frame(frame, schema)
     if kind == "datetime" and "timestamp" in name:
         assert (clean["x"] == pd.to_datetime(values, utc=True).dt.tz_localize(None)).all()
 
@@ -124,7 +127,7 @@ def test_nested_arrow_values_become_their_text_and_dictionaries_are_categories()
     numbers = pa.array(np.arange(N) % 40).dictionary_encode()
     arrays = {"lists": lists, "structs": structs, "numbers": numbers}
     schema, _ = schema_of(**{name: pd.Series(pd.arrays.ArrowExtensionArray(array)) for name, array in arrays.items()})
-    assert schema.kinds == dict.fromkeys(arrays, "category")
+    assert kinds_of(schema) == dict.fromkeys(arrays, "category")
     assert schema.categories["lists"] == ["[1]", "[2, 3]"]
     assert len(schema.categories["numbers"]) == 40
 
@@ -140,7 +143,7 @@ def test_values_are_read_as_what_they_say():
         infinite=[np.inf, -np.inf, *range(N - 2)],
         words=["b", "a ", " ", *["a"] * (N - 3)],
     )
-    clean = schema.clean(frame)
+    clean = clean_frame(frame, schema)
     np.testing.assert_allclose(clean["money"], np.arange(1, N + 1) * 1000 + 0.5)
     np.testing.assert_allclose(clean["comma"], 1000 + np.arange(N) + 0.5)
     np.testing.assert_allclose(clean["negative"], -np.arange(N))
@@ -155,28 +158,28 @@ def test_values_are_read_as_what_they_say():
 def test_times_in_seconds_keep_their_differences():
     seconds = 1.7e9 + np.arange(N)
     schema, frame = schema_of(x=seconds)
-    np.testing.assert_array_equal(schema.clean(frame)["x"], seconds)
+    np.testing.assert_array_equal(clean_frame(frame, schema)["x"], seconds)
 
 
 def test_a_finite_number_too_large_for_float32_stays_a_number():
     schema, _ = schema_of(x=np.arange(N, dtype=float))
     for values in ([1e200, -1e200, np.inf], ["1e200", "-1e200", "inf"]):
-        clean = schema.clean(as_frame(pd.DataFrame({"x": values})))["x"]
+        clean = clean_frame(as_frame(pd.DataFrame({"x": values})), schema)["x"]
         assert np.isfinite(clean[:2]).all() and clean[0] > 1e20 and clean[1] < -1e20 and np.isnan(clean[2])
 
 
 def test_columns_are_matched_by_name_and_further_ones_ignored():
     schema, frame = schema_of(a=np.arange(N), b=["u", "v"] * (N // 2), c=MOMENTS)
-    expected = schema.clean(frame)
-    pd.testing.assert_frame_equal(schema.clean(frame[["c", "a", "b"]].assign(z=1)), expected)
+    expected = clean_frame(frame, schema)
+    pd.testing.assert_frame_equal(clean_frame(frame[["c", "a", "b"]].assign(z=1), schema), expected)
 
 
 def test_missing_columns_are_named():
     schema, frame = schema_of(**{f"x{i}": RNG.normal(size=N) for i in range(9)}, constant=np.ones(N))
     with pytest.raises(ValueError, match=r"Feature names seen at fit time, yet now missing:\n- x1\n- x3\n$"):
-        schema.clean(frame.drop(columns=["x1", "x3", "constant"]))
+        clean_frame(frame.drop(columns=["x1", "x3", "constant"]), schema)
     with pytest.raises(ValueError, match=r"- x4\n- \.\.\.\n$"):
-        schema.clean(frame[["x8"]])
+        clean_frame(frame[["x8"]], schema)
 
 
 def test_a_table_without_usable_columns_is_refused_with_the_reasons():
@@ -216,36 +219,36 @@ ARRIVALS = {
 @pytest.mark.filterwarnings("ignore:Most values of")
 @pytest.mark.parametrize(("name", "values", "expected"), ARRIVALS.values(), ids=ARRIVALS)
 def test_a_column_of_another_type_at_predict_is_converted_or_missing(name, values, expected):
-    schema = Schema.fit(as_frame(TRAINING))
+    schema = fit_schema(as_frame(TRAINING))
     rows = TRAINING[:3].assign(**{name: pd.Series(values)})
-    clean = schema.clean(as_frame(rows))
+    clean = clean_frame(as_frame(rows), schema)
     pd.testing.assert_series_equal(
         clean[name], pd.Series(expected, name=name), check_dtype=False, check_index_type=False
     )
     others = [other for other in clean if other != name]
-    pd.testing.assert_frame_equal(clean[others], schema.clean(as_frame(TRAINING))[others][:3])
+    pd.testing.assert_frame_equal(clean[others], clean_frame(as_frame(TRAINING), schema)[others][:3])
 
 
 def test_a_column_that_lost_its_values_is_named_in_a_warning():
-    schema = Schema.fit(as_frame(TRAINING))
+    schema = fit_schema(as_frame(TRAINING))
     with pytest.warns(UserWarning, match="Most values of 'number' cannot be read"):
-        schema.clean(as_frame(TRAINING.assign(number=MOMENTS)))
+        clean_frame(as_frame(TRAINING.assign(number=MOMENTS)), schema)
     with pytest.warns(UserWarning, match="Most values of 'span', 'category' cannot be read"):
-        schema.clean(as_frame(TRAINING.assign(category=MOMENTS, span=1)))
+        clean_frame(as_frame(TRAINING.assign(category=MOMENTS, span=1)), schema)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        schema.clean(as_frame(TRAINING.assign(number=np.nan)))
+        clean_frame(as_frame(TRAINING.assign(number=np.nan)), schema)
 
 
 def test_a_word_that_stood_for_missing_values_at_fit_does_so_later():
     schema, frame = schema_of(x=[str(i) if i % 10 else "unknown" for i in range(N)])
     assert schema.missing == {"x": ["unknown"]}
-    assert schema.clean(frame)["x"].isna().sum() == 6
+    assert clean_frame(frame, schema)["x"].isna().sum() == 6
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert schema.clean(frame[:1])["x"].isna().all()
+        assert clean_frame(frame[:1], schema)["x"].isna().all()
     with pytest.warns(UserWarning, match="Most values of 'x'"):
-        schema.clean(as_frame(pd.DataFrame({"x": ["another word"]})))
+        clean_frame(as_frame(pd.DataFrame({"x": ["another word"]})), schema)
 
 
 def test_dates_that_make_sense_with_the_day_or_the_month_first_are_named_in_a_warning():
@@ -260,18 +263,18 @@ def test_dates_that_make_sense_with_the_day_or_the_month_first_are_named_in_a_wa
 def test_numbers_that_may_be_several_levels_are_named_in_a_warning():
     schema, _ = schema_of(x=pd.Categorical(["007", "7", "12"] * (N // 3)))
     with pytest.warns(UserWarning, match="Numbers in 'x' stand for several levels") as heard:
-        clean = schema.clean(as_frame(pd.DataFrame({"x": [7, 12]})))
+        clean = clean_frame(as_frame(pd.DataFrame({"x": [7, 12]})), schema)
     assert len(heard) == 1
     assert clean["x"].tolist() == [2, 1]
 
 
 def test_the_order_of_the_rows_does_not_show_in_the_schema():
     order = RNG.permutation(N)
-    assert Schema.fit(as_frame(TRAINING)) == Schema.fit(as_frame(TRAINING.iloc[order]))
+    assert fit_schema(as_frame(TRAINING)) == fit_schema(as_frame(TRAINING.iloc[order]))
 
 
 def test_a_schema_survives_pickling_skops_and_json():
-    schema = Schema.fit(as_frame(TRAINING.assign(money=[f"{i} km" if i % 9 else "unknown" for i in range(N)])))
+    schema = fit_schema(as_frame(TRAINING.assign(money=[f"{i} km" if i % 9 else "unknown" for i in range(N)])))
     assert schema.missing and schema.formats
     assert Schema(**json.loads(json.dumps(asdict(schema)))) == schema
     assert pickle.loads(pickle.dumps(schema)) == schema
@@ -297,5 +300,5 @@ def test_times_that_came_with_a_zone_only_once_are_named_in_a_warning(at_fit, la
     schema, _ = schema_of(when=at_fit, other=np.arange(N))
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        schema.clean(as_frame(pd.DataFrame({"when": later, "other": np.arange(N)})))
+        clean_frame(as_frame(pd.DataFrame({"when": later, "other": np.arange(N)})), schema)
     assert [str(warning.message)[:15] for warning in heard] == ["Times in 'when'"] * is_shifted
