@@ -1,4 +1,5 @@
 """``python -m autometa``."""
+# Tests: tests/test_cli.py
 
 from autometa.cli import main
 
