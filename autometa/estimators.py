@@ -70,10 +70,10 @@ class AutoMeta(BaseEstimator):
     strategies : sequence of (str, path or Strategy), or None, default=None
         What may be tried: names of shipped strategies, paths of strategy files, or
         ``Strategy`` objects around any scikit-learn estimator. None is all shipped ones.
-    policy : {"gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="gaussian"
-        What decides which configurations are tried: a policy learnt from past tasks (below 8 s,
-        where there is no time to learn from records, the hand-made one instead of
-        ``"gaussian"``); the hand-made ``"prior"``; the folder of weights that `autometa train`
+    policy : {"auto", "gaussian", "attention", "portfolio", "recurrent", "prior"}, path or Policy, default="auto"
+        What decides which configurations are tried: a policy learnt from past tasks; the
+        hand-made ``"prior"``; ``"auto"``, which is ``"gaussian"`` or, below 8 s, where there is
+        no time to learn from records, ``"prior"``; the folder of weights that `autometa train`
         wrote; or an object with a method ``propose``.
     experience : str, Path or None, default=None
         Folder of your own experience. Every fit adds what it measured (meta-features,

@@ -24,8 +24,10 @@ from autometa.policy.similarity import Similarity
 from autometa.policy.weights_file import CARD, PolicyWeights, read_weights
 
 PRIOR = "prior"
-DEFAULT_POLICY = "gaussian"
-POLICIES = (DEFAULT_POLICY, "attention", "portfolio", "recurrent", PRIOR)
+DEFAULT_POLICY = "auto"
+"""The learnt policy `gaussian`, and in fits too short for it the hand-made one."""
+_LEARNT = "gaussian"
+POLICIES = (DEFAULT_POLICY, _LEARNT, "attention", "portfolio", "recurrent", PRIOR)
 
 _FORMER_NAMES = {"mixture": DEFAULT_POLICY}
 """Names in programs and saved models of earlier versions, and the policies that they meant."""
@@ -83,8 +85,10 @@ def checked_policy(policy: Any) -> str | Path | Policy:
 
 
 def policy_in_time(policy: str | Path | Policy, time_s: float) -> str | Path | Policy:
-    """Return `policy`, or the hand-made one instead of the default in fits that are too short to learn from records."""
-    return PRIOR if policy == DEFAULT_POLICY and time_s < _SHORTEST_LEARNT_S else policy
+    """Return `policy`, or what the default means in a fit of so many seconds."""
+    if policy != DEFAULT_POLICY:
+        return policy
+    return PRIOR if time_s < _SHORTEST_LEARNT_S else _LEARNT
 
 
 def make_policy(policy: str | Path | Policy, strategies: Sequence[Strategy], experience: Path | None = None) -> Policy:
@@ -93,7 +97,7 @@ def make_policy(policy: str | Path | Policy, strategies: Sequence[Strategy], exp
     Parameters
     ----------
     policy : str, Path or Policy
-        One of `POLICIES`; a folder that `autometa train` wrote, for the default policy with the
+        One of `POLICIES`; a folder that `autometa train` wrote, for `gaussian` with the
         weights in it; or a policy of the caller's, which is returned as it is.
     strategies : sequence of Strategy
         Those that suit the task and can be fitted here.
@@ -110,12 +114,13 @@ def make_policy(policy: str | Path | Policy, strategies: Sequence[Strategy], exp
     if isinstance(policy, Path):
         # The weights may know strategies of the caller's, beside those that ship or instead of them.
         known = {strategy.name: strategy for strategy in (*load_strategies(), *strategies)}
-        return _trained_policy(DEFAULT_POLICY, read_weights(policy, known.values()), strategies, experience)
+        return _trained_policy(_LEARNT, read_weights(policy, known.values()), strategies, experience)
     if not isinstance(policy, str):
         return policy
     if policy == PRIOR:
         return PriorPolicy(strategies)
-    return _trained_policy(policy, _shipped_weights(), strategies, experience)
+    name = _LEARNT if policy == DEFAULT_POLICY else policy
+    return _trained_policy(name, _shipped_weights(), strategies, experience)
 
 
 def strategies_without_records(

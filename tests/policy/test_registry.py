@@ -53,8 +53,10 @@ def test_the_default_is_one_of_the_policies() -> None:
 
 
 def test_the_default_takes_no_time_to_learn_where_there_is_little(tmp_path: Path) -> None:
-    assert policy_in_time("gaussian", 5.0) == PRIOR
-    assert policy_in_time("gaussian", 10.0) == policy_in_time("gaussian", math.inf) == "gaussian"
+    assert policy_in_time("auto", 5.0) == PRIOR
+    assert policy_in_time("auto", 10.0) == policy_in_time("auto", math.inf) == "gaussian"
+    # What was asked for by name is what decides.
+    assert policy_in_time("gaussian", 5.0) == "gaussian"
     assert policy_in_time("attention", 5.0) == "attention"
     assert policy_in_time(tmp_path, 5.0) == tmp_path
 
@@ -71,7 +73,7 @@ def test_policies_and_their_names_are_accepted(policy: Any) -> None:
 def test_a_misspelt_policy_is_refused_with_the_names_that_there_are() -> None:
     with pytest.raises(ValueError, match=r"no policy 'gausian'\. Did you mean 'gaussian'\? There are .*prior"):
         checked_policy("gausian")
-    with pytest.raises(ValueError, match=r"no policy 'xyz'\. There are gaussian"):
+    with pytest.raises(ValueError, match=r"no policy 'xyz'\. There are auto, gaussian"):
         checked_policy("xyz")
 
 
