@@ -1,0 +1,89 @@
+"""What a fitted model makes of its ensemble's predictions: a temperature, a threshold, intervals and sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autometa._support.seeds import child_seed
+from autometa.core.task import Task
+from autometa.ensemble.out_of_fold import OutOfFold
+from autometa.evaluation.metrics import Metric
+from autometa.posthoc.conformal import Intervals, class_scores, fit_intervals
+from autometa.posthoc.temperature import fit_temperature, with_temperature
+from autometa.posthoc.threshold import fit_threshold
+
+_MOST_ROWS = 10_000
+"""Adjustments are fitted on a sample of at most this many out-of-fold rows."""
+_RANKED_BY_CLASS = ("roc_auc", "average_precision")
+"""Metrics that a temperature would change for more than two classes."""
+
+
+@dataclass(frozen=True)
+class Adjustments:
+    """Adjustments of an ensemble's predictions, fitted on its out-of-fold predictions.
+
+    Parameters
+    ----------
+    temperature : float
+        Of the class probabilities; 1 leaves them as they are.
+    threshold : float or None
+        Probability of the second class from which rows get it; None for the likeliest class.
+    intervals : Intervals or None
+        For regression.
+    class_scores : ndarray of shape (n_rows,) or None
+        For classes; see `posthoc.conformal.class_scores`.
+    """
+
+    temperature: float = 1.0
+    threshold: float | None = None
+    intervals: Intervals | None = None
+    class_scores: np.ndarray | None = None
+
+    def probabilities(self, predictions: np.ndarray) -> np.ndarray:
+        """Return calibrated class probabilities."""
+        return with_temperature(predictions, self.temperature)
+
+    def codes(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the class of each row, from calibrated probabilities."""
+        if self.threshold is None:
+            return probabilities.argmax(axis=1)
+        return (probabilities[:, 1] >= self.threshold).astype(np.int64)
+
+
+def fit_adjustments(
+    out_of_fold: OutOfFold, task: Task, metric: Metric, *, calibrate: bool, tune_threshold: bool, seed: int
+) -> Adjustments:
+    """Return the adjustments that out-of-fold predictions support.
+
+    Parameters
+    ----------
+    out_of_fold : OutOfFold
+        Of the ensemble.
+    task : Task
+        Its target and weights.
+    metric : Metric
+        The metric of the fit; a threshold is tuned for metrics of labels alone.
+    calibrate, tune_threshold : bool
+        Whether to look for a temperature, and for a threshold.
+    seed : int
+        Seed of samples of rows.
+    """
+    rows, predictions, spread = out_of_fold.rows, out_of_fold.predictions, out_of_fold.spread
+    if len(rows) > _MOST_ROWS:
+        rng = np.random.default_rng(child_seed(seed, "adjustments"))
+        kept = np.sort(rng.choice(len(rows), _MOST_ROWS, replace=False))
+        rows, predictions, spread = rows[kept], predictions[kept], spread[kept]
+    y = task.y[rows]
+    weight = None if task.sample_weight is None else task.sample_weight[rows]
+    if task.problem == "regression":
+        return Adjustments(intervals=fit_intervals(y, predictions, spread, child_seed(seed, "intervals")))
+    temperature, threshold = 1.0, None
+    keeps_ranks = task.problem == "binary" or not metric.name.startswith(_RANKED_BY_CLASS)
+    if calibrate and keeps_ranks:
+        temperature = fit_temperature(y, predictions, weight, child_seed(seed, "temperature"))
+    probabilities = with_temperature(predictions, temperature)
+    if tune_threshold and task.problem == "binary" and metric.has_threshold:
+        threshold = fit_threshold(y, probabilities[:, 1], metric.loss, weight, child_seed(seed, "threshold"))
+    return Adjustments(temperature, threshold, class_scores=class_scores(y, probabilities))
