@@ -13,9 +13,11 @@ from autometa._support.seeds import child_seed
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
 from autometa.ensemble.constant_loss import best_constant_loss
+from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.metrics import Metric
+from autometa.evaluation.resampling import Fold
 from autometa.evaluation.workspace import ALL_ROWS, Workspace
 from autometa.exceptions import SearchFailedError
 from autometa.search.engine import Search
@@ -48,12 +50,15 @@ class Ensemble:
         Loss on the validation rows that chose the weights.
     constant_loss : float
         Lowest loss, on these rows, of a prediction that is the same for every row.
+    out_of_fold : OutOfFold
+        Its predictions for all rows that the folds validate, before any refit.
     """
 
     predictor: FittedPredictor
     weights: Mapping[int, float]
     loss: float
     constant_loss: float
+    out_of_fold: OutOfFold
 
 
 def make_ensemble(
@@ -105,6 +110,7 @@ def make_ensemble(
     chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
     total = sum(weight for _, weight in chosen)
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
+    out_of_fold = _out_of_fold(chosen, rows, common, folds)
     refitted: set[int] = set()
     if plan.refit_share and search.stop_reason != "interrupted" and search.budget.has_time_limit:
         refitted = refit(
@@ -117,7 +123,18 @@ def make_ensemble(
             seed=search.seed,
         )
     predictor = _load(chosen, refitted, workspace, task.n_classes)
-    return Ensemble(predictor, {record.number: weight for record, weight in chosen}, ensemble_loss, constant_loss)
+    final_weights = {record.number: weight for record, weight in chosen}
+    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold)
+
+
+def _out_of_fold(
+    chosen: Sequence[tuple[TrialRecord, float]], rows: np.ndarray, common: Sequence[int], folds: Sequence[Fold]
+) -> OutOfFold:
+    predictions = [np.concatenate([record.predictions[fold] for fold in common]) for record, _ in chosen]
+    weights = np.array([weight for _, weight in chosen])
+    fold = np.repeat(common, [len(folds[fold].validation) for fold in common])
+    spread = weighted_spread(predictions, weights) if predictions[0].ndim == 1 else np.zeros(len(rows))
+    return OutOfFold(rows, fold, np.tensordot(weights, np.stack(predictions), axes=1), spread)
 
 
 def warning_about(ensemble: Ensemble, search: Search, metric: Metric) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -24,11 +23,14 @@ from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
 from autometa.fit_inputs import read_inputs, warn_if_reordered
+from autometa.fitted_model import FittedModel, solves_classes
 from autometa.fitting import fit_task
 from autometa.parameters import read_settings
 from autometa.policy.registry import DEFAULT_POLICY
-from autometa.report import closing_line, leaderboard, logged_fit, strategy_report
+from autometa.posthoc.threshold import labels_at
+from autometa.report import closing_line, logged_fit
 from autometa.scoring import score_predictions
+from autometa.tables.clean_table import CleanTable
 from autometa.tables.cleaning import clean
 from autometa.tables.inputs import as_frame
 from autometa.tables.target import ProblemChoice
@@ -36,14 +38,7 @@ from autometa.tables.target import ProblemChoice
 logger = logging.getLogger(__name__)
 
 
-def _is_classifier(estimator: AutoMeta) -> bool:
-    problem = getattr(estimator, "problem_", None) or estimator._problem_choice()
-    if problem == "regression":
-        raise AttributeError("predict_proba exists for classification only; this target is a regression.")
-    return True
-
-
-class AutoMeta(BaseEstimator):
+class AutoMeta(FittedModel, BaseEstimator):
     """Finds, fits and combines models for a table within a budget.
 
     Parameters
@@ -85,6 +80,13 @@ class AutoMeta(BaseEstimator):
         rows and budget; folds are stratified, and keep groups together if `fit` gets any.
     ensemble_size : int, default=40
         Rounds of ensemble selection, >= 1; 1 keeps the best trial alone.
+    calibrate : bool, default=True
+        Whether class probabilities are scaled with a temperature, if that lowers the log loss
+        of out-of-fold rows that it was not fitted on. Labels and ROC AUC stay the same.
+    tune_threshold : bool, default=True
+        Whether `predict` cuts the probability of one of two classes at a threshold that is
+        tuned on out-of-fold rows, for metrics of labels such as ``"f1"`` or
+        ``"balanced_accuracy"``; otherwise the likeliest class is predicted.
     n_jobs : int or None, default=-1
         Evaluations at a time, each a process with one thread; -1 is one per core. Never more
         than the cores that this process may use (affinity, quota of a container).
@@ -156,6 +158,8 @@ class AutoMeta(BaseEstimator):
         experience: str | Path | None = None,
         cv: Any = None,
         ensemble_size: int = 40,
+        calibrate: bool = True,
+        tune_threshold: bool = True,
         n_jobs: int | None = -1,
         memory_limit: float | None = None,
         study: Study | None = None,
@@ -176,6 +180,8 @@ class AutoMeta(BaseEstimator):
         self.experience = experience
         self.cv = cv
         self.ensemble_size = ensemble_size
+        self.calibrate = calibrate
+        self.tune_threshold = tune_threshold
         self.n_jobs = n_jobs
         self.memory_limit = memory_limit
         self.study = study
@@ -243,7 +249,13 @@ class AutoMeta(BaseEstimator):
         self._keep("classes_", inputs.target.classes)
         self._schema, self._metric = inputs.task.table.schema, inputs.metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
-        self.history_.notes = inputs.notes
+        self._adjustments = fitted.adjustments
+        self._n_rows, self._out_of_fold = len(inputs.raw.frame), fitted.out_of_fold
+        if fitted.out_of_fold is not None and inputs.task.n_rows < self._n_rows:
+            # Rows of weight 0 are not in the task.
+            used = np.flatnonzero(np.asarray(sample_weight) > 0)
+            self._out_of_fold = replace(fitted.out_of_fold, rows=used[fitted.out_of_fold.rows])
+        self.history_.notes = inputs.notes + fitted.adjustments.notes(inputs.metric)
         return self
 
     def _problem_choice(self) -> ProblemChoice:
@@ -279,9 +291,9 @@ class AutoMeta(BaseEstimator):
         predictions = self._predict(X)
         if self.problem_ == "regression":
             return predictions
-        return self.classes_[np.argmax(predictions, axis=1)]
+        return self.classes_[self._adjustments.codes(predictions)]
 
-    @available_if(_is_classifier)
+    @available_if(solves_classes)
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities.
 
@@ -300,8 +312,12 @@ class AutoMeta(BaseEstimator):
     def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "predictor_")
         with kept_process_state():
-            frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
-            return self.predictor_.predict(clean(frame, self._schema), jobs_at_a_time(self.n_jobs))
+            predictions = self.predictor_.predict(self._cleaned(X), jobs_at_a_time(self.n_jobs))
+        return predictions if self.problem_ == "regression" else self._adjustments.probabilities(predictions)
+
+    def _cleaned(self, X: Any) -> CleanTable:
+        frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
+        return clean(frame, self._schema)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return how good the predictions are, higher is better.
@@ -321,6 +337,8 @@ class AutoMeta(BaseEstimator):
         """
         warn_if_reordered(X, y, "y")
         predictions = self._predict(X)
+        if (threshold := self._adjustments.threshold) is not None:
+            predictions = labels_at(predictions[:, 1], threshold)
         return score_predictions(
             predictions,
             y,
@@ -329,47 +347,6 @@ class AutoMeta(BaseEstimator):
             number_format=getattr(self, "_number_format", None),
             metric=None if isinstance(self.metric, str) and self.metric == "auto" else self._metric,
         )
-
-    def leaderboard(self, *, full: bool = False) -> pd.DataFrame:
-        """Return a table of the trials, best first; see ``autometa.report.leaderboard`` for the columns.
-
-        Parameters
-        ----------
-        full : bool, default=False
-            Whether to add the configuration, its predicted loss and seconds, its error, and
-            the losses by fold and anchor.
-        """
-        check_is_fitted(self, "predictor_")
-        return leaderboard(self.history_, full=full)
-
-    def report(self, *, full: bool = False) -> pd.DataFrame:
-        """Return a table of the strategies, most probable first; see ``autometa.report.strategy_report``.
-
-        Parameters
-        ----------
-        full : bool, default=False
-            Whether to add the recommended configuration with its predictions, the seconds, the
-            best configuration, and the strategies that are not for this kind of problem.
-        """
-        check_is_fitted(self, "predictor_")
-        return strategy_report(self.history_, full=full)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the fitted model to a file that can be loaded without running code from it.
-
-        Parameters
-        ----------
-        path : str or Path
-            The file; an existing one is replaced once the new one is complete.
-
-        Returns
-        -------
-        Path
-            The file. ``autometa.load(path)`` reads it.
-        """
-        from autometa.persistence import save
-
-        return save(self, path)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -418,6 +395,8 @@ class AutoMetaRegressor(RegressorMixin, AutoMeta):  # noqa: D101  # docstring de
         AutoMeta,
         "problem",
         "pos_label",
+        "calibrate",
+        "tune_threshold",
         "classes_",
         summary="AutoMeta for targets that are numbers to predict.",
         example="""
@@ -429,7 +408,7 @@ class AutoMetaRegressor(RegressorMixin, AutoMeta):  # noqa: D101  # docstring de
         True
         """,
     )
-    __init__ = init_without(AutoMeta, "problem", "pos_label")
+    __init__ = init_without(AutoMeta, "problem", "pos_label", "calibrate", "tune_threshold")
 
     def _problem_choice(self) -> ProblemChoice:
         return "regression"

@@ -28,6 +28,7 @@ from autometa.core.proposal import ExplainingPolicy, Policy, Prediction, Proposa
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
+from autometa.ensemble.out_of_fold import OutOfFold
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensembling import make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
@@ -45,6 +46,7 @@ from autometa.policy.registry import (
     policy_in_time,
     strategies_without_records,
 )
+from autometa.posthoc.adjustments import Adjustments, adjusted_loss, fit_adjustments
 from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.identity import identify
@@ -81,6 +83,8 @@ class Settings:
     seed: int
     policy: str | Path | Policy = DEFAULT_POLICY
     experience: Path | None = None
+    calibrate: bool = True
+    tune_threshold: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Fitted:
     predictor: FittedPredictor
     history: SearchHistory
     study: Study
+    adjustments: Adjustments = Adjustments()
+    out_of_fold: OutOfFold | None = None
 
 
 def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -116,6 +122,16 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
             search, workspace, task, metric, size=settings.ensemble_size, deadline=settings.deadline
         )
         bar.complete()
+    adjustments = fit_adjustments(
+        ensemble.out_of_fold,
+        task,
+        metric,
+        calibrate=settings.calibrate,
+        tune_threshold=settings.tune_threshold,
+        seed=settings.seed,
+    )
+    if adjustments.threshold is not None:
+        ensemble = replace(ensemble, loss=adjusted_loss(adjustments, ensemble.out_of_fold, task, metric))
     search.keep_ensemble(ensemble.weights)
     if text := warning_about(ensemble, search, metric):
         warn_user(text)
@@ -137,7 +153,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         first_model_s=search.first_model_s,
         total_s=time.monotonic() - start_s,
     )
-    return Fitted(ensemble.predictor, history, search.study)
+    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold)
 
 
 def _planned(

@@ -50,6 +50,9 @@ def read_settings(model: Any, start_s: float) -> Settings:
     ensemble_size = _whole("ensemble_size", model.ensemble_size)
     if ensemble_size < 1:
         raise ValueError(f"ensemble_size must be at least 1, got {ensemble_size}.")
+    for name in ("calibrate", "tune_threshold"):
+        if not isinstance(getattr(model, name, True), (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, got {getattr(model, name)!r}.")
     if model.n_jobs == 0:
         raise ValueError("n_jobs must not be 0: give a number of processes, or -1 for one per core.")
     return Settings(
@@ -66,6 +69,8 @@ def read_settings(model: Any, start_s: float) -> Settings:
         progress=None if model.progress is None else bool(model.progress),
         seed=int(check_random_state(model.random_state).randint(np.iinfo(np.int32).max)),
         policy=checked_policy(model.policy),
+        calibrate=bool(getattr(model, "calibrate", True)),
+        tune_threshold=bool(getattr(model, "tune_threshold", True)),
         experience=None if model.experience is None else _folder("experience", model.experience),
     )
 

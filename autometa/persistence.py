@@ -74,6 +74,9 @@ TRUSTED_TYPES = (
     "autometa.tables.scaling.Scaler",
     "autometa.tables.text.TextEmbedding",
     "autometa.tables.text.TextTopics",
+    "autometa.posthoc.adjustments.Adjustments",
+    "autometa.posthoc.conformal.ErrorScale",
+    "autometa.posthoc.conformal.Intervals",
     "autometa.learners.trees.ForestModel",
     "autometa.learners.trees.HistogramModel",
     # scikit-learn follows the indices in trees without checks; `check_trees` checks them first.
@@ -91,7 +94,7 @@ METRIC_FIELDS = ("name", "higher_is_better", "best")
 _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "lightgbm", "catboost", "xgboost")
 _WARNED_ABOUT = ("autometa", "scikit-learn")
 # Attributes that are written in files of their own, or not at all.
-_SEPARATE = ("study_", "history_", "_schema", "_metric")
+_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold")
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 

@@ -28,6 +28,7 @@ LAYERS = {
     "ensemble": 3,
     "evaluation": 4,
     "catalogue": 4,
+    "posthoc": 5,
     "search": 5,
     "metadataset": 6,
     "policy": 7,

@@ -38,12 +38,12 @@ class OutOfFold:
             return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def weighted_spread(predictions: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+def weighted_spread(predictions: Sequence[np.ndarray] | np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted standard deviation of members' values for each row.
 
     Parameters
     ----------
-    predictions : sequence of ndarray of shape (n_rows,)
+    predictions : sequence of ndarray of shape (n_rows,), or ndarray of shape (n_members, n_rows)
         Values of each member.
     weights : ndarray of shape (n_members,)
         They sum to 1.

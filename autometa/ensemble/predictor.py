@@ -107,6 +107,18 @@ class FittedPredictor:
             result /= result.sum(axis=1, keepdims=True)
         return result
 
+    def member_values(self, X: CleanTable) -> np.ndarray:
+        """Return the values of each member for cleaned rows, shape (n_members, n_rows); for regression."""
+        values = np.zeros((len(self.members), len(X)))
+        for index, preparation in enumerate(self.preparations):
+            prepared = preparation.transform(X)
+            with kept_process_state():
+                for k, member in enumerate(self.members):
+                    for model, used in zip(member.models, member.preparations, strict=True):
+                        if used == index:
+                            values[k] += model.predict(prepared) / len(member.models)
+        return values
+
     def _weighted_sum(self, models: Sequence[_WeightedModel], prepared: Any) -> np.ndarray:
         """Return the weighted sum of the models' predictions for prepared rows, computed in one thread."""
         result = np.zeros((len(prepared), self.n_classes) if self.n_classes else len(prepared))

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from autometa._support.seeds import child_seed
-from autometa.core.task import Task
 from autometa.ensemble.out_of_fold import OutOfFold
 from autometa.evaluation.metrics import Metric
+from autometa.evaluation.scorers import CustomLoss
 from autometa.posthoc.conformal import Intervals, class_scores, fit_intervals
 from autometa.posthoc.temperature import fit_temperature, with_temperature
-from autometa.posthoc.threshold import fit_threshold
+from autometa.posthoc.threshold import N_SAMPLES, fit_threshold, has_threshold
+from autometa.tables.table_task import Task
 
 _MOST_ROWS = 10_000
 """Adjustments are fitted on a sample of at most this many out-of-fold rows."""
@@ -40,6 +41,16 @@ class Adjustments:
     threshold: float | None = None
     intervals: Intervals | None = None
     class_scores: np.ndarray | None = None
+
+    def notes(self, metric: Metric) -> list[str]:
+        """Return what was adjusted, for the report."""
+        notes = []
+        if self.temperature != 1:
+            notes.append(f"probabilities: scaled with a temperature of {self.temperature:.3g} (calibrate)")
+        if self.threshold is not None:
+            about = f"{self.threshold:.3g}, tuned for {metric.name} (tune_threshold)"
+            notes.append(f"labels: the second class from a probability of {about}")
+        return notes
 
     def probabilities(self, predictions: np.ndarray) -> np.ndarray:
         """Return calibrated class probabilities."""
@@ -84,6 +95,18 @@ def fit_adjustments(
     if calibrate and keeps_ranks:
         temperature = fit_temperature(y, predictions, weight, child_seed(seed, "temperature"))
     probabilities = with_temperature(predictions, temperature)
-    if tune_threshold and task.problem == "binary" and metric.has_threshold:
-        threshold = fit_threshold(y, probabilities[:, 1], metric.loss, weight, child_seed(seed, "threshold"))
+    if tune_threshold and task.problem == "binary" and has_threshold(metric):
+        # A custom function may take milliseconds a call.
+        n_samples = 1 if isinstance(metric.function, CustomLoss) else N_SAMPLES
+        threshold = fit_threshold(
+            y, probabilities[:, 1], metric.loss, weight, child_seed(seed, "threshold"), n_samples=n_samples
+        )
     return Adjustments(temperature, threshold, class_scores=class_scores(y, probabilities))
+
+
+def adjusted_loss(adjustments: Adjustments, out_of_fold: OutOfFold, task: Task, metric: Metric) -> float:
+    """Return the loss of the labels that a threshold gives, on out-of-fold rows."""
+    weight = None if task.sample_weight is None else task.sample_weight[out_of_fold.rows]
+    probabilities = adjustments.probabilities(out_of_fold.predictions)
+    labels = np.eye(task.n_classes)[adjustments.codes(probabilities)]
+    return metric.loss(task.y[out_of_fold.rows], labels, weight)

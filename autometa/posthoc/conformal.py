@@ -15,9 +15,10 @@ with the prediction, so that the width follows the difficulty of a row.
 
 References
 ----------
-Barber, Candès, Ramdas & Tibshirani (2021), Predictive inference with the jackknife+ (cross-validation residuals).
-Lei, G'Sell, Rinaldo, Tibshirani & Wasserman (2018), Distribution-free predictive inference for regression (scaled scores).
-Sadinle, Lei & Wasserman (2019), Least ambiguous set-valued classifiers with bounded error levels.
+Barber, Candès, Ramdas & Tibshirani (2021), Predictive inference with the jackknife+.
+Lei, G'Sell, Rinaldo, Tibshirani & Wasserman (2018), Distribution-free predictive inference for
+regression (scores divided by a scale).
+Sadinle, Lei & Wasserman (2019), Least ambiguous set-valued classifiers.
 """
 
 from __future__ import annotations

@@ -6,9 +6,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-_N_CANDIDATES = 200
-_N_SAMPLES = 30
-"""The threshold is the mean over this many bootstrap samples of the rows: single optima follow the noise of few rows."""
+from autometa.evaluation.metrics import Metric
+from autometa.evaluation.scorers import CustomLoss
+
+_METRICS = frozenset({"balanced_accuracy", "f1", "f1_macro", "f1_weighted", "matthews", "cohen_kappa"})
+"""Metrics of labels that a threshold other than a half improves on new rows.
+
+It does not improve accuracy, and the best threshold of precision or recall alone gives every row the same label.
+"""
+_MOST_ROWS = 2_000
+"""A threshold is sought on a sample of at most this many rows."""
+_N_CANDIDATES = 100
+N_SAMPLES = 30
+"""The threshold is the mean over this many bootstrap samples: single optima follow the noise of few rows."""
+
+
+def has_threshold(metric: Metric) -> bool:
+    """Return whether a threshold is tuned for a metric: some metrics of labels, and custom functions of labels."""
+    custom = isinstance(metric.function, CustomLoss) and metric.function.kind != "scorer"
+    return custom or metric.name in _METRICS
 
 
 def fit_threshold(
@@ -17,6 +33,7 @@ def fit_threshold(
     loss: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float],
     weight: np.ndarray | None = None,
     seed: int = 0,
+    n_samples: int = N_SAMPLES,
 ) -> float:
     """Return the threshold with the lowest loss of labels, averaged over bootstrap samples of the rows.
 
@@ -32,6 +49,8 @@ def fit_threshold(
         Non-negative weights.
     seed : int
         Seed of the samples.
+    n_samples : int
+        Bootstrap samples; 1 takes the rows themselves.
 
     Returns
     -------
@@ -39,12 +58,15 @@ def fit_threshold(
         In (0, 1): rows with at least this probability get class 1.
     """
     rng = np.random.default_rng(seed)
+    if len(y) > _MOST_ROWS:
+        kept = rng.choice(len(y), _MOST_ROWS, replace=False)
+        y, probability, weight = y[kept], probability[kept], None if weight is None else weight[kept]
     n_rows = len(y)
     candidates = np.unique(np.quantile(probability, np.linspace(0, 1, _N_CANDIDATES)))
     candidates = (candidates[1:] + candidates[:-1]) / 2 if len(candidates) > 1 else np.array([0.5])
     best = []
-    for _ in range(_N_SAMPLES):
-        sample = rng.integers(n_rows, size=n_rows)
+    for _ in range(n_samples):
+        sample = rng.integers(n_rows, size=n_rows) if n_samples > 1 else np.arange(n_rows)
         if np.ptp(y[sample]) == 0:
             continue
         weight_of_sample = None if weight is None else weight[sample]

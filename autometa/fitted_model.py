@@ -1,0 +1,222 @@
+"""What a fitted estimator can be asked: its trials, its strategies, its columns, out-of-fold predictions, intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from autometa._support.process_state import kept_process_state
+from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
+from autometa.ensemble.predictor import FittedPredictor
+from autometa.posthoc.adjustments import Adjustments
+from autometa.posthoc.conformal import class_sets
+from autometa.report import leaderboard, strategy_report
+from autometa.search.search_history import SearchHistory
+from autometa.tables.clean_table import CleanTable
+from autometa.tables.kinds import kinds_of
+from autometa.tables.schema import Schema
+
+
+def solves_classes(model: Any) -> bool:
+    """Return whether the problem of an estimator is classification, as far as is known."""
+    problem = getattr(model, "problem_", None) or model._problem_choice()
+    if problem == "regression":
+        raise AttributeError("predict_proba and predict_set exist for classification only; y is a regression target.")
+    return True
+
+
+def solves_regression(model: Any) -> bool:
+    """Return whether the problem of an estimator is regression, as far as is known."""
+    problem = getattr(model, "problem_", None) or model._problem_choice()
+    if problem not in ("regression", "auto"):
+        raise AttributeError("predict_interval exists for regression only; for classes there is predict_set.")
+    return True
+
+
+class FittedModel:
+    """Methods of a fitted estimator beside those of scikit-learn."""
+
+    problem_: str
+    predictor_: FittedPredictor
+    history_: SearchHistory
+    _schema: Schema
+    _adjustments: Adjustments
+    _out_of_fold: OutOfFold | None
+    _n_rows: int
+
+    def leaderboard(self, *, full: bool = False) -> pd.DataFrame:
+        """Return a table of the trials, best first; see ``autometa.report.leaderboard`` for the columns.
+
+        Parameters
+        ----------
+        full : bool, default=False
+            Whether to add the configuration, its predicted loss and seconds, its error, and
+            the losses by fold and anchor.
+        """
+        check_is_fitted(self, "predictor_")
+        return leaderboard(self.history_, full=full)
+
+    def report(self, *, full: bool = False) -> pd.DataFrame:
+        """Return a table of the strategies, most probable first; see ``autometa.report.strategy_report``.
+
+        Parameters
+        ----------
+        full : bool, default=False
+            Whether to add the recommended configuration with its predictions, the seconds, the
+            best configuration, and the strategies that are not for this kind of problem.
+        """
+        check_is_fitted(self, "predictor_")
+        return strategy_report(self.history_, full=full)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted model to a file that can be loaded without running code from it.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; an existing one is replaced once the new one is complete.
+
+        Returns
+        -------
+        Path
+            The file. ``autometa.load(path)`` reads it.
+        """
+        from autometa.persistence import save
+
+        return save(self, path)
+
+    def columns(self) -> pd.DataFrame:
+        """Return what was made of each column of X.
+
+        Returns
+        -------
+        DataFrame
+            A row per column, in the order of X: ``column``; ``kind`` (``"number"``, ``"timedelta"``, ``"datetime"``,
+            ``"category"``, ``"text"``, or ``"left out"``); and ``note``: the format of text that is read as something
+            else, the number of levels of a category, or why the column is left out.
+        """
+        check_is_fitted(self, "predictor_")
+        schema = self._schema
+        kinds: dict[str, str] = dict(kinds_of(schema))
+        rows = []
+        for name in schema.columns:
+            note = schema.dropped.get(name, "")
+            if name in schema.categories:
+                note = f"{len(schema.categories[name])} levels"
+            elif (style := schema.formats.get(name)) and style != "timedelta":
+                note = f"text read as {style}"
+            rows.append((name, kinds.get(name, "left out"), note))
+        return pd.DataFrame(rows, columns=["column", "kind", "note"])
+
+    def oof_predictions(self) -> np.ndarray:
+        """Return the ensemble's out-of-fold predictions for the rows of X that `fit` was given.
+
+        Each row is predicted by models that were not fitted on it, so these predictions are about as good as those of
+        new rows. They are a little better, because the ensemble's weights were chosen on them.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes) or (n_rows,)
+            Class probabilities in the order of ``classes_``, or values. NaN for rows that no fold validated: after a
+            holdout most of them, and rows of weight 0.
+
+        Raises
+        ------
+        ValueError
+            If the model comes from a file, which does not keep them, or if y was constant in `fit`.
+        """
+        check_is_fitted(self, "predictor_")
+        if self._out_of_fold is None:
+            raise ValueError(
+                "There are no out-of-fold predictions: a file written by `save` does not keep them, and a constant y "
+                "has none. Call oof_predictions() before saving, or fit again."
+            )
+        predictions = self._out_of_fold.by_row(self._n_rows)
+        return predictions if self.problem_ == "regression" else self._adjustments.probabilities(predictions)
+
+    @available_if(solves_regression)
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+        """Return intervals that hold the value of a new row with a stated probability.
+
+        The widths come from the errors of out-of-fold predictions. They are larger where the members of the ensemble
+        disagree, and where errors of predictions of that size were larger. The coverage is an average over rows that
+        are drawn like those of `fit`: it is not promised for each part of the rows, nor for groups or times that `fit`
+        has not seen unless its folds kept them apart (`groups`, `cv`).
+
+        Parameters
+        ----------
+        X : like in `predict`
+            The rows.
+        coverage : float, default=0.9
+            In (0, 1).
+
+        Returns
+        -------
+        ndarray of shape (n_rows, 2)
+            Lower and upper bounds.
+
+        Raises
+        ------
+        ValueError
+            If the coverage is not in (0, 1), or `fit` had too few rows for it.
+        """
+        check_is_fitted(self, "predictor_")
+        _check_coverage(coverage)
+        if self._adjustments.intervals is None:
+            raise ValueError(_WITHOUT.format("intervals", "predict_interval"))
+        with kept_process_state():
+            values = self.predictor_.member_values(self._cleaned(X))
+        weights = np.array([member.weight for member in self.predictor_.members])
+        return self._adjustments.intervals.around(weights @ values, weighted_spread(values, weights), coverage)
+
+    @available_if(solves_classes)
+    def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+        """Return for each row the classes of which one is the true one with a stated probability.
+
+        A class belongs to the set when its probability is large enough, judged by out-of-fold predictions; the
+        likeliest class always does. What the coverage promises is the same as for `predict_interval`.
+
+        Parameters
+        ----------
+        X : like in `predict`
+            The rows.
+        coverage : float, default=0.9
+            In (0, 1).
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), bool
+            Whether each class is in the set, in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If the coverage is not in (0, 1), or `fit` had too few rows for it.
+        """
+        check_is_fitted(self, "predictor_")
+        _check_coverage(coverage)
+        if self._adjustments.class_scores is None:
+            raise ValueError(_WITHOUT.format("sets", "predict_set"))
+        return class_sets(self._predict(X), self._adjustments.class_scores, coverage)
+
+    def _predict(self, X: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def _cleaned(self, X: Any) -> CleanTable:
+        raise NotImplementedError
+
+
+_WITHOUT = (
+    "This model knows nothing that {} could be made from: it comes from a file of an earlier version, or y was "
+    "constant in fit. Fit it again to use {}."
+)
+
+
+def _check_coverage(coverage: float) -> None:
+    if not isinstance(coverage, (int, float, np.floating)) or not 0 < coverage < 1:
+        raise ValueError(f"coverage must be a number between 0 and 1, e.g. 0.9, got {coverage!r}.")
