@@ -45,8 +45,9 @@ class FittedModel:
     predictor_: FittedPredictor
     history_: SearchHistory
     _schema: Schema
-    _adjustments: Adjustments
-    _out_of_fold: OutOfFold | None
+    # Models in files of earlier versions know no adjustments, and no file keeps out-of-fold predictions.
+    _adjustments = Adjustments()
+    _out_of_fold: OutOfFold | None = None
     _n_rows: int
 
     def leaderboard(self, *, full: bool = False) -> pd.DataFrame:

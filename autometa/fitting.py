@@ -131,7 +131,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         seed=settings.seed,
     )
     if adjustments.threshold is not None:
-        ensemble = replace(ensemble, loss=adjusted_loss(adjustments, ensemble.out_of_fold, task, metric))
+        ensemble = replace(ensemble, loss=adjusted_loss(adjustments, ensemble.out_of_fold, task, metric, settings.seed))
     search.keep_ensemble(ensemble.weights)
     if text := warning_about(ensemble, search, metric):
         warn_user(text)

@@ -14,7 +14,6 @@ from autometa.estimators import AutoMeta, AutoMetaClassifier, AutoMetaRegressor
 from autometa.evaluation.metrics import Metric, resolve_metric
 from autometa.exceptions import PersistenceError
 from autometa.persistence import METRIC_FIELDS, FittedRecord, read_record, reading_model
-from autometa.posthoc.adjustments import Adjustments
 from autometa.saved_formats import upgrade_predictor
 from autometa.search.search_history import SearchHistory
 from autometa.tables.schema import Schema
@@ -92,9 +91,6 @@ def _rebuilt(record: FittedRecord) -> AutoMeta:
     if not isinstance(model.predictor_, FittedPredictor) or model.problem_ not in PROBLEMS:
         raise PersistenceError("The file holds no fitted ensemble.")
     upgrade_predictor(model.predictor_, manifest["format"])
-    # Files of the first versions know no adjustments, and no file keeps out-of-fold predictions.
-    model._adjustments = getattr(model, "_adjustments", Adjustments())
-    model._out_of_fold = None
     if "metric" in manifest["not_kept"]:
         fields = manifest["metric"]
         model.metric = LostScorer(str(fields["name"]))

@@ -119,8 +119,24 @@ def test_every_option_reaches_the_estimator(train: Path, arguments_only: list[di
         "random_state": 9,
     }
     given = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    main(["fit", str(train), "--target", "risk", *given, "--strategies", "ridge", "own.toml", "--progress", "-vv"])
-    expected = options | {"strategies": ["ridge", "own.toml"], "progress": True, "verbose": 2}
+    main(
+        [
+            "fit",
+            str(train),
+            "--target",
+            "risk",
+            *given,
+            "--strategies",
+            "ridge",
+            "own.toml",
+            "--progress",
+            "-vv",
+            "--no-calibrate",
+            "--no-tune-threshold",
+        ]
+    )
+    off = {"calibrate": False, "tune_threshold": False}
+    expected = options | off | {"strategies": ["ridge", "own.toml"], "progress": True, "verbose": 2}
     assert arguments_only[0]["parameters"] == expected
     assert set(expected) | {"study", "callbacks"} == set(AutoMeta().get_params())
 

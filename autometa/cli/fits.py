@@ -36,6 +36,8 @@ _ESTIMATOR_OPTIONS = (
     "experience",
     "cv",
     "ensemble_size",
+    "calibrate",
+    "tune_threshold",
     "n_jobs",
     "memory_limit",
     "storage",
@@ -75,6 +77,14 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
+    fit.add_argument(
+        "--calibrate", action=argparse.BooleanOptionalAction, help="scale class probabilities where it lowers log loss"
+    )
+    fit.add_argument(
+        "--tune-threshold",
+        action=argparse.BooleanOptionalAction,
+        help="cut the probability of one of two classes where a metric of labels is best",
+    )
     fit.add_argument("--n-jobs", metavar="N", type=int, help="number of parallel evaluations; -1: one per core")
     fit.add_argument("--memory-limit", metavar="GIB", type=float, help="GiB for all worker processes together")
     fit.add_argument("--storage", metavar="URL", help="where to keep the Optuna study, e.g. sqlite:///study.db")

@@ -1,5 +1,7 @@
 """Predictions of an ensemble for rows that the models behind them were not fitted on."""
 
+# Tests: tests/test_fitted_model.py
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """What a fitted model makes of its ensemble's predictions: a temperature, a threshold, intervals and sets."""
 
+# Tests: tests/test_fitted_model.py
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,11 +14,12 @@ from autometa.evaluation.metrics import Metric
 from autometa.evaluation.scorers import CustomLoss
 from autometa.posthoc.conformal import Intervals, class_scores, fit_intervals
 from autometa.posthoc.temperature import fit_temperature, with_temperature
-from autometa.posthoc.threshold import N_SAMPLES, fit_threshold, has_threshold
+from autometa.posthoc.threshold import N_SAMPLES, fit_threshold, has_threshold, labels_at
 from autometa.tables.table_task import Task
 
 _MOST_ROWS = 10_000
 """Adjustments are fitted on a sample of at most this many out-of-fold rows."""
+_N_PARTS = 5
 _RANKED_BY_CLASS = ("roc_auc", "average_precision")
 """Metrics that a temperature would change for more than two classes."""
 
@@ -104,9 +107,20 @@ def fit_adjustments(
     return Adjustments(temperature, threshold, class_scores=class_scores(y, probabilities))
 
 
-def adjusted_loss(adjustments: Adjustments, out_of_fold: OutOfFold, task: Task, metric: Metric) -> float:
-    """Return the loss of the labels that a threshold gives, on out-of-fold rows."""
-    weight = None if task.sample_weight is None else task.sample_weight[out_of_fold.rows]
-    probabilities = adjustments.probabilities(out_of_fold.predictions)
-    labels = np.eye(task.n_classes)[adjustments.codes(probabilities)]
-    return metric.loss(task.y[out_of_fold.rows], labels, weight)
+def adjusted_loss(adjustments: Adjustments, out_of_fold: OutOfFold, task: Task, metric: Metric, seed: int) -> float:
+    """Return the loss of labels on out-of-fold rows, each from a threshold that was tuned without the row.
+
+    The threshold of all rows looks better on them than it is: it would make a model of noise look useful.
+    """
+    rows = out_of_fold.rows
+    y, weight = task.y[rows], None if task.sample_weight is None else task.sample_weight[rows]
+    probability = adjustments.probabilities(out_of_fold.predictions)[:, 1]
+    part = np.random.default_rng(child_seed(seed, "adjusted loss")).permutation(len(rows)) % _N_PARTS
+    labels = np.empty((len(rows), 2))
+    for k in range(_N_PARTS):
+        inside, outside = part != k, part == k
+        threshold = fit_threshold(
+            y[inside], probability[inside], metric.loss, None if weight is None else weight[inside], seed, n_samples=1
+        )
+        labels[outside] = labels_at(probability[outside], threshold)
+    return metric.loss(y, labels, weight)
