@@ -89,7 +89,14 @@ def test_a_fit_warns_where_the_columns_say_nothing_about_the_target(seed: int, w
     # Few of one class: every model that finds none of it has an F1 of 0, and a constant has more.
     y = np.where(rng.permutation(len(X)) < 15, "rare", "a_usual_one")
     model = AutoMeta(
-        n_trials=1, cv=3, n_jobs=1, random_state=0, metric="f1", strategies=["logistic_regression"], progress=False
+        n_trials=1,
+        cv=3,
+        n_jobs=1,
+        random_state=0,
+        metric="f1",
+        strategies=["logistic_regression"],
+        tune_threshold=False,
+        progress=False,
     )
     with pytest.warns(UserWarning, match="no better than one that predicts the same for every row") as heard:
         model.fit(X, y, sample_weight=np.ones(len(X)) + rng.random(len(X)) if weighted else None)
