@@ -38,47 +38,54 @@ from autometa._support.imports import is_installed
 from autometa._support.user_warnings import warn_user
 from autometa._support.warning_filters import ignored_warnings, kept_warning_filters
 from autometa.ensemble.class_subset import ClassSubsetModel
-from autometa.ensemble.predictor import FittedPredictor
+from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.evaluation.scorers import callable_name
 from autometa.exceptions import MissingDependencyError, PersistenceError
 from autometa.learners import LEARNERS
+from autometa.learners.boosting import BoostedModel
+from autometa.learners.constant import ConstantModel, NoPreparation
+from autometa.learners.numeric import TargetScale
+from autometa.learners.sklearn_estimator import OwnModel
 from autometa.learners.untrusted_trees import check_trees
+from autometa.posthoc.adjustments import Adjustments
+from autometa.posthoc.conformal import ErrorScale, Intervals
 from autometa.saved_formats import FORMAT, upgraded_dump
+from autometa.tables.kinds import KINDS
+from autometa.tables.measures import Measures
+from autometa.tables.preparation import Preparation
+from autometa.tables.scaling import Scaler
 
 logger = logging.getLogger(__name__)
 
 ESTIMATORS = ("AutoMeta", "AutoMetaClassifier", "AutoMetaRegressor")
 """Names of the classes whose objects can be saved."""
 
+
+def _type_name(item: str | type) -> str:
+    return item if isinstance(item, str) else f"{item.__module__}.{item.__qualname__}"
+
+
+_SHARED_TYPES = (
+    ClassSubsetModel,
+    FittedPredictor,
+    Member,
+    ConstantModel,
+    NoPreparation,
+    OwnModel,
+    TargetScale,
+    Measures,
+    Preparation,
+    Scaler,
+    Adjustments,
+    ErrorScale,
+    Intervals,
+)
+# The others are named by the learner or the kind of column that they belong to.
+_OWN_TYPES = [cls for learner in LEARNERS for cls in learner.saved_types]
+_OWN_TYPES += [cls for kind in KINDS for cls in kind.saved_types()]
+
 TRUSTED_TYPES = (
-    "autometa.ensemble.class_subset.ClassSubsetModel",
-    "autometa.ensemble.predictor.FittedPredictor",
-    "autometa.ensemble.predictor.Member",
-    "autometa.learners.bayes.GaussianClassesModel",
-    "autometa.learners.boosting.CatBoostModel",
-    "autometa.learners.boosting.LightGBMModel",
-    "autometa.learners.boosting.XGBoostModel",
-    "autometa.tables.categories.CategoryCodes",
-    "autometa.tables.categories.OneHot",
-    "autometa.learners.constant.ConstantModel",
-    "autometa.learners.constant.NoPreparation",
-    "autometa.learners.kernels.KernelModel",
-    "autometa.tables.measures.Measures",
-    "autometa.learners.neighbours.NeighboursModel",
-    "autometa.learners.mlp_maml.learner.SharedNetworkModel",
-    "autometa.learners.neural.NeuralNetworkModel",
-    "autometa.learners.numeric.LinearModel",
-    "autometa.learners.numeric.TargetScale",
-    "autometa.learners.sklearn_estimator.OwnModel",
-    "autometa.tables.preparation.Preparation",
-    "autometa.tables.scaling.Scaler",
-    "autometa.tables.text.TextEmbedding",
-    "autometa.tables.text.TextTopics",
-    "autometa.posthoc.adjustments.Adjustments",
-    "autometa.posthoc.conformal.ErrorScale",
-    "autometa.posthoc.conformal.Intervals",
-    "autometa.learners.trees.ForestModel",
-    "autometa.learners.trees.HistogramModel",
+    *dict.fromkeys(_type_name(cls) for cls in (*_SHARED_TYPES, *_OWN_TYPES)),
     # scikit-learn follows the indices in trees without checks; `check_trees` checks them first.
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -246,10 +253,9 @@ def _versions() -> dict[str, str]:
 
 def _libraries_of(predictor: FittedPredictor) -> set[str]:
     """Return the boosting libraries that the models need for predicting."""
-    own = {"LightGBMModel": "lightgbm", "CatBoostModel": "catboost", "XGBoostModel": "xgboost"}
     models = (model for member in predictor.members for model in member.models)
-    used = {type(model.model if isinstance(model, ClassSubsetModel) else model).__name__ for model in models}
-    return {library for name, library in own.items() if name in used}
+    used = {type(model.model if isinstance(model, ClassSubsetModel) else model) for model in models}
+    return {cls.library for cls in used if issubclass(cls, BoostedModel)}
 
 
 def _as_json(value: Any, indent: int | None = None) -> bytes:
@@ -349,10 +355,6 @@ def _compare_versions(file: Path, then: Mapping[str, str]) -> None:
             f"{file} was saved with {' and '.join(differing)}. Predictions may differ; "
             "install the same versions, or fit and save the model again."
         )
-
-
-def _type_name(item: str | type) -> str:
-    return item if isinstance(item, str) else f"{item.__module__}.{item.__qualname__}"
 
 
 def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:

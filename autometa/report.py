@@ -31,7 +31,9 @@ LEADERBOARD_COLUMNS = ["trial", "strategy", "loss", "weight", "time_s", "status"
 REPORT_COLUMNS = ["strategy", "probability", "n_trials", "best_loss", "weight", "note"]
 """Columns of a report by default."""
 
-_KINDS = {"number": "number", "timedelta": "duration", "datetime": "date", "category": "category", "text": "text"}
+_NOUNS = {"timedelta": "duration", "datetime": "date"}
+"""What columns of a kind are called in the log, if not by its name."""
+
 _OTHER_PROBLEM = "left out: not for "  # as `Fitness.reason_against` begins it
 
 
@@ -119,7 +121,7 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
 def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
     """Return the first line of a fit's log: the table, the problem, the validation, and the limits."""
     task, plan, budget = search.task, search.plan, search.budget
-    kinds = [_counted(n, _KINDS[kind]) for kind, n in Counter(kinds_of(schema).values()).items()]
+    kinds = [_counted(n, _NOUNS.get(kind, kind)) for kind, n in Counter(kinds_of(schema).values()).items()]
     if schema.dropped:
         kinds.append(f"{len(schema.dropped)} left out")
     is_holdout = plan.is_holdout and search.n_folds == 1

@@ -325,6 +325,10 @@ def test_empty_folder_is_named(tmp_path: Path):
         load_strategies(folder=tmp_path)
 
 
+def test_every_learner_has_a_strategy() -> None:
+    assert {strategy.learner for strategy in load_strategies()} == {learner.name for learner in LEARNERS}
+
+
 def test_shipped_strategies_are_found_by_name():
     shipped = load_strategies()
     assert load_strategies([strategy.name for strategy in shipped]) == shipped

@@ -181,6 +181,13 @@ def test_everything_but_the_study_survives(ridge: tuple[AutoMeta, pd.DataFrame],
     pd.testing.assert_frame_equal(loaded.report(full=True), model.report(full=True))
 
 
+@pytest.mark.parametrize(("name", "needs"), [("lightgbm", ["lightgbm"]), ("catboost", ["catboost"]), ("ridge", [])])
+def test_a_file_names_the_library_that_its_models_need(name: str, needs: list[str], tmp_path: Path) -> None:
+    file = save(_fitted(_named(name), "regression")[0], tmp_path / "m.autometa")
+    with zipfile.ZipFile(file) as archive:
+        assert json.loads(archive.read("manifest.json"))["needs"] == needs
+
+
 def test_saving_what_was_loaded_gives_the_same_model(ridge: tuple[AutoMeta, pd.DataFrame], file: Path) -> None:
     again = load(save(load(file), file.with_name("again.autometa")))
     assert np.array_equal(again.predict(ridge[1]), ridge[0].predict(ridge[1]))

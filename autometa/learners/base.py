@@ -143,6 +143,9 @@ class Learner:
         A quick learner whose other fits may take longer keeps deadlines.
     has_iterations : bool
         Whether its models are `StagedModel`, so that one fit gives the whole learning curve.
+    saved_types : tuple of type
+        Classes of its models and of their parts that a saved model may hold, beside those in `autometa.persistence`.
+        A file can make their objects hold anything, so they must run no code on loading, and nothing unchecked later.
     load_s : float
         About the seconds that a process takes to load the library before its first fit; 0 where they do not matter.
     """
@@ -155,4 +158,5 @@ class Learner:
     keeps_deadline: bool = False
     is_quick: bool = False
     has_iterations: bool = False
+    saved_types: tuple[type, ...] = ()
     load_s: float = 0.0

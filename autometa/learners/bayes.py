@@ -164,5 +164,9 @@ def _whiten(covariance: np.ndarray, shrinkage: float) -> tuple[np.ndarray, float
 
 
 DISCRIMINANT_ANALYSIS = Learner(
-    name="discriminant_analysis", view="numeric", fit=fit_discriminant_analysis, is_quick=True
+    name="discriminant_analysis",
+    view="numeric",
+    fit=fit_discriminant_analysis,
+    is_quick=True,
+    saved_types=(GaussianClassesModel,),
 )

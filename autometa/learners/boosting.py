@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,9 @@ class BoostedModel(ABC, Generic[Serialised]):
     is_cut_short : bool
         Whether the deadline ended the fit.
     """
+
+    library: ClassVar[str]
+    """Module that predicting needs."""
 
     def __init__(
         self,
@@ -103,6 +106,8 @@ class BoostedModel(ABC, Generic[Serialised]):
 class LightGBMModel(BoostedModel[str]):
     """A fitted LightGBM booster."""
 
+    library = "lightgbm"
+
     def _load(self) -> Any:
         import lightgbm
 
@@ -117,6 +122,8 @@ class LightGBMModel(BoostedModel[str]):
 
 class CatBoostModel(BoostedModel[bytes]):
     """A fitted CatBoost model."""
+
+    library = "catboost"
 
     def _load(self) -> Any:
         import catboost
@@ -134,6 +141,8 @@ class CatBoostModel(BoostedModel[bytes]):
 
 class XGBoostModel(BoostedModel[bytes]):
     """A fitted XGBoost booster."""
+
+    library = "xgboost"
 
     def _load(self) -> Any:
         import xgboost

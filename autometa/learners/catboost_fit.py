@@ -130,5 +130,11 @@ def _constant_model(data: FitData) -> Model:
 
 
 CATBOOST = Learner(
-    name="catboost", view="tree", fit=fit_catboost, library="catboost", keeps_deadline=True, has_iterations=True
+    name="catboost",
+    view="tree",
+    fit=fit_catboost,
+    library="catboost",
+    keeps_deadline=True,
+    has_iterations=True,
+    saved_types=(CatBoostModel,),
 )

@@ -288,7 +288,12 @@ def _maximise_likelihood(
     return np.exp(found.x[:n_lengths]), float(np.exp(found.x[-2])), noise_variance, is_cut_short
 
 
-KERNEL_SVM = Learner(name="kernel_svm", view="numeric", fit=fit_kernel_svm)
+KERNEL_SVM = Learner(name="kernel_svm", view="numeric", fit=fit_kernel_svm, saved_types=(KernelModel,))
 GAUSSIAN_PROCESS = Learner(
-    name="gaussian_process", view="numeric", fit=fit_gaussian_process, library="torch", load_s=1.5
+    name="gaussian_process",
+    view="numeric",
+    fit=fit_gaussian_process,
+    library="torch",
+    load_s=1.5,
+    saved_types=(KernelModel,),
 )

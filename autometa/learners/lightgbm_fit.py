@@ -76,5 +76,11 @@ def _at_most(value: Any, bound: int) -> int:
 
 
 LIGHTGBM = Learner(
-    name="lightgbm", view="tree", fit=fit_lightgbm, library="lightgbm", keeps_deadline=True, has_iterations=True
+    name="lightgbm",
+    view="tree",
+    fit=fit_lightgbm,
+    library="lightgbm",
+    keeps_deadline=True,
+    has_iterations=True,
+    saved_types=(LightGBMModel,),
 )

@@ -119,6 +119,10 @@ def fit_elastic_net(data: FitData, parameters: Mapping[str, Value]) -> LinearMod
     return LinearModel(net.coef_.reshape(-1, 1), np.reshape(net.intercept_, 1), scale)
 
 
-LOGISTIC_REGRESSION = Learner(name="logistic_regression", view="numeric", fit=fit_logistic_regression, is_quick=True)
-RIDGE = Learner(name="ridge", view="numeric", fit=fit_ridge, is_quick=True)
-ELASTIC_NET = Learner(name="elastic_net", view="numeric", fit=fit_elastic_net, is_quick=True)
+LOGISTIC_REGRESSION = Learner(
+    name="logistic_regression", view="numeric", fit=fit_logistic_regression, is_quick=True, saved_types=(LinearModel,)
+)
+RIDGE = Learner(name="ridge", view="numeric", fit=fit_ridge, is_quick=True, saved_types=(LinearModel,))
+ELASTIC_NET = Learner(
+    name="elastic_net", view="numeric", fit=fit_elastic_net, is_quick=True, saved_types=(LinearModel,)
+)

@@ -109,4 +109,6 @@ def fit_nearest_neighbours(data: FitData, parameters: Mapping[str, Value]) -> Ne
     )
 
 
-NEAREST_NEIGHBOURS = Learner(name="nearest_neighbours", view="numeric", fit=fit_nearest_neighbours)
+NEAREST_NEIGHBOURS = Learner(
+    name="nearest_neighbours", view="numeric", fit=fit_nearest_neighbours, saved_types=(NeighboursModel,)
+)

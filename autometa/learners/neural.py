@@ -346,5 +346,6 @@ NEURAL_NETWORK = Learner(
     library="torch",
     keeps_deadline=True,
     has_iterations=True,
+    saved_types=(NeuralNetworkModel, TargetScale),
     load_s=1.5,
 )

@@ -246,9 +246,18 @@ def _next_chunk(n_done: int) -> int:
 
 
 HIST_GRADIENT_BOOSTING = Learner(
-    name="hist_gradient_boosting", view="tree", fit=fit_hist_gradient_boosting, keeps_deadline=True, has_iterations=True
+    name="hist_gradient_boosting",
+    view="tree",
+    fit=fit_hist_gradient_boosting,
+    keeps_deadline=True,
+    has_iterations=True,
+    saved_types=(HistogramModel,),
 )
 _FIT_RANDOM_FOREST = partial(_fit_forest, RandomForestClassifier, RandomForestRegressor)
 _FIT_EXTRA_TREES = partial(_fit_forest, ExtraTreesClassifier, ExtraTreesRegressor)
-RANDOM_FOREST = Learner(name="random_forest", view="tree", fit=_FIT_RANDOM_FOREST, keeps_deadline=True)
-EXTRA_TREES = Learner(name="extra_trees", view="tree", fit=_FIT_EXTRA_TREES, keeps_deadline=True)
+RANDOM_FOREST = Learner(
+    name="random_forest", view="tree", fit=_FIT_RANDOM_FOREST, keeps_deadline=True, saved_types=(ForestModel,)
+)
+EXTRA_TREES = Learner(
+    name="extra_trees", view="tree", fit=_FIT_EXTRA_TREES, keeps_deadline=True, saved_types=(ForestModel,)
+)

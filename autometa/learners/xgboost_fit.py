@@ -90,4 +90,5 @@ XGBOOST = Learner(
     extra="xgboost",
     keeps_deadline=True,
     has_iterations=True,
+    saved_types=(XGBoostModel,),
 )

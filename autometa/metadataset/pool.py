@@ -41,9 +41,11 @@ POOL_SIZES: dict[str, int] = {
     "elastic_net": 12,
     "gaussian_process": 5,
 }
-"""Number of configurations of each strategy that ships; strategies whose hyperparameters matter more have more."""
+"""Number of configurations of strategies that ship; strategies whose hyperparameters matter more have more."""
 
-_SIZE_OF_OTHERS = 24
+SIZE_OF_OTHERS = 24
+"""Number of configurations of a strategy without a number of its own."""
+
 _MOST_ROUNDS = 8
 """Points drawn per wanted configuration, as samples of small discrete spaces repeat themselves."""
 
@@ -75,7 +77,7 @@ def make_pool(strategies: Sequence[Strategy], sizes: Mapping[str, int] | None = 
     strategies : sequence of Strategy
         Strategies of the pool.
     sizes : mapping of str to int, optional
-        Number of configurations of each strategy; by default those of `POOL_SIZES`, else 24.
+        Number of configurations of each strategy; by default those of `POOL_SIZES`, else `SIZE_OF_OTHERS`.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def make_pool(strategies: Sequence[Strategy], sizes: Mapping[str, int] | None = 
     (['default', 'sample', 'sample'], 5)
     """
     wanted = {**POOL_SIZES, **(sizes or {})}
-    pools = {s.name: _of_strategy(s, wanted.get(s.name, _SIZE_OF_OTHERS)) for s in strategies}
+    pools = {s.name: _of_strategy(s, wanted.get(s.name, SIZE_OF_OTHERS)) for s in strategies}
     entries = [entry for pool in pools.values() for entry in pool]
     costs = {strategy.name: strategy.cost for strategy in strategies}
 

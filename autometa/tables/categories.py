@@ -95,6 +95,9 @@ class Categories(ColumnKind):
         levels, names = list(schema.categories.values()), list(schema.categories)
         return CategoryCodes(block, levels, names) if view == "tree" else OneHot(block, levels, names)
 
+    def saved_types(self) -> tuple[type, ...]:
+        return CategoryCodes, OneHot
+
 
 class CategoryCodes:
     """Codes by descending frequency for each category, float32 with NaN where missing.

@@ -122,3 +122,10 @@ class ColumnKind(ABC):
     def fit_encoder(self, block: np.ndarray, schema: Schema, view: View, rng: np.random.Generator) -> Encoder | None:
         """Return its columns of one view, learnt from training rows; None for a kind that is only measured."""
         return None
+
+    def saved_types(self) -> tuple[type, ...]:
+        """Return the classes of its encoders and of their parts, which saved models hold.
+
+        They must run no code on loading, whatever attributes a file gives to their objects.
+        """
+        return ()

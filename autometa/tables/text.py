@@ -92,6 +92,9 @@ class Texts(ColumnKind):
         ]
         return TextTopics(embeddings, names)
 
+    def saved_types(self) -> tuple[type, ...]:
+        return TextTopics, TextEmbedding
+
 
 class TextTopics:
     """The embeddings of all columns of text, side by side."""

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from autometa.catalogue import load_strategies
 from autometa.core.space import Configuration, SearchSpace, is_valid
 from autometa.core.strategy import Strategy
-from autometa.metadataset.pool import POOL_SIZES, PoolEntry, configuration_id, make_pool
+from autometa.metadataset.pool import POOL_SIZES, SIZE_OF_OTHERS, PoolEntry, configuration_id, make_pool
 
 ORIGINS = ("default", "published", "portfolio", "sample")
 DISTRIBUTIONS: dict[str, BaseDistribution] = {
@@ -46,7 +46,9 @@ def pool(shipped: tuple[Strategy, ...]) -> tuple[PoolEntry, ...]:
 
 
 def test_the_shipped_pool_is_large_and_holds_nothing_twice(pool: tuple[PoolEntry, ...]) -> None:
-    assert Counter(entry.configuration.strategy for entry in pool) == POOL_SIZES
+    names = {entry.configuration.strategy for entry in pool}
+    wanted = dict.fromkeys(names, SIZE_OF_OTHERS) | POOL_SIZES
+    assert Counter(entry.configuration.strategy for entry in pool) == wanted
     assert len(pool) >= 200
     assert len({entry.configuration.strategy for entry in pool}) >= 12
     assert len({configuration_id(entry.configuration) for entry in pool}) == len(pool)

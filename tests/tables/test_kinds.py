@@ -101,6 +101,7 @@ def test_an_encoder_writes_the_columns_that_it_names_and_keeps_those_it_is_told_
     if encoder is None:
         assert kind.field not in ("categories", "texts")
         return
+    assert type(encoder) in kind.saved_types()
     assert len(encoder.worth) == len(encoder.sizes) == len(encoder.names) >= 2
     every = np.zeros((N, len(encoder.names)), dtype=np.float32)
     encoder.write(block, every)

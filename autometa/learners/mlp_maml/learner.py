@@ -278,4 +278,5 @@ MLP_MAML = Learner(
     is_quick=True,
     keeps_deadline=True,
     has_iterations=True,
+    saved_types=(SharedNetworkModel, TargetScale),
 )

@@ -28,6 +28,7 @@ from autometa.metalearning.replay.replay import describe_past, metric_of, replay
 from autometa.metalearning.training.portfolio import learn_portfolios
 from autometa.policy.expected_gain import GAIN_SETTINGS
 from autometa.policy.past_tasks import PastTasks
+from autometa.policy.registry import DEFAULT_POLICY, POLICIES
 from tests.helpers.past_tasks import made_up_metadataset, made_up_past
 
 FEW = {"budgets_s": (2.0,), "counts": (1, 3), "n_folds": 3}
@@ -153,6 +154,10 @@ def test_the_recurrent_policy_is_trained_on_the_past_that_it_may_know() -> None:
     table = assess(past, {"recurrent": policies["recurrent"]}, budgets_s=(3.0,), counts=(2,), n_folds=2)
     assert table["regret"].between(0, 1).all() and len(table) == 12
     assert "recurrent" not in named_policies(past)
+
+
+def test_every_policy_of_fits_can_be_assessed() -> None:
+    assert set(POLICIES) - {DEFAULT_POLICY} <= set(named_policies(made_up_past(), recurrent_s=1.0))
 
 
 def test_the_hand_made_policy_finds_what_was_recorded_of_its_portfolios() -> None:
