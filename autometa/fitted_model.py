@@ -18,7 +18,6 @@ from autometa.posthoc.conformal import class_sets
 from autometa.report import leaderboard, strategy_report
 from autometa.search.search_history import SearchHistory
 from autometa.tables.clean_table import CleanTable
-from autometa.tables.kinds import kinds_of
 from autometa.tables.schema import Schema
 
 
@@ -103,7 +102,7 @@ class FittedModel:
         """
         check_is_fitted(self, "predictor_")
         schema = self._schema
-        kinds: dict[str, str] = dict(kinds_of(schema))
+        kinds: dict[str, str] = schema.kinds
         rows = []
         for name in schema.columns:
             note = schema.dropped.get(name, "")

@@ -19,7 +19,6 @@ from autometa.evaluation.metrics import Metric
 from autometa.search.engine import Search
 from autometa.search.search_history import SearchHistory
 from autometa.search.trial_records import COMPLETE
-from autometa.tables.kinds import kinds_of
 from autometa.tables.schema import Schema
 
 _TRIAL_COLUMNS = ["trial", "strategy", "configuration", "loss", "predicted_loss", "status", "weight", "time_s"]
@@ -121,7 +120,7 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
 def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
     """Return the first line of a fit's log: the table, the problem, the validation, and the limits."""
     task, plan, budget = search.task, search.plan, search.budget
-    kinds = [_counted(n, _NOUNS.get(kind, kind)) for kind, n in Counter(kinds_of(schema).values()).items()]
+    kinds = [_counted(n, _NOUNS.get(kind, kind)) for kind, n in Counter(schema.kinds.values()).items()]
     if schema.dropped:
         kinds.append(f"{len(schema.dropped)} left out")
     is_holdout = plan.is_holdout and search.n_folds == 1

@@ -39,7 +39,6 @@ class Categories(ColumnKind):
     """Categories as int32 indices of their levels: −1 where missing, the number of levels where unseen."""
 
     field = "categories"
-    name = "category"
     dtype = np.int32
 
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:

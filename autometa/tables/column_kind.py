@@ -86,8 +86,6 @@ class ColumnKind(ABC):
 
     field: ClassVar[str]
     """Field of ``Schema`` that lists its columns, and key of its block."""
-    name: ClassVar[str]
-    """Name of the kind in reports."""
     dtype: ClassVar[Any]
     """Type of its block."""
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from autometa._support.numeric_threads import numeric_threads
 from autometa.tables.clean_table import CleanTable
-from autometa.tables.kinds import KINDS, kinds_of
+from autometa.tables.kinds import KINDS
 from autometa.tables.landmarks import WORST, landmark_losses
 from autometa.tables.sample import Sample, draw_sample
 from autometa.tables.schema import Schema
@@ -150,7 +150,7 @@ def _counts(task: Task) -> dict[str, float]:
 
 
 def _kinds(schema: Schema) -> dict[str, float]:
-    kinds = list(kinds_of(schema).values())
+    kinds = list(schema.kinds.values())
     shares = {f"{kind}_share": kinds.count(kind) / len(kinds) for kind in ("datetime", "category", "text")}
     return {"number_share": (kinds.count("number") + kinds.count("timedelta")) / len(kinds), **shares}
 

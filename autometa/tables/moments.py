@@ -25,7 +25,6 @@ class Moments(ColumnKind):
     """Dates and times as ``datetime64[us]`` in UTC, NaT where missing."""
 
     field = "moments"
-    name = "datetime"
     dtype = "datetime64[us]"
 
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:

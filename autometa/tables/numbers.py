@@ -25,7 +25,6 @@ class Numbers(ColumnKind):
     """Numbers, booleans and spans of time (in seconds) as float32, NaN where missing."""
 
     field = "numbers"
-    name = "number"
     dtype: ClassVar[type[np.floating]] = np.float32
 
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:

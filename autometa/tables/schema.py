@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,25 @@ class Schema:
     """
 
     columns: list[str] = field(default_factory=list)
-    numbers: list[str] = field(default_factory=list)
-    precise: list[str] = field(default_factory=list)
-    moments: list[str] = field(default_factory=list)
-    categories: dict[str, list[str]] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list, metadata={"kind": "number"})
+    precise: list[str] = field(default_factory=list, metadata={"kind": "number"})
+    moments: list[str] = field(default_factory=list, metadata={"kind": "datetime"})
+    categories: dict[str, list[str]] = field(default_factory=dict, metadata={"kind": "category"})
+    texts: list[str] = field(default_factory=list, metadata={"kind": "text"})
     formats: dict[str, str] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
     zoned: dict[str, bool] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What each used column is, in the order of the cleaned table: ``"number"``, ``"timedelta"``, …"""
+        return {
+            name: "timedelta" if self.formats.get(name) == "timedelta" else part.metadata["kind"]
+            for part in fields(self)
+            if "kind" in part.metadata
+            for name in getattr(self, part.name)
+        }
 
     def note_format(self, name: str, style: str, missing: Collection[str]) -> None:
         """Note how the text of a column is read, while the schema is being built."""

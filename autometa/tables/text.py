@@ -48,7 +48,6 @@ class Texts(ColumnKind):
     """Free text as `object`, the empty text where missing."""
 
     field = "texts"
-    name = "text"
     dtype = object
 
     def recognise(self, column: TrainingColumn, schema: Schema) -> bool:

@@ -12,7 +12,6 @@ import skops.io
 
 from autometa.tables.cleaning import fit_schema
 from autometa.tables.inputs import as_frame
-from autometa.tables.kinds import kinds_of
 from autometa.tables.schema import Schema
 from tests.helpers.tables import clean_frame
 
@@ -82,9 +81,9 @@ def schema_of(**columns):
 @pytest.mark.parametrize(("values", "kind"), KINDS.values(), ids=KINDS)
 def test_each_column_gets_its_kind(values, kind):
     schema, frame = schema_of(x=values, other=np.arange(N))
-    assert kinds_of(schema).get("x", "dropped") == kind
+    assert schema.kinds.get("x", "dropped") == kind
     assert ("x" in schema.dropped) == (kind == "dropped")
-    assert list(clean_frame(frame, schema).columns) == list(kinds_of(schema))
+    assert list(clean_frame(frame, schema).columns) == list(schema.kinds)
 
 
 ARROW = {
@@ -114,7 +113,7 @@ def test_arrow_columns_get_their_kind(name):
     of, *arguments = (int(part) if part.isdigit() else part for part in name.split())
     column = pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, getattr(pa, of)(*arguments))))
     schema, frame = schema_of(x=column, other=np.arange(N))
-    assert kinds_of(schema).get("x", "dropped") == kind
+    assert schema.kinds.get("x", "dropped") == kind
     clean = clean_frame(frame, schema)
     if kind == "datetime" and "timestamp" in name:
         assert (clean["x"] == pd.to_datetime(values, utc=True).dt.tz_localize(None)).all()
@@ -127,7 +126,7 @@ def test_nested_arrow_values_become_their_text_and_dictionaries_are_categories()
     numbers = pa.array(np.arange(N) % 40).dictionary_encode()
     arrays = {"lists": lists, "structs": structs, "numbers": numbers}
     schema, _ = schema_of(**{name: pd.Series(pd.arrays.ArrowExtensionArray(array)) for name, array in arrays.items()})
-    assert kinds_of(schema) == dict.fromkeys(arrays, "category")
+    assert schema.kinds == dict.fromkeys(arrays, "category")
     assert schema.categories["lists"] == ["[1]", "[2, 3]"]
     assert len(schema.categories["numbers"]) == 40
 

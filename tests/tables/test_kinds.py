@@ -10,7 +10,7 @@ from autometa.tables.clean_table import CleanTable
 from autometa.tables.cleaning import clean, fit_schema
 from autometa.tables.column_kind import ColumnKind, TrainingColumn
 from autometa.tables.inputs import as_frame
-from autometa.tables.kinds import KINDS, kinds_of
+from autometa.tables.kinds import KINDS
 from autometa.tables.schema import Schema
 
 N = 80
@@ -54,7 +54,7 @@ every_view = pytest.mark.parametrize("view", ["tree", "numeric"])
 def test_a_column_is_of_one_kind_and_what_it_is_called_says_so(table: CleanTable):
     assert [kind.field for kind in KINDS] == list(table.blocks)
     assert [len(kind.names(table.schema)) for kind in KINDS] == [2] * len(KINDS)
-    kinds = kinds_of(table.schema)
+    kinds = table.schema.kinds
     assert list(kinds) == table.names and sorted(kinds) == sorted(table.schema.columns)
     for kind in KINDS:
         assert {kinds[name] for name in kind.names(table.schema)} <= LABELS[kind.field]

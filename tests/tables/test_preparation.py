@@ -12,7 +12,6 @@ from sklearn.linear_model import Ridge
 
 from autometa.tables.cleaning import clean, fit_schema
 from autometa.tables.inputs import as_frame
-from autometa.tables.kinds import kinds_of
 from autometa.tables.preparation import fit_preparation, most_cells
 from tests.helpers.tables import clean_table
 
@@ -347,7 +346,7 @@ def test_an_embedding_tells_topics_apart_and_reads_new_texts(view):
     X = pd.DataFrame({"t": [" ".join(rng.choice(topics[i], 5)) + f" {rng.integers(999)}" for i in y]})
     frame = as_frame(X)
     schema = fit_schema(frame)
-    assert kinds_of(schema) == {"t": "text"}
+    assert schema.kinds == {"t": "text"}
     table = clean(frame, schema)
     preparation = fit_preparation(table.take(np.arange(200)), view, 0)
     prepared = preparation.transform(table)

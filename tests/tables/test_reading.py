@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from autometa.tables.cleaning import fit_schema
 from autometa.tables.inputs import as_frame
-from autometa.tables.kinds import kinds_of
 from autometa.tables.schema import Schema
 from tests.helpers.tables import clean_frame
 
@@ -294,7 +293,7 @@ def test_many_unused_levels_make_no_identifier_and_no_text():
         {name: pd.Categorical.from_codes(which, names) for name, names in (("s", stores), ("p", places))}
     )
     schema = fit_schema(as_frame(table))
-    assert kinds_of(schema) == {"s": "category", "p": "category"}
+    assert schema.kinds == {"s": "category", "p": "category"}
     assert schema.categories == {"s": stores[:4], "p": places[:4]}
 
 
