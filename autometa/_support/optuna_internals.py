@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # nothing here imports a library
@@ -10,7 +11,7 @@ if TYPE_CHECKING:  # nothing here imports a library
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import FrozenTrial, Trial, TrialState
 
 
 def storage_of(study: Study) -> BaseStorage:
@@ -23,7 +24,24 @@ def study_id(study: Study) -> int:
     return study._study_id
 
 
-def trial_id(trial: FrozenTrial) -> int:
+@contextmanager
+def stop_allowed(study: Study) -> Iterator[Callable[[], bool]]:
+    """Allow ``study.stop()`` in a block as if it were inside `optimize`; yield what tells whether it was called.
+
+    Optuna allows it inside `optimize` only, and knows that by two private attributes. A study of another class, or
+    another `stop` on this one, would show in callbacks that compare or pickle the study.
+    """
+    local = study._thread_local
+    before = local.in_optimize_loop
+    local.in_optimize_loop = True
+    study._stop_flag = False
+    try:
+        yield lambda: study._stop_flag
+    finally:
+        local.in_optimize_loop = before
+
+
+def trial_id(trial: FrozenTrial | Trial) -> int:
     """Return the id of a trial, unique in its storage."""
     return trial._trial_id
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from autometa._support.numeric_threads import openmp_threads
 from autometa.core.budget import Deadline
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner, stages_before
+from autometa.learners.boosting_iterations import first_iterations
 from autometa.learners.early_stopping import iterations_to_do, stops_early
 from autometa.learners.numeric import TargetScale, standardised, target_scale
 from autometa.learners.screening import screened
@@ -74,8 +74,7 @@ class HistogramModel:
         """Yield n and what `predict` would return with the first n iterations only, for n = 1, 2, 4, …."""
         for n_iterations in stages_before(self.n_iterations):
             # scikit-learn's own staged prediction computes every iteration.
-            estimator = copy.copy(self.estimator)
-            estimator._predictors = self.estimator._predictors[:n_iterations]
+            estimator = first_iterations(self.estimator, n_iterations)
             yield n_iterations, HistogramModel(estimator, self.scale, self.columns).predict(X, n_threads)
 
 
@@ -184,8 +183,7 @@ def fit_hist_gradient_boosting(data: FitData, parameters: Mapping[str, Value]) -
         is_cut_short = not _grow_in_chunks(grow_to, iterations_to_do(data, default, limit), data.deadline)
     # The first validation score is that of zero trees.
     best = int(np.argmax(estimator.validation_score_[1:])) + 1 if is_validated else int(estimator.n_iter_)
-    estimator._predictors = estimator._predictors[:best]
-    return HistogramModel(estimator, scale, columns, is_cut_short)
+    return HistogramModel(first_iterations(estimator, best), scale, columns, is_cut_short)
 
 
 def _fit_forest(classifier: Any, regressor: Any, data: FitData, parameters: Mapping[str, Value]) -> ForestModel:

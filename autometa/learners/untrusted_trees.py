@@ -17,6 +17,8 @@ from sklearn.ensemble._gb import BaseGradientBoosting
 from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
 from sklearn.tree import BaseDecisionTree
 
+from autometa.learners.boosting_iterations import iterations_of
+
 _LARGEST_CATEGORY = 255
 """Largest code that fits into the 256 bits of a set of categories in histogram gradient boosting."""
 
@@ -45,7 +47,7 @@ def check_trees(root: Any) -> int:
             # A forest checks the width of X once, for all its trees.
             if any(tree.n_features_in_ != part.n_features_in_ for tree in np.ravel(part.estimators_)):
                 raise ValueError("the trees of a forest expect different numbers of columns")
-        elif isinstance(part, BaseHistGradientBoosting) and hasattr(part, "_predictors"):
+        elif isinstance(part, BaseHistGradientBoosting) and iterations_of(part) is not None:
             n_trees += _check_boosting(part)
     return n_trees
 
@@ -95,7 +97,7 @@ def _check_boosting(estimator: Any) -> int:
         if len(known) and not (known.min() >= 0 and known.max() <= _LARGEST_CATEGORY):
             raise ValueError("histogram gradient boosting knows a category beyond 255")
     n_trees = 0
-    for trees in estimator._predictors:
+    for trees in iterations_of(estimator) or ():
         for tree in trees:
             nodes = tree.nodes
             inner = nodes[nodes["is_leaf"] == 0]

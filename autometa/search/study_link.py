@@ -15,6 +15,7 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from autometa._support.optuna_internals import stop_allowed, storage_of, trial_id
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
@@ -134,18 +135,10 @@ class StudyLink:
         """Call the callbacks, which may stop the search by ``study.stop()``."""
         if not self._callbacks:
             return
-        # Optuna allows `study.stop()` inside `optimize` only, and knows that by two private attributes. A study of
-        # another class, or another `stop` on this one, would show in callbacks that compare or pickle the study.
-        local = self._study._thread_local
-        before = local.in_optimize_loop
-        local.in_optimize_loop = True
-        self._study._stop_flag = False
-        try:
+        with stop_allowed(self._study) as was_stopped:
             for callback in self._callbacks:
                 callback(self._study, frozen)
-        finally:
-            local.in_optimize_loop = before
-        if self._study._stop_flag:
+        if was_stopped():
             self.stop_reason = "stopped by a callback"
 
     def beat(self, trials: Iterable[Trial], now_s: float) -> None:
@@ -155,14 +148,13 @@ class StudyLink:
         self._last_heartbeat_s = now_s
         try:
             for trial in trials:
-                # Optuna has no public name for a study's storage and a trial's number in it.
-                self._study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+                storage_of(self._study).record_heartbeat(trial_id(trial))  # type: ignore[attr-defined]
         except Exception as error:
             self._failed(error)
 
     def _has_heartbeat(self) -> bool:
         """Whether the storage notices trials of processes that were killed."""
-        interval = getattr(self._study._storage, "get_heartbeat_interval", None)
+        interval = getattr(storage_of(self._study), "get_heartbeat_interval", None)
         return interval is not None and interval() is not None
 
     def keep_ensemble(self, weights: Mapping[int, float]) -> None:

@@ -51,3 +51,15 @@ def test_fixed_parameters_are_those_of_all_samplers_around() -> None:
 def test_a_number_is_contained_if_it_is_in_the_range_and_on_a_step(value: float, is_inside: bool) -> None:
     assert optuna_internals.contains(FloatDistribution(0, 1, step=0.25), value) is is_inside
     assert optuna_internals.contains(IntDistribution(0, 4, step=1), 4 * value) is (value in (0.0, 0.5))
+
+
+def test_stop_is_allowed_inside_the_block_alone(study: optuna.Study) -> None:
+    with optuna_internals.stop_allowed(study) as was_stopped:
+        assert not was_stopped()
+        study.stop()
+    assert was_stopped()
+    with pytest.raises(RuntimeError, match="inside an objective function"):
+        study.stop()
+    with optuna_internals.stop_allowed(study) as was_stopped:
+        pass
+    assert not was_stopped()
