@@ -1,4 +1,4 @@
-"""What a fitted estimator can be asked: its trials, its strategies, its columns, out-of-fold predictions, intervals."""
+"""Methods of a fitted estimator beside those of scikit-learn: reports, columns, out-of-fold predictions, intervals."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ REPORT_COLUMNS = ["strategy", "probability", "n_trials", "best_loss", "weight", 
 """Columns of a report by default."""
 
 _NOUNS = {"timedelta": "duration", "datetime": "date"}
-"""What columns of a kind are called in the log, if not by its name."""
+"""Names of kinds of columns in the log, if not their own."""
 
 _OTHER_PROBLEM = "left out: not for "  # as `Fitness.reason_against` begins it
 

@@ -1,1 +1,1 @@
-"""What is learnt from out-of-fold predictions after a search: temperature, threshold, intervals."""
+"""Adjustments that are fitted to out-of-fold predictions after a search: temperature, threshold, intervals."""

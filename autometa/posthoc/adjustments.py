@@ -1,4 +1,4 @@
-"""What a fitted model makes of its ensemble's predictions: a temperature, a threshold, intervals and sets."""
+"""Fits and applies the adjustments of an ensemble's predictions: temperature, threshold, intervals and sets."""
 
 # Tests: tests/test_fitted_model.py
 

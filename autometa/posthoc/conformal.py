@@ -60,7 +60,7 @@ class ErrorScale:
 
 @dataclass(frozen=True)
 class Intervals:
-    """What prediction intervals of any coverage are made from.
+    """Scores and scale that intervals of any coverage are made from.
 
     Parameters
     ----------

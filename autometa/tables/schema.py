@@ -55,7 +55,7 @@ class Schema:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """What each used column is, in the order of the cleaned table: ``"number"``, ``"timedelta"``, …"""
+        """Kind of each used column, in the order of the cleaned table: ``"number"``, ``"timedelta"``, …"""
         return {
             name: "timedelta" if self.formats.get(name) == "timedelta" else part.metadata["kind"]
             for part in fields(self)
