@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skops.io
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autometa.learners.base import FitData, Learner
@@ -181,6 +181,7 @@ def test_a_constant_target_is_predicted_everywhere(learner):
 
 
 @given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=30))
+@example([0.0, 5e-324])
 def test_a_target_is_restored_from_its_standard_form(values):
     y = np.array(values)
     scale = TargetScale(y)
