@@ -71,8 +71,8 @@ class TargetScale:
         relative = y / magnitude
         centre = float(np.average(relative, weights=sample_weight))
         spread = float(np.sqrt(np.average((relative - centre) ** 2, weights=sample_weight)))
-        # Below these the deviation is rounding error of a constant, or too small to divide by.
-        is_usable = spread > 1e-12 and spread * magnitude >= np.finfo(np.float64).tiny
+        # Otherwise the deviation is rounding error of a constant, or too small for a float.
+        is_usable = spread > 1e-12 and spread * magnitude > 0
         self.spread = spread * magnitude if is_usable else 1.0
         self.centre = centre * magnitude
         self.low, self.high = float(y.min()), float(y.max())
