@@ -17,7 +17,6 @@ from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.metrics import Metric
-from autometa.evaluation.resampling import Fold
 from autometa.evaluation.workspace import ALL_ROWS, Workspace
 from autometa.exceptions import SearchFailedError
 from autometa.search.engine import Search
@@ -110,7 +109,7 @@ def make_ensemble(
     chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
     total = sum(weight for _, weight in chosen)
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
-    out_of_fold = _out_of_fold(chosen, rows, common, folds)
+    out_of_fold = _out_of_fold(chosen, rows, common, is_regression=task.problem == "regression")
     refitted: set[int] = set()
     if plan.refit_share and search.stop_reason != "interrupted" and search.budget.has_time_limit:
         refitted = refit(
@@ -128,13 +127,16 @@ def make_ensemble(
 
 
 def _out_of_fold(
-    chosen: Sequence[tuple[TrialRecord, float]], rows: np.ndarray, common: Sequence[int], folds: Sequence[Fold]
+    chosen: Sequence[tuple[TrialRecord, float]], rows: np.ndarray, common: Sequence[int], *, is_regression: bool
 ) -> OutOfFold:
-    predictions = [np.concatenate([record.predictions[fold] for fold in common]) for record, _ in chosen]
+    by_member = (np.concatenate([record.predictions[fold] for fold in common]) for record, _ in chosen)
     weights = np.array([weight for _, weight in chosen])
-    fold = np.repeat(common, [len(folds[fold].validation) for fold in common])
-    spread = weighted_spread(predictions, weights) if predictions[0].ndim == 1 else np.zeros(len(rows))
-    return OutOfFold(rows, fold, np.tensordot(weights, np.stack(predictions), axes=1), spread)
+    if is_regression:
+        values = np.stack(list(by_member))
+        return OutOfFold(rows, weights @ values, weighted_spread(values, weights))
+    # Member by member: with many classes and rows, the probabilities of all members at once would not fit.
+    mean = sum(weight * probabilities for weight, probabilities in zip(weights, by_member, strict=True))
+    return OutOfFold(rows, mean, np.zeros(len(rows)))
 
 
 def warning_about(ensemble: Ensemble, search: Search, metric: Metric) -> str:
@@ -184,11 +186,7 @@ def _loss_on(task: Task, rows: np.ndarray, metric: Metric) -> Callable[[np.ndarr
     weight = None if task.sample_weight is None else task.sample_weight[rows]
 
     def loss(sample: np.ndarray, predictions: np.ndarray) -> float:
-        try:
-            return metric.loss(y[sample], predictions, None if weight is None else weight[sample])
-        except ValueError:
-            # A custom metric may not be defined for a sample without some class.
-            return math.inf
+        return metric.loss_or_inf(y[sample], predictions, None if weight is None else weight[sample])
 
     return loss
 

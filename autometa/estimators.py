@@ -14,25 +14,20 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from autometa._support.derived import docstring_without, init_without
-from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
 from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
 from autometa.fit_inputs import read_inputs, warn_if_reordered
-from autometa.fitted_model import FittedModel, solves_classes
+from autometa.fitted_model import FittedModel, known_problem, solves_classes
 from autometa.fitting import fit_task
 from autometa.parameters import read_settings
 from autometa.policy.registry import DEFAULT_POLICY
 from autometa.posthoc.threshold import labels_at
 from autometa.report import closing_line, logged_fit
 from autometa.scoring import score_predictions
-from autometa.tables.clean_table import CleanTable
-from autometa.tables.cleaning import clean
-from autometa.tables.inputs import as_frame
 from autometa.tables.target import ProblemChoice
 
 logger = logging.getLogger(__name__)
@@ -309,16 +304,6 @@ class AutoMeta(FittedModel, BaseEstimator):
         """
         return self._predict(X)
 
-    def _predict(self, X: Any) -> np.ndarray:
-        check_is_fitted(self, "predictor_")
-        with kept_process_state():
-            predictions = self.predictor_.predict(self._cleaned(X), jobs_at_a_time(self.n_jobs))
-        return predictions if self.problem_ == "regression" else self._adjustments.probabilities(predictions)
-
-    def _cleaned(self, X: Any) -> CleanTable:
-        frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
-        return clean(frame, self._schema)
-
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return how good the predictions are, higher is better.
 
@@ -355,7 +340,7 @@ class AutoMeta(FittedModel, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         tags.target_tags.required = True
-        problem = getattr(self, "problem_", None) or self._problem_choice()
+        problem = known_problem(self)
         if problem == "regression":
             tags.estimator_type = "regressor"
         elif problem != "auto":

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
 from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
 from autometa.ensemble.predictor import FittedPredictor
@@ -18,21 +19,26 @@ from autometa.posthoc.conformal import class_sets
 from autometa.report import leaderboard, strategy_report
 from autometa.search.search_history import SearchHistory
 from autometa.tables.clean_table import CleanTable
+from autometa.tables.cleaning import clean
+from autometa.tables.inputs import as_frame
 from autometa.tables.schema import Schema
+
+
+def known_problem(model: Any) -> str:
+    """Return the problem of an estimator: the one of the fit, or before it the one that was asked for."""
+    return getattr(model, "problem_", None) or model._problem_choice()
 
 
 def solves_classes(model: Any) -> bool:
     """Return whether the problem of an estimator is classification, as far as is known."""
-    problem = getattr(model, "problem_", None) or model._problem_choice()
-    if problem == "regression":
+    if known_problem(model) == "regression":
         raise AttributeError("predict_proba and predict_set exist for classification only; y is a regression target.")
     return True
 
 
 def solves_regression(model: Any) -> bool:
     """Return whether the problem of an estimator is regression, as far as is known."""
-    problem = getattr(model, "problem_", None) or model._problem_choice()
-    if problem not in ("regression", "auto"):
+    if known_problem(model) not in ("regression", "auto"):
         raise AttributeError("predict_interval exists for regression only; for classes there is predict_set.")
     return True
 
@@ -40,6 +46,8 @@ def solves_regression(model: Any) -> bool:
 class FittedModel:
     """Methods of a fitted estimator beside those of scikit-learn."""
 
+    n_jobs: int | None
+    n_features_in_: int
     problem_: str
     predictor_: FittedPredictor
     history_: SearchHistory
@@ -102,7 +110,7 @@ class FittedModel:
         """
         check_is_fitted(self, "predictor_")
         schema = self._schema
-        kinds: dict[str, str] = schema.kinds
+        kinds = schema.kinds
         rows = []
         for name in schema.columns:
             note = schema.dropped.get(name, "")
@@ -205,10 +213,14 @@ class FittedModel:
         return class_sets(self._predict(X), self._adjustments.class_scores, coverage)
 
     def _predict(self, X: Any) -> np.ndarray:
-        raise NotImplementedError
+        check_is_fitted(self, "predictor_")
+        with kept_process_state():
+            predictions = self.predictor_.predict(self._cleaned(X), jobs_at_a_time(self.n_jobs))
+        return predictions if self.problem_ == "regression" else self._adjustments.probabilities(predictions)
 
     def _cleaned(self, X: Any) -> CleanTable:
-        raise NotImplementedError
+        frame = as_frame(X, self._schema.columns, self.n_features_in_, owner=type(self).__name__)
+        return clean(frame, self._schema)
 
 
 _WITHOUT = (

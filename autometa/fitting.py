@@ -46,7 +46,7 @@ from autometa.policy.registry import (
     policy_in_time,
     strategies_without_records,
 )
-from autometa.posthoc.adjustments import Adjustments, adjusted_loss, fit_adjustments
+from autometa.posthoc.adjustments import Adjustments, fit_adjustments, label_loss
 from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.identity import identify
@@ -129,9 +129,10 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         calibrate=settings.calibrate,
         tune_threshold=settings.tune_threshold,
         seed=settings.seed,
+        deadline=settings.deadline,
     )
-    if adjustments.threshold is not None:
-        ensemble = replace(ensemble, loss=adjusted_loss(adjustments, ensemble.out_of_fold, task, metric, settings.seed))
+    loss = label_loss(ensemble.loss, adjustments, ensemble.out_of_fold, task, metric, settings.seed)
+    ensemble = replace(ensemble, loss=loss)
     search.keep_ensemble(ensemble.weights)
     if text := warning_about(ensemble, search, metric):
         warn_user(text)

@@ -1,8 +1,9 @@
-"""What a fitted estimator can be asked, from parameters to files."""
+"""The answers of a fitted estimator, from parameters to files."""
 
 from __future__ import annotations
 
 import pickle
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import PredefinedSplit
 
 from autometa import AutoMeta, AutoMetaClassifier, AutoMetaRegressor, load
+from autometa.core.budget import Deadline
+from autometa.ensemble.out_of_fold import OutOfFold
+from autometa.evaluation.metrics import resolve_metric
+from autometa.fit_inputs import read_inputs
+from autometa.posthoc.adjustments import fit_adjustments
+from autometa.posthoc.threshold import fit_threshold, labels_at
 
 QUICK: dict[str, Any] = {"n_trials": 3, "random_state": 0, "n_jobs": 1, "progress": False}
 LINEAR = {**QUICK, "strategies": ["logistic_regression", "discriminant_analysis"]}
@@ -87,6 +94,42 @@ def test_a_cost_function_of_labels_gets_its_threshold():
     likeliest = model.classes_[model.predict_proba(fresh).argmax(axis=1)]
     assert model.history_.ensemble_loss < 0.7
     assert costs_of_misses_score(truth, model.predict(fresh)) > costs_of_misses_score(truth, likeliest) + 0.1
+
+
+def share_of_hits_score(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Return a score that is not defined for fewer than three labels "yes"."""
+    if np.sum(y_pred == "yes") < 3:
+        raise ZeroDivisionError("too few")
+    return float(np.mean(y_true[y_pred == "yes"] == "yes"))
+
+
+def test_a_metric_that_is_not_defined_for_some_thresholds_costs_no_fit():
+    rng = np.random.default_rng(0)
+    probability = rng.random(200)
+    y = (rng.random(200) < probability).astype(int)
+    metric = resolve_metric(share_of_hits_score, "binary", np.array(["no", "yes"]))
+    threshold = fit_threshold(y, probability, metric.loss_or_inf, n_samples=1)
+    assert np.isfinite(metric.loss(y, labels_at(probability, threshold)))
+    assert fit_threshold(y, probability, lambda *_: np.inf) == 0.5
+
+
+def test_a_metric_too_slow_for_the_time_left_gets_no_threshold_and_a_warning():
+    X, y = rare_classes(200, 0)
+
+    def slow_score(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        time.sleep(0.02)
+        return balanced_accuracy_score(y_true, y_pred)
+
+    metric = resolve_metric(slow_score, "binary", np.array(["no", "yes"]))
+    task = read_inputs(X, y).task
+    chances = np.column_stack([1 - X["a"].rank(pct=True), X["a"].rank(pct=True)])
+    out_of_fold = OutOfFold(np.arange(200), chances, np.zeros(200))
+    switches = {"calibrate": False, "tune_threshold": True, "seed": 0}
+    with pytest.warns(UserWarning, match="No threshold was tuned for slow_score"):
+        hurried = fit_adjustments(out_of_fold, task, metric, deadline=Deadline.after(0), **switches)
+    assert hurried.threshold is None
+    quick = resolve_metric("balanced_accuracy", "binary", np.array(["no", "yes"]))
+    assert fit_adjustments(out_of_fold, task, quick, deadline=Deadline.after(0), **switches).threshold is not None
 
 
 # ------------------------------------------------------------------------------------------- probabilities

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class SharedChange:
+class SharedChange(ABC):
     """A change that the first block makes on entry and the last one undoes on exit.
 
     Saving a value on entry and restoring it on exit works for nested blocks only. Blocks of several threads overlap in
@@ -49,13 +50,13 @@ class SharedChange:
                     if self._n_inside == 0:
                         self.end()
 
+    @abstractmethod
     def begin(self) -> None:
         """Make the change."""
-        raise NotImplementedError
 
-    def join(self) -> None:
+    def join(self) -> None:  # noqa: B027  # most changes have nothing to do then
         """Called when another block begins, nested or in another thread."""
 
+    @abstractmethod
     def end(self) -> None:
         """Undo the change."""
-        raise NotImplementedError

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +17,6 @@ class OutOfFold:
     ----------
     rows : ndarray of shape (n_predictions,), int
         Row of the task; a row that several folds validate occurs several times.
-    fold : ndarray of shape (n_predictions,), int
-        The fold that validates it.
     predictions : ndarray of shape (n_predictions, n_classes) or (n_predictions,)
         Probabilities or values of the weighted ensemble.
     spread : ndarray of shape (n_predictions,)
@@ -27,7 +24,6 @@ class OutOfFold:
     """
 
     rows: np.ndarray
-    fold: np.ndarray
     predictions: np.ndarray
     spread: np.ndarray
 
@@ -36,20 +32,17 @@ class OutOfFold:
         total = np.zeros((n_rows, *self.predictions.shape[1:]))
         np.add.at(total, self.rows, self.predictions)
         count = np.bincount(self.rows, minlength=n_rows).reshape(-1, *[1] * (total.ndim - 1))
-        with np.errstate(invalid="ignore"):
-            return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def weighted_spread(predictions: Sequence[np.ndarray] | np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_spread(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted standard deviation of members' values for each row.
 
     Parameters
     ----------
-    predictions : sequence of ndarray of shape (n_rows,), or ndarray of shape (n_members, n_rows)
+    values : ndarray of shape (n_members, n_rows)
         Values of each member.
     weights : ndarray of shape (n_members,)
         They sum to 1.
     """
-    mean = sum(weight * values for weight, values in zip(weights, predictions, strict=True))
-    squares = sum(weight * (values - mean) ** 2 for weight, values in zip(weights, predictions, strict=True))
-    return np.sqrt(np.maximum(squares, 0.0))
+    return np.sqrt(weights @ (values - weights @ values) ** 2)

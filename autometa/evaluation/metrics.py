@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -71,6 +72,13 @@ class Metric:
         if sample_weight is not None and not sample_weight.any():
             sample_weight = None
         return self.function(y, predictions, sample_weight)
+
+    def loss_or_inf(self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
+        """Return the loss, infinite where a custom metric is not defined, e.g. for rows that lack a class."""
+        try:
+            return self.loss(y, predictions, sample_weight)
+        except ValueError:
+            return math.inf
 
     def score(self, loss: float) -> float:
         """Return the metric's own value behind a loss, in its usual direction and units."""

@@ -141,7 +141,7 @@ def train_by_epochs(
                     break
         if monitor is not None:
             loss = monitor.loss(network.forward)
-            # Of equal epochs the later one is kept, which is further in the schedule.
+            # The later of equal epochs is kept, because it is further in the schedule.
             if loss <= best_loss:
                 best, best_loss, best_epoch, best_share = network.snapshot(), loss, epoch, progress.share()
         if data.keep_stages and epoch.bit_count() == 1:

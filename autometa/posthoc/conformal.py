@@ -6,7 +6,7 @@ A score says how far an out-of-fold prediction was from the truth. The quantile 
 ============  =====================================================  ==================================
 problem       score of a row                                         what is returned
 ============  =====================================================  ==================================
-regression    ``(y - f(x)) / s(x)``, for each side on its own        ``f(x) + s(x) × quantiles``
+regression    ``|y - f(x)| / s(x)``                                  ``f(x) ± s(x) × quantile``
 classes       ``1 - p(class)``                                       all classes of at most the quantile
 ============  =====================================================  ==================================
 
@@ -86,7 +86,7 @@ class Intervals:
 
 
 def fit_intervals(y: np.ndarray, prediction: np.ndarray, spread: np.ndarray, seed: int = 0) -> Intervals:
-    """Return what prediction intervals are made from.
+    """Return the scale and the scores of prediction intervals.
 
     Parameters
     ----------

@@ -14,9 +14,9 @@ _METRICS = frozenset({"balanced_accuracy", "f1", "f1_macro", "f1_weighted", "mat
 
 It does not improve accuracy, and the best threshold of precision or recall alone gives every row the same label.
 """
-_MOST_ROWS = 2_000
+MOST_ROWS = 2_000
 """A threshold is sought on a sample of at most this many rows."""
-_N_CANDIDATES = 100
+N_CANDIDATES = 100
 N_SAMPLES = 30
 """The threshold is the mean over this many bootstrap samples: single optima follow the noise of few rows."""
 
@@ -44,7 +44,8 @@ def fit_threshold(
     probability : ndarray of shape (n_rows,)
         Out-of-fold probability of class 1.
     loss : callable
-        ``loss(y, probabilities, weight)`` with probabilities of shape (n_rows, 2) that are 0 or 1.
+        ``loss(y, probabilities, weight)`` with probabilities of shape (n_rows, 2) that are 0 or 1;
+        infinite where it is not defined.
     weight : ndarray of shape (n_rows,) or None
         Non-negative weights.
     seed : int
@@ -58,11 +59,11 @@ def fit_threshold(
         In (0, 1): rows with at least this probability get class 1.
     """
     rng = np.random.default_rng(seed)
-    if len(y) > _MOST_ROWS:
-        kept = rng.choice(len(y), _MOST_ROWS, replace=False)
+    if len(y) > MOST_ROWS:
+        kept = rng.choice(len(y), MOST_ROWS, replace=False)
         y, probability, weight = y[kept], probability[kept], None if weight is None else weight[kept]
     n_rows = len(y)
-    candidates = np.unique(np.quantile(probability, np.linspace(0, 1, _N_CANDIDATES)))
+    candidates = np.unique(np.quantile(probability, np.linspace(0, 1, N_CANDIDATES)))
     candidates = (candidates[1:] + candidates[:-1]) / 2 if len(candidates) > 1 else np.array([0.5])
     best = []
     for _ in range(n_samples):
@@ -71,6 +72,8 @@ def fit_threshold(
             continue
         weight_of_sample = None if weight is None else weight[sample]
         losses = [loss(y[sample], labels_at(probability[sample], t), weight_of_sample) for t in candidates]
+        if not np.isfinite(np.min(losses)):
+            continue
         best.append(float(candidates[np.isclose(losses, np.min(losses), rtol=0, atol=1e-12)].mean()))
     return float(np.mean(best)) if best else 0.5
 

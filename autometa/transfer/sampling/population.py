@@ -214,7 +214,7 @@ def _expectation_maximisation(
     y = np.zeros((n_studies, n_rows), dtype=np.float32)
     for study, (rows, values) in enumerate(zip(features, scores, strict=True)):
         R[study, : len(rows)], y[study, : len(rows)] = rows, values
-    # What the features cannot express counts as noise.
+    # Variance that the features cannot express counts as noise.
     noise = kernel.noise + np.maximum(np.float32(kernel.amplitude) - (R[:, :, :-1] ** 2).sum(2), 0.0)
     prior = np.ones(n_features)
     prior[-1] = OFFSET_VARIANCE
