@@ -1,4 +1,4 @@
-"""What it costs to add studies to an archive: ``python -m benchmarks.archive_costs [--studies 300]``.
+"""Measures the cost of adding studies to an archive: ``python -m benchmarks.archive_costs [--studies 300]``.
 
 Past studies of 100 trials are added one after the other (``fill_s``). Then a study is added to the full archive after
 each of its new trials, as a callback does (``cpu_ms`` and ``wall_ms``, medians). The study has 100 or 1000 trials and

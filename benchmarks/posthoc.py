@@ -137,6 +137,7 @@ def run(corpus: Path, out: Path, tasks: Sequence[str] | None, seed: int) -> None
 def report(results: pd.DataFrame) -> str:
     """Return the tables of the page: log loss, labels, coverage."""
     ok = results[results["error"].isna()]
+    parts = [part for part in LISTS if (ok["part"] == part).any()]
     classes, values = ok[ok["problem"] != "regression"], ok[ok["problem"] == "regression"]
     changed = classes.assign(change=classes["log_loss"] - classes["log_loss_before"])
     calibration = changed.groupby(["part", "problem"]).agg(
@@ -148,7 +149,7 @@ def report(results: pd.DataFrame) -> str:
         higher=("change", lambda c: (c > 1e-9).sum()),
     )
     rows = []
-    for (part, name), table in ((key, ok[ok["part"] == key[0]]) for key in [(p, m) for p in LISTS for m in METRICS]):
+    for (part, name), table in ((key, ok[ok["part"] == key[0]]) for key in [(p, m) for p in parts for m in METRICS]):
         half, tuned = table[f"{name}_half"].dropna(), table[f"{name}_tuned"].dropna()
         counts = int((tuned < half - 1e-9).sum()), int((tuned > half + 1e-9).sum())
         rows.append((part, name, len(half), half.mean(), tuned.mean(), *counts))
@@ -156,7 +157,7 @@ def report(results: pd.DataFrame) -> str:
     labels = pd.DataFrame(rows, columns=columns).set_index(["part", "metric"])
     covered = []
     for kind, table in (("intervals", values), ("sets", classes)):
-        for (part, coverage), some in (((p, c), table[table["part"] == p]) for p in LISTS for c in COVERAGES):
+        for (part, coverage), some in (((p, c), table[table["part"] == p]) for p in parts for c in COVERAGES):
             got = some[f"covered_{coverage}"].dropna()
             many = some.loc[some["n_test"] >= 300, f"covered_{coverage}"].dropna()
             off = (many - coverage).abs()

@@ -152,7 +152,7 @@ def measure(curves: dict[str, np.ndarray], out: Path, names: list[str]) -> None:
                 if (task, seed, name) in done:
                     continue
                 run = own[np.random.default_rng([seed, 1]).permutation(len(own))[:N_TRIALS]]
-                # Of Optuna's pruners only Hyperband keeps state of a study; ours is fitted once per task.
+                # Only Hyperband keeps state of a study among Optuna's pruners; ours is fitted once per task.
                 if name in OPTUNA:
                     pruner = OPTUNA[name]()
                 elif pruner is None:

@@ -12,7 +12,7 @@ from autometa.evaluation.scorers import CustomLoss
 _METRICS = frozenset({"balanced_accuracy", "f1", "f1_macro", "f1_weighted", "matthews", "cohen_kappa"})
 """Metrics of labels that a threshold other than a half improves on new rows.
 
-It does not improve accuracy, and the best threshold of precision or recall alone gives every row the same label.
+It hardly changes accuracy, and the best threshold of precision or recall alone gives every row the same label.
 """
 MOST_ROWS = 2_000
 """A threshold is sought on a sample of at most this many rows."""
