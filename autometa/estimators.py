@@ -88,7 +88,7 @@ class AutoMeta(FittedModel, BaseEstimator):
     memory_limit : float or None, default=None
         GiB that all worker processes together may allocate, > 0; a trial that wants more
         fails alone. None is 2 GiB + 10 × the prepared table, within the free memory. The limit is
-        on address space, plus 2 GiB per process that allocators reserve and never use.
+        on private memory, plus 2 GiB per process that allocators reserve and never use.
     study : optuna.Study or None, default=None
         Study to search in, with your own sampler, pruner and storage; it must minimise.
     storage : str, optuna.storages.BaseStorage or None, default=None

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import _check_sample_weight
 
+from autometa._support.numbers import is_whole_number
 from autometa._support.user_warnings import warn_user
 from autometa.evaluation.leakage import columns_like_target
 from autometa.evaluation.metrics import Metric, kind_of_problem, positive_class, resolve_metric
@@ -83,7 +84,7 @@ def read_inputs(
     target = read_target(y, n_rows, choice, reason)
     resolved = resolve_metric(metric, target.problem, target.classes, pos_label)
     _refuse_infinite_loss(resolved, metric, target)
-    has_own_folds = cv is not None and not isinstance(cv, (int, np.integer))
+    has_own_folds = cv is not None and not is_whole_number(cv)
     group_codes = _group_codes(groups, n_rows)
     used, weight = _used_rows(sample_weight, raw.frame, target, keep_all=has_own_folds)
     folds = None

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autometa._support.files import replaced
 from autometa._support.progress import CountBar
 from autometa._support.seeds import child_seed
 from autometa.exceptions import DivergenceError, MetaWeightsError
@@ -253,12 +254,10 @@ def _write(path: Path, settings_json: str, state: _State) -> None:
     }
     for kind in ("params", "first", "second"):
         arrays |= {f"{kind}/{name}": value.cpu().numpy() for name, value in getattr(state, kind).items()}
-    new = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("wb") as file:
+        with replaced(path) as file:
             np.savez(file, **arrays)
-        new.replace(path)
     except OSError as error:
         raise MetaWeightsError(
             f"{path} cannot be written: {error.strerror or error}. Choose another place for the state."

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.study import Study
 
+from autometa._support.numbers import checked_count
 from autometa._support.optuna_internals import storage_of
 from autometa._support.seeds import child_seed
 from autometa.transfer.archive.origins import IN_MEMORY, kind_of
@@ -92,8 +93,7 @@ def warm_start(
         raise TypeError(f"study must be an optuna.Study, got {type(study).__name__}.")
     if len(study.directions) != 1:
         raise ValueError(f"warm_start is for studies with one objective, and this one has {len(study.directions)}.")
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+    n = checked_count("n", n)
     names = checked_names(names, source.sources if isinstance(source, PastStudies) else ())
     known = _checked_space(space) if space is not None else own_space(study)
     if isinstance(source, PastStudies):
