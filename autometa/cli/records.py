@@ -212,7 +212,8 @@ def _collect(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     import_optional("pyarrow", extra="meta")
     from autometa.metadataset.dataset import MetaDataset
-    from autometa.metalearning.collection.export import export
+    from autometa.metadataset.error_moments import FILE_NAME
+    from autometa.metalearning.collection.export import export, export_moments
 
     manifest = dict(entry.split("=", 1) if "=" in entry else (entry, "") for entry in arguments.manifest)
     metadataset = export(arguments.tasks, arguments.collection, manifest=manifest, progress=arguments.progress)
@@ -223,6 +224,7 @@ def _export(arguments: argparse.Namespace) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     metadataset.to_parquet(arguments.out / "records")
     metadataset.to_npz(arguments.out / "metadataset.npz")
+    export_moments(arguments.collection, metadataset).to_npz(arguments.out / FILE_NAME)
     show(f"{_counts(metadataset)}\n\nWritten to {arguments.out}")
 
 

@@ -11,12 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from autometa._support.progress import CountBar
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
-from autometa.metadataset.store import read_collected
+from autometa.metadataset.error_moments import ErrorMoments, second_moments
+from autometa.metadataset.schema import HELD_OUT
+from autometa.metadataset.store import read_collected, read_predictions
 from autometa.metalearning.collection.task_folder import Table, load_task, read_table_list
 from autometa.tables.features import META_FEATURES, describe
 
@@ -74,6 +77,42 @@ def export(
         **(manifest or {}),
     }
     return MetaDataset(described, configurations, evaluations, about)
+
+
+def export_moments(out: Path | str, metadataset: MetaDataset) -> ErrorMoments:
+    """Return the second moments of the errors of a collection's stored predictions.
+
+    Parameters
+    ----------
+    out : Path or str
+        The folder of the collection.
+    metadataset : MetaDataset
+        Its records, as `export` returns them: their tasks and configurations are those of the moments. A task
+        without predictions has none.
+
+    Raises
+    ------
+    MetaDatasetError
+        If there is no collection in `out`, or its file is damaged.
+    """
+    tasks = tuple(metadataset.tasks["task"])
+    configurations = tuple(metadataset.configurations["configuration"])
+    shape = (len(tasks), len(configurations), len(configurations))
+    moments = {name: np.full(shape, np.nan, dtype=np.float32) for name in ("validation", "held_out")}
+    for number, task in enumerate(tasks):
+        try:
+            fold, y, predictions = read_predictions(Path(out), task)
+        except KeyError:
+            continue
+        found = {name: np.nan_to_num(p.astype(np.float64), nan=np.inf) for name, p in predictions.items()}
+        usable = [j for j, name in enumerate(configurations) if name in found and np.isfinite(found[name]).all()]
+        if usable:
+            stack = np.stack([found[configurations[j]] for j in usable])
+            errors = stack - (np.eye(stack.shape[2])[y.astype(np.int64)] if stack.ndim == 3 else y)
+            for name, rows in (("validation", fold != HELD_OUT), ("held_out", fold == HELD_OUT)):
+                if rows.any():
+                    moments[name][number][np.ix_(usable, usable)] = second_moments(errors[:, rows])
+    return ErrorMoments(tasks, configurations, **moments)
 
 
 def _features(table: Table, settings: Mapping[str, Any]) -> dict[str, float]:

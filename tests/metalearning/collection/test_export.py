@@ -15,7 +15,7 @@ from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.pool import configuration_id, make_pool
 from autometa.metadataset.schema import EVALUATION_COLUMNS, LOSS_COLUMNS
 from autometa.metadataset.store import Store, read_collected
-from autometa.metalearning.collection.export import export
+from autometa.metalearning.collection.export import export, export_moments
 from autometa.metalearning.collection.measuring import CollectionSettings
 from autometa.metalearning.collection.task_folder import load_task, read_table_list
 from autometa.tables.features import META_FEATURES, describe
@@ -65,6 +65,21 @@ def test_it_can_be_written_and_read(exported: MetaDataset, tmp_path: Path) -> No
     again = MetaDataset.load(exported.to_parquet(tmp_path / "records"))
     pd.testing.assert_frame_equal(again.evaluations, exported.evaluations)
     pd.testing.assert_frame_equal(again.tasks, exported.tasks)
+
+
+def test_moments_of_errors_have_the_recorded_losses_on_their_diagonal(
+    exported: MetaDataset, collected: Collection
+) -> None:
+    moments = export_moments(collected.out, exported)
+    assert moments.tasks == tuple(exported.tasks["task"])
+    regression = exported.tasks.index[exported.tasks["problem"] == "regression"][0]
+    squared = np.einsum("ii->i", moments.validation[regression])
+    recorded = exported.matrix(metric="rmse").to_numpy()[regression] ** 2
+    assert np.isfinite(squared).sum() == np.isfinite(recorded).sum() > 1
+    known = np.isfinite(recorded)
+    np.testing.assert_allclose(squared[known], recorded[known], rtol=0.1)
+    held_out = np.einsum("tii->ti", moments.held_out)
+    assert (held_out[np.isfinite(held_out)] > 0).all()
 
 
 def test_a_collection_under_way_is_exported_without_what_is_not_measured_yet(cheap: Collection) -> None:
