@@ -12,6 +12,7 @@ import numpy as np
 from autometa.core.space import Configuration, SearchSpace, is_valid
 from autometa.core.strategy import Strategy
 from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.error_moments import ErrorMoments
 from autometa.metadataset.schema import LOSS_COLUMNS
 from autometa.tables.features import META_FEATURES
 
@@ -44,6 +45,8 @@ class PastTasks:
         Peak memory of an evaluation in MiB, mean over the folds; NaN where not measured.
     failed : ndarray of shape (n_tasks, n_configurations), bool
         Whether a configuration was tried without a result.
+    moments : ndarray of shape (n_tasks, n_configurations, n_configurations), float32, optional
+        Second moments of errors, from which ensembles are predicted; NaN where a configuration was not measured.
     """
 
     tasks: tuple[str, ...]
@@ -57,6 +60,7 @@ class PastTasks:
     seconds: np.ndarray
     memory_mb: np.ndarray
     failed: np.ndarray
+    moments: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n, m = len(self.tasks), len(self.configurations)
@@ -73,10 +77,12 @@ class PastTasks:
         for name, matrix in matrices.items():
             if np.shape(matrix) != (n, m):
                 raise ValueError(f"{name} must be of shape {(n, m)}, got {np.shape(matrix)}.")
+        if self.moments is not None and np.shape(self.moments) != (n, m, m):
+            raise ValueError(f"moments must be of shape {(n, m, m)}, got {np.shape(self.moments)}.")
 
     @classmethod
-    def from_metadataset(cls, metadataset: MetaDataset) -> PastTasks:
-        """Return the past tasks of a meta-dataset.
+    def from_metadataset(cls, metadataset: MetaDataset, moments: ErrorMoments | None = None) -> PastTasks:
+        """Return the past tasks of a meta-dataset, with the second moments of their errors if they are given.
 
         Seconds are CPU seconds where they were recorded, else wall-clock seconds.
         """
@@ -107,6 +113,7 @@ class PastTasks:
             seconds=_seconds(metadataset),
             memory_mb=metadataset.matrix("memory_mb").to_numpy(np.float64),
             failed=(metadataset.status_matrix().to_numpy(dtype=object, na_value="ok") != "ok"),
+            moments=None if moments is None else _pooled(moments, metadataset),
         )
 
     @cached_property
@@ -151,6 +158,7 @@ class PastTasks:
             seconds=self.seconds[rows],
             memory_mb=self.memory_mb[rows],
             failed=self.failed[rows],
+            moments=None if self.moments is None else self.moments[rows],
         )
 
     def select_configurations(self, indices: Sequence[int] | np.ndarray) -> PastTasks:
@@ -163,6 +171,7 @@ class PastTasks:
             seconds=self.seconds[:, chosen],
             memory_mb=self.memory_mb[:, chosen],
             failed=self.failed[:, chosen],
+            moments=None if self.moments is None else self.moments[:, chosen][:, :, chosen],
         )
 
     def join(self, other: PastTasks, *, least: int = 2) -> PastTasks:
@@ -205,7 +214,23 @@ class PastTasks:
             seconds=joined(self.seconds, other.seconds),
             memory_mb=joined(self.memory_mb, other.memory_mb),
             failed=joined(self.failed, other.failed, 0.0).astype(bool),
+            moments=self._joined_moments(other, len(configurations), columns, taken),
         )
+
+    def _joined_moments(
+        self, other: PastTasks, n_configurations: int, columns: list[int], taken: list[int]
+    ) -> np.ndarray | None:
+        if self.moments is None and other.moments is None:
+            return None
+        n_own = len(self.tasks)
+        shape = (n_own + len(other.tasks), n_configurations, n_configurations)
+        moments = np.full(shape, np.nan, dtype=np.float32)
+        if self.moments is not None:
+            moments[:n_own, : len(self.configurations), : len(self.configurations)] = self.moments
+        if other.moments is not None:
+            rows = np.arange(n_own, len(moments))
+            moments[np.ix_(rows, columns, columns)] = other.moments[:, taken][:, :, taken]
+        return moments
 
 
 def _is_point(configuration: Configuration, space: SearchSpace) -> bool:
@@ -225,6 +250,12 @@ def _seconds(metadataset: MetaDataset) -> np.ndarray:
     wall = metadataset.matrix("fit_s").to_numpy(np.float64)
     predict = metadataset.matrix("predict_cpu_s").to_numpy(np.float64)
     return np.where(np.isnan(fit), wall, fit) + np.nan_to_num(predict)
+
+
+def _pooled(moments: ErrorMoments, metadataset: MetaDataset) -> np.ndarray:
+    """Return the mean of the moments of validation and held-out rows."""
+    found = moments.select(list(metadataset.tasks["task"]), list(metadataset.configurations["configuration"]))
+    return (found.validation + found.held_out) / 2
 
 
 def _sizes(metadataset: MetaDataset) -> np.ndarray:
