@@ -64,11 +64,11 @@ def test_assess_compares_everything_with_the_static_portfolio_unless_told_otherw
 ) -> None:
     assert main(["assess", "--records", str(records), "--budgets", "--counts", "1", "--folds", "2"]) == 0
     text = capsys.readouterr().out
-    assert "the difference is to greedy_per_second" in text
+    assert "the difference is to best_static" in text
     means = text[text.index("mean\n") : text.index("95% interval over families")]
     past = PastTasks.from_metadataset(MetaDataset.load(records))
     assert [line.split()[0] for line in means.splitlines()[4:-1]] == list(named_policies(past))
-    assert "greedy_per_second" in text and "0.0 [0.0, 0.0]" in text
+    assert "greedy_ensemble_per_second" in text and "0.0 [0.0, 0.0]" in text
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_assess_compares_everything_with_the_static_portfolio_unless_told_otherw
         ("train", ["--recurrent", "nan"], "--recurrent must be a number of seconds, 0 or more, got nan"),
         ("assess", ["--budgets", "-1"], "must be positive"),
         ("assess", ["--out", "no_such_folder/a.csv"], "no folder no_such_folder"),
-        ("assess", ["--predictions", "no_such_folder"], "no_such_folder holds no collection"),
+        ("assess", ["--moments", "no_such.npz"], "no_such.npz cannot be read"),
         ("train", ["--replayed", "-1"], "--replayed must not be negative, got -1"),
-        ("train", ["--predictions", "no_such_folder"], "no_such_folder holds no collection"),
+        ("train", ["--moments", "no_such.npz"], "no_such.npz cannot be read"),
         ("train", ["--records", "no_such_records.npz"], "no_such_records.npz"),
     ],
 )

@@ -11,16 +11,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autometa._support.files import shipped_folder
 from autometa._support.hints import did_you_mean
 from autometa._support.imports import import_optional
 from autometa.cli.printing import say, show
 from autometa.cli.table_files import check_destination, names_in
+from autometa.metalearning.replay import BEST_STATIC
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from autometa import MetaDataset
+    from autometa.metadataset.error_moments import ErrorMoments
     from autometa.metalearning.replay.assessment import Factory
+
+
+_MOMENTS_HELP = "second moments of errors; default: error_moments.npz beside the records, if it is there"
 
 
 def add_commands(commands: Any) -> None:
@@ -103,9 +109,7 @@ def _add_train(commands: Any) -> None:
     train.set_defaults(run=_train)
     train.add_argument("--records", metavar="PATH", type=Path, help="folder or .npz; default: the one that ships")
     train.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where to write the weights")
-    train.add_argument(
-        "--predictions", metavar="FOLDER", type=Path, help="the collection, to choose portfolios by their ensembles"
-    )
+    train.add_argument("--moments", metavar="FILE", type=Path, help=_MOMENTS_HELP)
     train.add_argument(
         "--replayed",
         metavar="N",
@@ -137,22 +141,18 @@ def _add_assess(commands: Any) -> None:
     assess.add_argument(
         "--baseline",
         metavar="NAME",
-        default="greedy_per_second",
-        help="compare with it; default: %(default)s, the static portfolio that counts costs",
+        default=BEST_STATIC,
+        help="compare with it; default: %(default)s, for each limit the static policy with the lowest regret",
     )
     assess.add_argument(
-        "--budgets", metavar="SECONDS", nargs="*", type=float, default=[1, 10, 60, 600], help="default: %(default)s"
+        "--budgets", metavar="SECONDS", nargs="*", type=float, default=[3, 10, 60, 600], help="default: %(default)s"
     )
-    assess.add_argument(
-        "--counts", metavar="N", nargs="*", type=int, default=[1, 3, 5, 10, 16, 32], help="default: %(default)s"
-    )
+    assess.add_argument("--counts", metavar="N", nargs="*", type=int, default=[3, 10, 32], help="default: %(default)s")
     assess.add_argument(
         "--folds", metavar="N", type=int, default=10, help="parts of the families; default: %(default)s"
     )
     assess.add_argument("--sample", metavar="N", type=int, help="search on N tasks drawn at random; default: on all")
-    assess.add_argument(
-        "--predictions", metavar="FOLDER", type=Path, help="the collection, for the regret of ensembles"
-    )
+    assess.add_argument("--moments", metavar="FILE", type=Path, help=_MOMENTS_HELP)
     assess.add_argument(
         "--recurrent",
         metavar="SECONDS",
@@ -244,11 +244,12 @@ def _train(arguments: argparse.Namespace) -> None:
     from autometa.metadataset.dataset import MetaDataset
     from autometa.metalearning.training.policy_training import train
 
+    metadataset = MetaDataset.load(arguments.records)
     weights = train(
-        MetaDataset.load(arguments.records),
+        metadataset,
         seed=arguments.random_state,
         out=arguments.out,
-        predictions=arguments.predictions,
+        moments=_moments(arguments),
         n_replayed=arguments.replayed,
         recurrent_s=arguments.recurrent,
     )
@@ -269,30 +270,31 @@ def _assess(arguments: argparse.Namespace) -> None:
 
     from autometa._support.seeds import child_seed
     from autometa.metadataset.dataset import MetaDataset
+    from autometa.metadataset.schema import LOSSES
     from autometa.metalearning.replay.assessment import assess, named_policies
     from autometa.metalearning.replay.prediction_errors import prediction_errors
     from autometa.metalearning.training.similarity_learning import learnt_weights
     from autometa.policy.past_tasks import PastTasks
 
-    past = PastTasks.from_metadataset(MetaDataset.load(arguments.records))
+    metadataset, moments = MetaDataset.load(arguments.records), _moments(arguments)
+    past = PastTasks.from_metadataset(metadataset, moments)
+    if moments is not None:
+        moments = moments.select(past.tasks, metadataset.configurations["configuration"])
     every = named_policies(
-        past,
-        similarity=learnt_weights,
-        seed=arguments.random_state,
-        predictions=arguments.predictions,
-        recurrent_s=arguments.recurrent,
+        past, similarity=learnt_weights, seed=arguments.random_state, recurrent_s=arguments.recurrent
     )
     tasks = np.random.default_rng(child_seed(arguments.random_state, "sample")).permutation(len(past.tasks))
     table = assess(
         past,
-        _chosen(every, [*(arguments.policies or every), arguments.baseline]),
+        _chosen(every, [*(arguments.policies or every), *_named_baselines(arguments.baseline, every)]),
         budgets_s=arguments.budgets,
         counts=arguments.counts,
         n_folds=arguments.folds,
         seed=arguments.random_state,
         n_jobs=arguments.jobs,
         tasks=tasks[: arguments.sample].tolist(),
-        predictions=arguments.predictions,
+        moments=moments,
+        as_in_fits=not set(past.problems) - set(LOSSES),
     )
     if arguments.out is not None:
         table.to_csv(arguments.out, index=False)
@@ -302,6 +304,24 @@ def _assess(arguments: argparse.Namespace) -> None:
         "Mean absolute errors of predictions (losses on their scale, logarithms of the others)\n"
         f"{errors.round(4).to_string()}"
     )
+
+
+def _moments(arguments: argparse.Namespace) -> ErrorMoments | None:
+    """Return the second moments that were asked for, or else lie beside the records."""
+    from autometa.metadataset.error_moments import FILE_NAME, ErrorMoments
+
+    if arguments.moments is not None:
+        return ErrorMoments.load(arguments.moments)
+    records = shipped_folder("datasets") / "metadataset.npz" if arguments.records is None else arguments.records
+    found = [folder / FILE_NAME for folder in (records, records.parent) if (folder / FILE_NAME).is_file()]
+    return ErrorMoments.load(found[0]) if found else None
+
+
+def _named_baselines(baseline: str, every: Mapping[str, Factory]) -> list[str]:
+    """Return the policies that a comparison with a baseline needs."""
+    from autometa.metalearning.replay.assessment import STATIC_POLICIES
+
+    return [name for name in STATIC_POLICIES if name in every] if baseline == BEST_STATIC else [baseline]
 
 
 def _chosen(every: Mapping[str, Factory], names: Sequence[str]) -> dict[str, Factory]:
@@ -319,7 +339,7 @@ def _regret_text(table: pd.DataFrame, baseline: str, seed: int) -> str:
     from autometa.metalearning.replay.assessment import compare
 
     text = [f"Regret on {table['task'].nunique()} tasks of families left out; the difference is to {baseline}"]
-    for value in ("regret", "ensemble_regret"):
+    for value in ("ensemble_regret", "regret"):
         if table[value].notna().any():
             compared = compare(table[table[value].notna()], baseline, value, seed)
             text += [f"\n{value}", _comparison_text(compared)]

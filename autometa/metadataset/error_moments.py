@@ -75,7 +75,7 @@ class ErrorMoments:
             ) from error
         if about.get("version") != _VERSION:
             raise MetaDatasetError(
-                f"{file} has layout {about.get('version')!r}, and this autometa reads layout {_VERSION}. Update autometa."
+                f"{file} has layout {about.get('version')!r}; this autometa reads layout {_VERSION}. Update autometa."
             )
         try:
             parts = {name: unpacked(arrays[name], arrays[f"{name}/correlations"]) for name in _PARTS}

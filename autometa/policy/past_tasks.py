@@ -228,8 +228,8 @@ class PastTasks:
         if self.moments is not None:
             moments[:n_own, : len(self.configurations), : len(self.configurations)] = self.moments
         if other.moments is not None:
-            rows = np.arange(n_own, len(moments))
-            moments[np.ix_(rows, columns, columns)] = other.moments[:, taken][:, :, taken]
+            into, index = np.array(columns, dtype=np.int64), np.arange(n_own, len(moments))
+            moments[np.ix_(index, into, into)] = other.moments[:, taken][:, :, taken]
         return moments
 
 

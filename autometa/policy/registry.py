@@ -52,7 +52,7 @@ Losses in a fit come from other rows and folds than the records, which replays c
 _SHORTEST_LEARNT_S = 8.0
 """The default policy needs fits of at least this many seconds: reading and learning from records takes about one."""
 
-_OVERHEAD_S = 0.1
+OVERHEAD_S = 0.1
 """Seconds of a trial besides its fits: the study, the way to the worker and back."""
 
 
@@ -155,7 +155,7 @@ def settings_in_fits(name: str, temperatures: tuple[float, float] | None = None)
         usual,
         temperature=without,
         temperature_in_time=within,
-        overhead_s=_OVERHEAD_S,
+        overhead_s=OVERHEAD_S,
         exploration=_EXPLORATION,
         variety=_VARIETY,
         patience=_PATIENCE,

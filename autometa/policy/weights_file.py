@@ -22,6 +22,7 @@ from autometa.catalogue import load_strategies
 from autometa.core.space import Configuration, SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.exceptions import PolicyError
+from autometa.metadataset.error_moments import packed, unpacked
 from autometa.policy.past_tasks import PastTasks
 from autometa.tables.features import META_FEATURES
 
@@ -91,6 +92,8 @@ def write_weights(weights: PolicyWeights, folder: str | Path) -> Path:
     arrays |= {name: values.astype(np.float32) for name, values in numbers.items()}
     arrays |= {"failed": past.failed, "similarity": np.asarray(weights.similarity, dtype=np.float32)}
     arrays |= {_RECURRENT + name: values for name, values in weights.arrays.items()}
+    if past.moments is not None:
+        arrays["moments"], arrays["moments/correlations"] = packed(past.moments)
     _FILES.write(folder, arrays, weights.card)
     return folder
 
@@ -140,8 +143,12 @@ def _weights(arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> Polic
     def numbers(name: str) -> np.ndarray:
         return arrays[name].astype(np.float64)
 
+    tasks, families, problems, feature_names = (tuple(text(name)) for name in _TEXTS)
     past = PastTasks(
-        **{name: tuple(text(name)) for name in _TEXTS},
+        tasks,
+        families,
+        problems,
+        feature_names=feature_names,
         configurations=tuple(Configuration(strategy, parameters) for strategy, parameters in text("configurations")),
         features=numbers("features"),
         sizes=numbers("sizes"),
@@ -149,6 +156,7 @@ def _weights(arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> Polic
         seconds=numbers("seconds"),
         memory_mb=numbers("memory_mb"),
         failed=arrays["failed"].astype(bool),
+        moments=unpacked(arrays["moments"], arrays["moments/correlations"]) if "moments" in arrays else None,
     )
     return PolicyWeights(
         past,

@@ -15,6 +15,7 @@ from autometa._support.toml_text import toml_text
 from autometa.core.space import SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.exceptions import PolicyError
+from autometa.metadataset.error_moments import second_moments
 from autometa.policy.weights_file import (
     WEIGHTS_VERSION,
     PolicyWeights,
@@ -41,6 +42,18 @@ def made_up_weights() -> PolicyWeights:
         {"recurrent/gate": np.arange(6, dtype=np.float16).reshape(2, 3)},
         {"seed": 7, "strategies": {"algorithm_0": space_hash(strategies()[0].space)}},
     )
+
+
+def test_second_moments_are_written_and_read(tmp_path: Path) -> None:
+    weights = made_up_weights()
+    rng = np.random.default_rng(0)
+    m = len(weights.past.configurations)
+    moments = np.stack([second_moments(rng.normal(size=(m, 40))) for _ in weights.past.tasks]).astype(np.float32)
+    moments[1, 2, :] = moments[1, :, 2] = np.nan
+    with_moments = replace(weights, past=replace(weights.past, moments=moments))
+    again = read_weights(write_weights(with_moments, tmp_path), strategies())
+    np.testing.assert_allclose(again.past.moments, moments, atol=2e-4)
+    assert read_weights(write_weights(weights, tmp_path), strategies()).past.moments is None
 
 
 def assert_same(first: PolicyWeights, second: PolicyWeights) -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -17,33 +16,33 @@ from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
 from autometa.core.proposal import Policy
 from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.error_moments import ErrorMoments
 from autometa.metadataset.families import family_parts
-from autometa.metalearning.replay.baselines import (
-    Oracle,
-    RandomPolicy,
-    StaticPolicy,
-    average_rank,
-    greedy,
-    greedy_per_second,
-)
+from autometa.metalearning.replay import BEST_STATIC
+from autometa.metalearning.replay.baselines import STATIC_ORDERS, Oracle, RandomPolicy, StaticPolicy, average_rank
 from autometa.metalearning.replay.regret import paired_bootstrap
 from autometa.metalearning.replay.replay import Episode, metric_of, replay
-from autometa.metalearning.replay.stored_predictions import StoredPredictions, read_stored_predictions
 from autometa.metalearning.training.portfolio import learn_portfolios
+from autometa.policy.ensemble_model import NO_MODEL, greedy_weights
 from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.portfolio_policy import PortfolioPolicy
 from autometa.policy.prior import PriorPolicy
 from autometa.policy.recurrent.policy import RecurrentPolicy
+from autometa.policy.registry import settings_in_fits
 from autometa.policy.similarity import Similarity
 
 Factory = Callable[[PastTasks], Policy]
 """Makes a policy from the past tasks that it may know."""
 
-BUDGETS_S = (1.0, 10.0, 60.0, 600.0)
-COUNTS = (1, 3, 5, 10, 16, 32)
-_MOST_MEMBERS = 16
-"""Ensembles are selected from this many of the best configurations, as in a fit."""
+BUDGETS_S = (3.0, 10.0, 60.0, 600.0)
+COUNTS = (3, 10, 32)
+STATIC_POLICIES = (*STATIC_ORDERS, "average_rank", "portfolio", "prior")
+"""Policies that do not learn from the losses of a search, or only by hand-made rules."""
+_MOST_MEMBERS, _N_ROUNDS = 16, 25
+"""Ensembles are selected in 25 rounds from the 16 best configurations, as in fits of a few hundred rows or more."""
+
+_LEAST_ERROR, _LEAST_SPAN = 1e-9, 0.02
 
 
 def assess(
@@ -56,7 +55,8 @@ def assess(
     seed: int = 0,
     n_jobs: int = 1,
     tasks: Sequence[int] | None = None,
-    predictions: str | Path | None = None,
+    moments: ErrorMoments | None = None,
+    as_in_fits: bool = False,
 ) -> pd.DataFrame:
     """Return the regret of policies on every task, each policy made from tasks of other families.
 
@@ -79,16 +79,18 @@ def assess(
         Number of processes; at most one per core that may be used.
     tasks : sequence of int, optional
         Indices of the tasks to search on; all by default.
-    predictions : str or Path, optional
-        Folder of a collection with stored predictions, for the regret of ensembles.
+    moments : ErrorMoments, optional
+        Second moments of errors of the meta-dataset, for the regret of ensembles. Tasks and configurations are those
+        of `past`, in its order.
+    as_in_fits : bool
+        Whether trials have the folds, and searches the time, of a fit with the same budget; see `replay`.
 
     Returns
     -------
     DataFrame
         A row per policy, task, and limit: policy, task, family, problem, limit ("trials" or
         "seconds"), at, regret (1 before the first result) and ensemble_regret (NaN without
-        predictions). The ensemble is selected on validation rows and judged on held-out rows. If
-        some recorded configurations have no predictions, another search among the others is made for it.
+        moments of the task; see `EnsembleJudge`).
 
     Raises
     ------
@@ -106,7 +108,8 @@ def assess(
         budgets_s=budgets_s,
         counts=counts,
         seed=seed,
-        predictions=None if predictions is None else Path(predictions),
+        moments=moments,
+        as_in_fits=as_in_fits,
     )
     found = joblib.Parallel(n_jobs=jobs_at_a_time(n_jobs))(
         joblib.delayed(measure)(test) for test in family_folds(past, n_folds, seed)
@@ -123,7 +126,8 @@ def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int
     table : DataFrame
         Table returned by `assess`.
     baseline : str
-        Name of the policy to compare with.
+        Name of the policy to compare with, or `BEST_STATIC`: at each limit the one of `STATIC_POLICIES` with the
+        lowest mean.
     value : {"regret", "ensemble_regret"}
         Column to compare.
     seed : int
@@ -140,14 +144,17 @@ def compare(table: pd.DataFrame, baseline: str, value: str = "regret", seed: int
     ValueError
         If the baseline is not in the table.
     """
-    if baseline not in set(table["policy"]):
-        raise ValueError(f"baseline must be one of {', '.join(table['policy'].unique())}, got {baseline!r}.")
+    found = list(table["policy"].unique())
+    static = [name for name in STATIC_POLICIES if name in found] if baseline == BEST_STATIC else [baseline]
+    if not static or baseline not in (BEST_STATIC, *found):
+        raise ValueError(f"baseline must be one of {', '.join(found)}, got {baseline!r}.")
     rows = []
     for (limit, at), part in table.groupby(["limit", "at"], sort=False):
         wide = part.pivot(index="task", columns="policy", values=value)
         families = part.drop_duplicates("task").set_index("task")["family"].reindex(wide.index).tolist()
+        best = wide[static].mean().idxmin()
         for policy in part["policy"].unique():
-            difference, low, high = paired_bootstrap(wide[policy] - wide[baseline], families, seed=seed)
+            difference, low, high = paired_bootstrap(wide[policy] - wide[best], families, seed=seed)
             rows.append((policy, limit, at, float(wide[policy].mean()), difference, low, high))
     names = ["policy", "limit", "at", "mean", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=names).set_index(names[:3])
@@ -166,7 +173,6 @@ def named_policies(
     similarity: Callable[[PastTasks], np.ndarray] | None = None,
     seed: int = 0,
     *,
-    predictions: str | Path | None = None,
     recurrent_s: float = 0.0,
 ) -> dict[str, Factory]:
     """Return makers of all policies that can be assessed by name: baselines, learnt ones, ablations.
@@ -180,26 +186,28 @@ def named_policies(
         may know; by default all weights are equal.
     seed : int
         Seed of the random order and of the recurrent policy's training.
-    predictions : str or Path, optional
-        Folder of a collection with stored predictions; portfolios are then chosen by their ensembles.
     recurrent_s : float
         Most seconds for each training of the recurrent policy; 0 leaves it out, and needs no torch.
     """
     learnt: dict[str, Factory] = {
-        name: partial(gain_policy, settings, similarity) for name, settings in GAIN_SETTINGS.items()
+        name: partial(gain_policy, settings_in_replays(name), similarity) for name in GAIN_SETTINGS
     }
-    learnt["portfolio"] = partial(_portfolio, None if predictions is None else Path(predictions))
+    learnt["portfolio"] = _portfolio
     if recurrent_s > 0:
         learnt["recurrent"] = partial(_recurrent, recurrent_s, seed)
     return {
         "random": partial(RandomPolicy, seed=seed),
         "average_rank": partial(StaticPolicy, order=average_rank),
-        "greedy": partial(StaticPolicy, order=greedy),
-        "greedy_per_second": partial(StaticPolicy, order=greedy_per_second),
+        **{name: partial(StaticPolicy, order=order) for name, order in STATIC_ORDERS.items()},
         "prior": _prior,
         **learnt,
         "oracle": lambda _: Oracle(past),
     }
+
+
+def settings_in_replays(name: str) -> GainSettings:
+    """Return the settings of a policy in fits, without exploration beyond the records, where a replay would end."""
+    return replace(settings_in_fits(name), exploration=0.0)
 
 
 def _prior(past: PastTasks) -> PriorPolicy:
@@ -207,9 +215,9 @@ def _prior(past: PastTasks) -> PriorPolicy:
     return PriorPolicy(load_strategies())
 
 
-def _portfolio(predictions: Path | None, past: PastTasks) -> PortfolioPolicy:
-    orders, _ = learn_portfolios(past, predictions)
-    return PortfolioPolicy(past, orders, gain_policy(GAIN_SETTINGS["portfolio"], None, past))
+def _portfolio(past: PastTasks) -> PortfolioPolicy:
+    orders, _ = learn_portfolios(past)
+    return PortfolioPolicy(past, orders, gain_policy(settings_in_replays("portfolio"), None, past))
 
 
 def _recurrent(most_s: float, seed: int, past: PastTasks) -> RecurrentPolicy:
@@ -251,7 +259,8 @@ def _assess_fold(
     budgets_s: Sequence[float],
     counts: Sequence[int],
     seed: int,
-    predictions: Path | None,
+    moments: ErrorMoments | None,
+    as_in_fits: bool,
 ) -> list[tuple[object, ...]]:
     tasks = [int(task) for task in test if int(task) in wanted]
     if not tasks:
@@ -259,18 +268,13 @@ def _assess_fold(
     train = without(past, test)
     made = {name: make(train) for name, make in policies.items()}
     rows: list[tuple[object, ...]] = []
-    # Task by task, so that predictions are read once, and an ensemble found by several policies is selected once.
+    # Task by task, so that an ensemble found by several policies is selected once.
     for task in tasks:
-        kept = read_stored_predictions(predictions, past, task) if predictions is not None else None
-        judge = None if kept is None else _EnsembleJudge.of(kept, past, task)
+        judge = None if moments is None else EnsembleJudge.of(moments, past, task)
         for name, policy in made.items():
             about = (name, past.tasks[task], past.families[task], past.problems[task])
-            searches = list(_searches(policy, past, task, budgets_s, counts, seed))
-            of_kept = searches
-            if judge is not None and judge.past is not past:
-                of_kept = list(_searches(policy, judge.past, task, budgets_s, counts, seed))
-            for search, other in zip(searches, of_kept, strict=True):
-                of_ensemble = math.nan if judge is None else judge.regret(other)
+            for search in _searches(policy, past, task, budgets_s, counts, seed, as_in_fits=as_in_fits):
+                of_ensemble = math.nan if judge is None else judge.regret(search)
                 rows.append((*about, search.limit, search.at, search.regret(), of_ensemble))
     return rows
 
@@ -289,58 +293,81 @@ class _Search:
 
 
 def _searches(
-    policy: Policy, past: PastTasks, task: int, budgets_s: Sequence[float], counts: Sequence[int], seed: int
+    policy: Policy,
+    past: PastTasks,
+    task: int,
+    budgets_s: Sequence[float],
+    counts: Sequence[int],
+    seed: int,
+    *,
+    as_in_fits: bool,
 ) -> Iterator[_Search]:
-    metric = metric_of(past, task)
+    run = partial(replay, policy, past, task, metric=metric_of(past, task), seed=seed, as_in_fits=as_in_fits)
     if counts:
-        episode = replay(policy, past, task, metric=metric, budget=Budget(n_trials=max(counts)), seed=seed)
+        episode = run(budget=Budget(n_trials=max(counts)))
         for count in counts:
             yield _Search("trials", count, episode, count)
     if np.isfinite(past.seconds[task]).any():
         for budget_s in budgets_s:
-            episode = replay(policy, past, task, metric=metric, budget=Budget(time_s=budget_s), seed=seed)
+            episode = run(budget=Budget(time_s=budget_s))
             yield _Search("seconds", budget_s, episode, int((episode.end_s <= budget_s).sum()))
 
 
-class _EnsembleJudge:
-    """Regret of the ensemble of a search's results on one task.
+class EnsembleJudge:
+    """Regret of the ensemble of a search's results on one task, by second moments of errors.
+
+    Weights are chosen on validation rows and judged on held-out rows, then the other way round; the mean of both has
+    less noise than either.
+
+    Parameters
+    ----------
+    past : PastTasks
+        Past tasks, with the configurations.
+    validation, held_out : ndarray of shape (n_configurations, n_configurations)
+        Second moments of errors on the task.
 
     Attributes
     ----------
-    past : PastTasks
-        Past tasks in which configurations without predictions on this task count as not measured.
+    known : ndarray of shape (n_configurations,), bool
+        Whether a configuration has moments.
     """
 
-    def __init__(self, kept: StoredPredictions, past: PastTasks) -> None:
-        self.past = past
-        self._chosen_on, self._judged_on = kept.split()
-        self._known: dict[tuple[int, ...], float] = {}
+    def __init__(self, past: PastTasks, validation: np.ndarray, held_out: np.ndarray) -> None:
+        self._past = past
+        self._sides = [(validation, held_out), (held_out, validation)]
+        self.known = np.isfinite(np.diagonal(validation) + np.diagonal(held_out))
+        everything = np.flatnonzero(self.known)
+        self._scales = [self._scale(*side, everything) for side in self._sides] if everything.size else []
+        self._found: dict[tuple[int, ...], float] = {}
 
     @classmethod
-    def of(cls, kept: StoredPredictions, past: PastTasks, task: int) -> _EnsembleJudge | None:
-        """Return the judge, or None if no recorded configuration has predictions."""
-        recorded = np.isfinite(past.losses[metric_of(past, task)][task])
-        has_predictions = np.zeros(len(recorded), dtype=bool)
-        has_predictions[list(kept.predictions)] = True
-        if not (recorded & has_predictions).any():
-            return None
-        if (recorded & ~has_predictions).any():
-            # Records of an earlier collection have no predictions, so they cannot be in an ensemble.
-            hidden = np.zeros_like(past.failed)
-            hidden[task] = ~has_predictions
-            losses = {metric: np.where(hidden, np.nan, matrix) for metric, matrix in past.losses.items()}
-            past = replace(past, losses=losses, failed=past.failed & ~hidden)
-        return cls(kept, past)
+    def of(cls, moments: ErrorMoments, past: PastTasks, task: int) -> EnsembleJudge | None:
+        """Return the judge of a past task, or None if no configuration has moments on it."""
+        judge = cls(past, moments.validation[task], moments.held_out[task])
+        return judge if judge.known.any() else None
 
     def regret(self, search: _Search) -> float:
-        """Return the regret; 1 without a result."""
+        """Return the regret: 0 for all configurations together, 1 for the median one, 2 without a result."""
         results = zip(search.episode.configurations[: search.n_results], search.episode.losses, strict=False)
-        found = {self.past.position[configuration] for configuration, loss in results if not math.isnan(loss)}
-        losses = self._chosen_on.losses
-        members = tuple(sorted(found, key=lambda index: (losses[index], index))[:_MOST_MEMBERS])
+        losses = ((loss, self._past.position[configuration]) for configuration, loss in results)
+        found = sorted((loss, index) for loss, index in losses if not math.isnan(loss) and self.known[index])
+        members = tuple(sorted(index for _, index in found[:_MOST_MEMBERS]))
         if not members:
-            return 1.0
-        if members not in self._known:
-            mixed = self._judged_on.mix(self._chosen_on.weights(members))
-            self._known[members] = self._judged_on.regret(mixed)
-        return self._known[members]
+            return NO_MODEL
+        if members not in self._found:
+            regrets = [
+                (self._error(*side, np.array(members)) - best) / span
+                for side, (best, span) in zip(self._sides, self._scales, strict=True)
+            ]
+            self._found[members] = float(np.mean(np.minimum(regrets, NO_MODEL)))
+        return self._found[members]
+
+    def _scale(self, chosen_on: np.ndarray, judged_on: np.ndarray, everything: np.ndarray) -> tuple[float, float]:
+        best = self._error(chosen_on, judged_on, everything)
+        usual = math.log(max(np.median(np.diagonal(judged_on)[everything]), _LEAST_ERROR))
+        return best, max(usual - best, _LEAST_SPAN)
+
+    @staticmethod
+    def _error(chosen_on: np.ndarray, judged_on: np.ndarray, members: np.ndarray) -> float:
+        weights = greedy_weights(chosen_on[np.ix_(members, members)][None].astype(np.float64), _N_ROUNDS)[0]
+        return math.log(max(float(weights @ judged_on[np.ix_(members, members)] @ weights), _LEAST_ERROR))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from autometa.core.proposal import Proposal
 from autometa.core.space import Configuration
 from autometa.core.task import TaskDescription
 from autometa.metalearning.replay.replay import metric_of
-from autometa.metalearning.training.portfolio import IncumbentGains, greedy_order, regrets
+from autometa.metalearning.training.portfolio import Gains, IncumbentGains, gains_on, greedy_order, regrets
 from autometa.policy.past_tasks import PastTasks
 
 Order = Callable[[PastTasks], Sequence[int]]
@@ -57,12 +57,31 @@ def average_rank(past: PastTasks) -> list[int]:
 
 def greedy(past: PastTasks) -> list[int]:
     """Return configurations in the order in which each lowers the mean regret most, whatever its seconds."""
-    return _greedy(past, per_second=False)
+    return _greedy(past, IncumbentGains(regrets(past)), per_second=False)
 
 
 def greedy_per_second(past: PastTasks) -> list[int]:
     """Return configurations in the order in which each lowers the mean regret most per second."""
-    return _greedy(past, per_second=True)
+    return _greedy(past, IncumbentGains(regrets(past)), per_second=True)
+
+
+def greedy_ensemble(past: PastTasks) -> list[int]:
+    """Return configurations in the order in which each lowers the mean regret of the ensemble most."""
+    return _greedy(past, gains_on(past), per_second=False)
+
+
+def greedy_ensemble_per_second(past: PastTasks) -> list[int]:
+    """Return configurations in the order in which each lowers the mean regret of the ensemble most per second."""
+    return _greedy(past, gains_on(past), per_second=True)
+
+
+STATIC_ORDERS: Mapping[str, Order] = {
+    "greedy": greedy,
+    "greedy_per_second": greedy_per_second,
+    "greedy_ensemble": greedy_ensemble,
+    "greedy_ensemble_per_second": greedy_ensemble_per_second,
+}
+"""Orders that a learnt policy has to beat; portfolios for a budget (Salinas and Erickson 2024) are `"portfolio"`."""
 
 
 @dataclass
@@ -136,12 +155,11 @@ class Oracle:
         return np.array(same)
 
 
-def _greedy(past: PastTasks, *, per_second: bool) -> list[int]:
-    regret = regrets(past)
-    first = greedy_order(IncumbentGains(regret), past.seconds, per_second=per_second)
+def _greedy(past: PastTasks, gains: Gains, *, per_second: bool) -> list[int]:
+    first = greedy_order(gains, past.seconds, per_second=per_second)
     chosen = set(first)
     # Configurations without a gain follow by their mean regret.
-    rest = [index for index in np.argsort(regret.mean(axis=0), kind="stable").tolist() if index not in chosen]
+    rest = [index for index in np.argsort(regrets(past).mean(axis=0), kind="stable").tolist() if index not in chosen]
     return _measured(past, [*first, *rest])
 
 

@@ -8,6 +8,7 @@ the choice to a sampler. The time that the policy itself takes does not count.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -29,13 +30,15 @@ from autometa.evaluation.jobs import Evaluator, Handle, Job, Outcome, failed_out
 from autometa.metadataset.schema import LOSSES
 from autometa.metalearning.replay.regret import normalised_regret
 from autometa.policy.past_tasks import TRAIN_SHARE, PastTasks
+from autometa.policy.registry import OVERHEAD_S
 from autometa.search.engine import Search
-from autometa.search.plan import Plan
+from autometa.search.plan import Plan, make_plan
 
 _INDEX = "index"
 """The only hyperparameter in a replayed study: the index of a configuration among the recorded ones."""
 
 _PLAN = Plan(n_splits=1, is_holdout=True, anchors=(1.0,), max_members=1, use_workers=True, finish_s=0.0)
+"""One fold for each trial, and no time kept for an ensemble: a search of records from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def replay(
     budget: Budget,
     n_jobs: int = 1,
     seed: int = 0,
+    as_in_fits: bool = False,
 ) -> Episode:
     """Return the episode of a policy on a recorded task.
 
@@ -115,6 +119,9 @@ def replay(
         Number of parallel evaluations.
     seed : int
         Seed of the search.
+    as_in_fits : bool
+        Whether a trial has as many folds, and the ensemble as much time, as in a fit with this budget. The recorded
+        mean over the folds stands for each of them.
 
     Raises
     ------
@@ -124,19 +131,34 @@ def replay(
     if not 0 <= task < len(past.tasks):
         raise ValueError(f"task must be the number of one of the {len(past.tasks)} past tasks, got {task!r}.")
     metric = metric_of(past, task) if metric is None else metric
-    evaluator = ReplayEvaluator(past, task, metric, has_time_limit=budget.has_time_limit)
+    description = describe_past(past, task, metric)
+    plan, n_folds, search_s = _PLAN, 1, budget.time_s
+    if as_in_fits:
+        # Records have no fits on the anchors of a plan.
+        plan = replace(make_plan(description, budget, n_jobs), anchors=(1.0,), use_workers=True)
+        n_folds = 1 if plan.is_holdout else plan.n_splits
+        search_s = budget.time_s * (1 - plan.refit_share) - plan.finish_s
+        description = replace(description, fits_in_turn=max(1.0, n_folds / n_jobs))
+    evaluator = ReplayEvaluator(
+        past,
+        task,
+        metric,
+        has_time_limit=budget.has_time_limit,
+        n_folds=n_folds,
+        overhead_s=OVERHEAD_S if as_in_fits else 0.0,
+    )
     pool = _Pool(policy, past, evaluator.is_recorded)
     search = Search(
-        task=describe_past(past, task, metric),
+        task=description,
         policy=pool,
         strategies=pool.strategies(_relative_seconds(past, task)),
         evaluator=evaluator,
         available=set(pool.aliases.values()),
         study=_study(seed),
-        plan=_PLAN,
-        n_folds=1,
+        plan=plan,
+        n_folds=n_folds,
         budget=budget,
-        deadline=Deadline.after(budget.time_s, evaluator.clock),
+        deadline=Deadline.after(search_s, evaluator.clock),
         n_jobs=n_jobs,
         seed=seed,
     )
@@ -147,7 +169,7 @@ def replay(
     if search.stop_reason == "interrupted":
         raise KeyboardInterrupt
     # Evaluations that end with the budget, up to rounding, were cut off by it.
-    results = [result for result in evaluator.results if result.end_s < budget.time_s * (1 - 1e-12)]
+    results = [result for result in evaluator.results if result.end_s < search_s * (1 - 1e-12)]
     results.sort(key=lambda result: result.end_s)
     return Episode(
         task=past.tasks[task],
@@ -216,18 +238,31 @@ class ReplayEvaluator(Evaluator):
         Metric of the losses.
     has_time_limit : bool
         Whether the budget limits time, so that seconds must have been recorded.
+    n_folds : int
+        Number of folds of a trial, each with the recorded loss and seconds.
+    overhead_s : float
+        Seconds of a trial besides its fits.
 
     Attributes
     ----------
     is_recorded : ndarray of shape (n_configurations,), bool
         Whether a loss or a failure was recorded.
     results : list
-        Results so far.
+        Results so far, one for each trial whose folds have ended or one of which has failed.
     """
 
     ready = True
 
-    def __init__(self, past: PastTasks, task: int, metric: str, *, has_time_limit: bool) -> None:
+    def __init__(
+        self,
+        past: PastTasks,
+        task: int,
+        metric: str,
+        *,
+        has_time_limit: bool,
+        n_folds: int = 1,
+        overhead_s: float = 0.0,
+    ) -> None:
         if metric not in past.losses:
             raise ValueError(f"metric must be one of {', '.join(past.losses)}, which were recorded; got {metric!r}.")
         seconds = past.seconds[task]
@@ -243,6 +278,9 @@ class ReplayEvaluator(Evaluator):
         self.is_recorded = ~np.isnan(self._losses) | past.failed[task]
         if not (self.is_recorded & ~past.failed[task]).any():
             raise ValueError(f"Past task {past.tasks[task]!r} has no losses in {metric!r}; leave it out.")
+        self._n_folds, self._overhead_s = n_folds, overhead_s
+        self._begun_s: dict[int, float] = {}
+        self._n_ended: Counter[int] = Counter()
         self.results: list[_Result] = []
         self._now_s = 0.0
 
@@ -268,13 +306,16 @@ class ReplayEvaluator(Evaluator):
         self._now_s = max(self._now_s, min(ends[0][0], self._now_s + timeout_s))
         ended = [end for end in ends if end[0] <= self._now_s]
         for end_s, handle, outcome in ended:
-            index = cast(int, handle.job.configuration.parameters[_INDEX])
-            self.results.append(_Result(index, outcome.evaluation.loss, handle.submitted_s, end_s))
+            trial, index = handle.job.trial, cast(int, handle.job.configuration.parameters[_INDEX])
+            begun_s = self._begun_s.setdefault(trial, handle.submitted_s)
+            self._n_ended[trial] += 1
+            if self._n_ended[trial] == self._n_folds or outcome.evaluation.status != "ok":
+                self.results.append(_Result(index, outcome.evaluation.loss, begun_s, end_s))
         return [(handle, outcome) for _, handle, outcome in ended]
 
     def _outcome(self, job: Job, kill_after_s: float) -> Outcome:
         index = cast(int, job.configuration.parameters[_INDEX])
-        seconds, loss = float(self._seconds[index]), float(self._losses[index])
+        seconds, loss = float(self._seconds[index]) + self._overhead_s / self._n_folds, float(self._losses[index])
         limit_s = min(job.limit_s, kill_after_s)
         if seconds > limit_s:
             return failed_outcome(job, "timeout", f"recorded as {seconds:.1f} s, allowed {limit_s:.1f} s", limit_s)

@@ -17,6 +17,7 @@ import pandas as pd
 from autometa._support.seeds import child_seed
 from autometa.catalogue import load_strategies
 from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.error_moments import ErrorMoments
 from autometa.metalearning.replay.assessment import assess, gain_policy
 from autometa.metalearning.replay.regret import surely_best
 from autometa.metalearning.training.portfolio import PORTFOLIO_BUDGETS_S, learn_portfolios
@@ -42,7 +43,7 @@ def train(
     *,
     seed: int = 0,
     out: str | Path | None = None,
-    predictions: str | Path | None = None,
+    moments: ErrorMoments | None = None,
     n_replayed: int = 24,
     recurrent_s: float = 0.0,
 ) -> PolicyWeights:
@@ -56,9 +57,9 @@ def train(
         Seed of the cross-validation over families, and of the choice of replayed tasks.
     out : str or Path, optional
         Folder to write the weights into.
-    predictions : str or Path, optional
-        Folder of a collection with stored predictions. Portfolios are then chosen by the loss of
-        their ensembles, on tasks with predictions of nearly all configurations.
+    moments : ErrorMoments, optional
+        Second moments of the errors of the recorded configurations. Portfolios are then chosen by the loss of their
+        ensembles.
     n_replayed : int
         Most tasks on which temperatures are compared; 0 keeps the usual ones, and so does a
         comparison without a significant winner.
@@ -70,9 +71,8 @@ def train(
     ValueError
         If no task has a loss.
     """
-    past = _with_results(PastTasks.from_metadataset(metadataset))
-    # First, so that a folder without predictions is reported at once.
-    portfolios, judged_by = learn_portfolios(past, None if predictions is None else Path(predictions))
+    past = _with_results(PastTasks.from_metadataset(metadataset, moments))
+    portfolios, judged_by = learn_portfolios(past)
     choice = learn_similarity(past, seed=seed)
     logger.info("similarity of tasks: %s; errors on families left out: %s", choice.name, choice.errors)
     tasks = _replayed(past, n_replayed, seed)

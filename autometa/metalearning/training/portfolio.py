@@ -13,24 +13,17 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from autometa.metalearning.replay.regret import normalised_regret
 from autometa.metalearning.replay.replay import metric_of
-from autometa.metalearning.replay.stored_predictions import StoredPredictions, read_stored_predictions
+from autometa.policy.ensemble_model import EnsembleModel, ensemble_model
 from autometa.policy.past_tasks import PastTasks
 
 PORTFOLIO_BUDGETS_S = (10.0, 60.0, 600.0)
 _N_PORTFOLIO = 32
-_LEAST_KEPT = 0.9
-"""Least fraction of a task's measured configurations with stored predictions, for its ensembles to be used."""
-
-_SHARES = (0.5, 0.2)
-"""Weights of a new member that are tried, as a quick approximation of a new ensemble selection."""
 
 
 class Gains(Protocol):
@@ -68,84 +61,57 @@ class IncumbentGains:
 
 
 class EnsembleGains:
-    """Gains of the ensemble selected from the chosen configurations.
-
-    It is selected on some rows of a task and judged on others; see `StoredPredictions.split`.
+    """Gains of the ensemble of the chosen configurations, by second moments of errors.
 
     Parameters
     ----------
-    tasks : sequence of StoredPredictions
-        Past tasks.
+    model : EnsembleModel
+        Ensembles on the past tasks.
     """
 
-    def __init__(self, tasks: Sequence[StoredPredictions]) -> None:
-        self._tasks = [task.split() for task in tasks]
-        self._members: list[list[int]] = [[] for _ in tasks]
-        self._ensembles: list[np.ndarray | None] = [None] * len(tasks)
-        self._values = np.ones(len(tasks))
+    def __init__(self, model: EnsembleModel) -> None:
+        self._model = model
+        self._chosen: list[int] = []
+        self._gains = model.gains([])
 
     def of(self, index: int) -> np.ndarray:
         """Return the gain on each task, of shape (n_tasks,), non-negative."""
-        gains = np.zeros(len(self._tasks))
-        for number, ((_, judged_on), ensemble) in enumerate(zip(self._tasks, self._ensembles, strict=True)):
-            new = judged_on.predictions.get(index)
-            if new is not None:
-                mixed = [new] if ensemble is None else [(1 - share) * ensemble + share * new for share in _SHARES]
-                gains[number] = self._values[number] - min(judged_on.regret(predictions) for predictions in mixed)
-        return np.maximum(gains, 0.0)
+        return self._gains[:, index]
 
     def add(self, index: int) -> None:
         """Choose a configuration."""
-        for number, (chosen_on, judged_on) in enumerate(self._tasks):
-            if index in chosen_on.predictions:
-                weights = chosen_on.weights([*self._members[number], index])
-                # Members without weight are dropped, or the selection would take ever longer.
-                self._members[number] = [member for member, weight in weights.items() if weight > 0]
-                self._ensembles[number] = ensemble = judged_on.mix(weights)
-                self._values[number] = judged_on.regret(ensemble)
+        self._chosen.append(index)
+        self._gains = self._model.gains(self._chosen)
 
 
-def learn_portfolios(
-    past: PastTasks, predictions: Path | None = None
-) -> tuple[dict[str, dict[float, tuple[int, ...]]], str]:
+def learn_portfolios(past: PastTasks) -> tuple[dict[str, dict[float, tuple[int, ...]]], str]:
     """Return a portfolio for each problem and each of `PORTFOLIO_BUDGETS_S`, and how they were judged.
 
     Parameters
     ----------
     past : PastTasks
         Past tasks, each with a loss.
-    predictions : Path, optional
-        Folder of a collection with stored predictions.
 
     Returns
     -------
     portfolios : dict of str to dict of float to tuple of int
-        Places of configurations in the order in which they are to be tried, by problem and seconds.
+        Indices of configurations in the order in which they are to be tried, by problem and seconds.
     judged_by : str
-        "ensembles", on the tasks that have predictions of nearly all configurations; where none has, the
-        best single ones, "incumbents".
+        "ensembles" if the past tasks have second moments of errors, else "incumbents": the best single ones.
     """
     found: dict[str, dict[float, tuple[int, ...]]] = {}
-    judges = set()
     for problem in dict.fromkeys(past.problems):
-        rows = [row for row, kind in enumerate(past.problems) if kind == problem]
-        kept = {row: read_stored_predictions(predictions, past, row) for row in rows} if predictions is not None else {}
-        tasks = {row: task for row, task in kept.items() if task is not None and _is_whole(task, past, row)}
-        judges.add("ensembles" if tasks else "incumbents")
-        of_problem = past.select(list(tasks) or rows)
-        regret = regrets(of_problem)
-        found[problem] = {}
-        for budget_s in PORTFOLIO_BUDGETS_S:
-            gains: Gains = EnsembleGains(list(tasks.values())) if tasks else IncumbentGains(regret)
-            order = greedy_order(gains, of_problem.seconds, budget_s=budget_s, n=_N_PORTFOLIO)
-            found[problem][budget_s] = tuple(order)
-    return found, " and ".join(sorted(judges))
+        of_problem = past.select([row for row, kind in enumerate(past.problems) if kind == problem])
+        found[problem] = {
+            budget_s: tuple(greedy_order(gains_on(of_problem), of_problem.seconds, budget_s=budget_s, n=_N_PORTFOLIO))
+            for budget_s in PORTFOLIO_BUDGETS_S
+        }
+    return found, "incumbents" if past.moments is None else "ensembles"
 
 
-def _is_whole(kept: StoredPredictions, past: PastTasks, task: int) -> bool:
-    """Whether nearly all measured configurations have predictions; one without could never be chosen."""
-    n_measured = int(np.isfinite(past.losses[metric_of(past, task)][task]).sum())
-    return len(kept.predictions) >= _LEAST_KEPT * n_measured
+def gains_on(past: PastTasks) -> Gains:
+    """Return the gains of ensembles on past tasks with second moments of errors, else of single configurations."""
+    return IncumbentGains(regrets(past)) if past.moments is None else EnsembleGains(ensemble_model(past))
 
 
 def greedy_order(
@@ -174,7 +140,7 @@ def greedy_order(
         in_time = elapsed + seconds[:, index] <= budget_s
         return float((gains.of(index) * in_time).mean() / prices[index])
 
-    # Gains never rise as more is chosen, so an old score is an upper bound and is seldom recomputed (Minoux 1978,
+    # Gains hardly rise as more is chosen, so an old score is an upper bound and is seldom recomputed (Minoux 1978,
     # accelerated greedy algorithms).
     bounds = [(-score(index), index) for index in range(seconds.shape[1])]
     heapq.heapify(bounds)

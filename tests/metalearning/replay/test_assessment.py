@@ -16,19 +16,23 @@ from autometa.core.budget import Budget
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Proposal
 from autometa.core.task import TaskDescription
+from autometa.metadataset.error_moments import ErrorMoments, second_moments
+from autometa.metalearning.replay import BEST_STATIC
 from autometa.metalearning.replay.assessment import (
     assess,
     compare,
     family_folds,
     gain_policy,
     named_policies,
+    settings_in_replays,
 )
 from autometa.metalearning.replay.baselines import RandomPolicy, StaticPolicy, average_rank
 from autometa.metalearning.replay.replay import describe_past, metric_of, replay
 from autometa.metalearning.training.portfolio import learn_portfolios
-from autometa.policy.expected_gain import GAIN_SETTINGS
+from autometa.policy.ensemble_model import NO_MODEL
+from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy
 from autometa.policy.past_tasks import PastTasks
-from autometa.policy.registry import DEFAULT_POLICY, POLICIES
+from autometa.policy.registry import DEFAULT_POLICY, POLICIES, settings_in_fits
 from tests.helpers.past_tasks import made_up_metadataset, made_up_past
 
 FEW = {"budgets_s": (2.0,), "counts": (1, 3), "n_folds": 3}
@@ -214,3 +218,77 @@ def test_an_unknown_baseline_is_refused() -> None:
 def test_limits_must_be_positive(limits: dict) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         assess(made_up_past(), {"random": RandomPolicy}, **limits)
+
+
+def with_moments(past: PastTasks, sizes: np.ndarray | None = None) -> tuple[PastTasks, ErrorMoments]:
+    """Return past tasks with second moments of made-up errors, of the size of the losses or as given."""
+    rng = np.random.default_rng(0)
+    losses = next(iter(past.losses.values()))
+    sizes = losses if sizes is None else np.broadcast_to(sizes, losses.shape)
+
+    def errors(row: np.ndarray) -> np.ndarray:
+        return row[:, None] * (rng.normal(size=(len(row), 60)) + rng.normal(size=60))
+
+    validation, held_out = (
+        np.stack([second_moments(errors(row)) for row in sizes]).astype(np.float32) for _ in range(2)
+    )
+    names = tuple(str(index) for index in range(len(past.configurations)))
+    moments = ErrorMoments(past.tasks, names, validation, held_out)
+    return replace(past, moments=(validation + held_out) / 2), moments
+
+
+def test_ensembles_of_more_results_have_less_regret_and_those_of_everything_none() -> None:
+    past, moments = with_moments(made_up_past(n_configurations=12))
+    policies = {"random": partial(RandomPolicy, seed=1)}
+    table = assess(past, policies, budgets_s=(), counts=(1, 4, 12), n_folds=3, moments=moments)
+    means = table.groupby("at")["ensemble_regret"].mean()
+    assert means[1] > means[4] > means[12]
+    assert abs(means[12]) < 0.1
+
+
+def test_without_a_result_the_regret_of_the_ensemble_is_that_of_no_model() -> None:
+    past, moments = with_moments(made_up_past())
+    table = assess(past, {"random": RandomPolicy}, budgets_s=(1e-6,), counts=(), n_folds=3, moments=moments)
+    assert (table["ensemble_regret"] == NO_MODEL).all()
+
+
+def test_without_moments_of_a_task_its_ensembles_are_unknown() -> None:
+    past, moments = with_moments(made_up_past())
+    moments.validation[2] = np.nan
+    table = assess(past, {"random": RandomPolicy}, **FEW, moments=moments)
+    unknown = table[table["ensemble_regret"].isna()]
+    assert set(unknown["task"]) == {past.tasks[2]}
+
+
+def test_the_greedy_order_for_ensembles_is_better_for_them_than_a_random_one() -> None:
+    past, moments = with_moments(made_up_past(n_tasks=24, n_configurations=12), np.linspace(0.3, 2.0, 12))
+    policies = {name: named_policies(past)[name] for name in ("random", "greedy_ensemble")}
+    table = assess(past, policies, budgets_s=(), counts=(3,), n_folds=4, moments=moments)
+    compared = compare(table, "random", "ensemble_regret")
+    assert compared.loc[("greedy_ensemble", "trials", 3), "high"] < 0
+
+
+def test_the_best_static_policy_is_taken_at_each_limit() -> None:
+    rows = [
+        (policy, task, task, "binary", "trials", at, regret, math.nan)
+        for (policy, at), regret in {
+            ("greedy", 1): 0.1,
+            ("prior", 1): 0.3,
+            ("greedy", 2): 0.4,
+            ("prior", 2): 0.2,
+            ("gaussian", 1): 0.0,
+            ("gaussian", 2): 0.0,
+        }.items()
+        for task in ("a", "b")
+    ]
+    columns = ["policy", "task", "family", "problem", "limit", "at", "regret", "ensemble_regret"]
+    found = compare(pd.DataFrame(rows, columns=columns), BEST_STATIC)
+    assert found.loc[("gaussian", "trials", 1), "difference"] == pytest.approx(-0.1)
+    assert found.loc[("gaussian", "trials", 2), "difference"] == pytest.approx(-0.2)
+
+
+def test_learnt_policies_are_replayed_with_the_settings_of_fits() -> None:
+    for name in GAIN_SETTINGS:
+        assert settings_in_replays(name) == replace(settings_in_fits(name), exploration=0.0)
+    policy = named_policies(made_up_past())["gaussian"](made_up_past())
+    assert isinstance(policy, GainPolicy) and policy.settings == settings_in_replays("gaussian")

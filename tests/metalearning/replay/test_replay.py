@@ -22,9 +22,11 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.metadataset.dataset import MetaDataset
-from autometa.metalearning.replay.replay import Episode, metric_of, replay
+from autometa.metalearning.replay.replay import Episode, describe_past, metric_of, replay
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.prior import PriorPolicy
+from autometa.policy.registry import OVERHEAD_S
+from autometa.search.plan import make_plan
 
 METRIC = "balanced_accuracy"
 # So long that no evaluation runs into a limit, and all are expected to fit.
@@ -101,6 +103,24 @@ def test_a_fixed_order_gives_the_recorded_losses_seconds_and_minima(budget: Budg
     np.testing.assert_array_equal(episode.incumbent_at(episode.end_s), np.minimum.accumulate(losses))
     low, high = past.losses[METRIC][1].min(), past.losses[METRIC][1].max()
     np.testing.assert_allclose(episode.regret_at(ends + 1e-6), (np.minimum.accumulate(losses) - low) / (high - low))
+
+
+def test_as_in_fits_a_trial_has_all_folds_and_the_search_leaves_time_for_the_ensemble(seed: int) -> None:
+    past = random_past(seed)
+    order, policy = shuffled(past, seed)
+    budget = Budget(time_s=3600.0)
+    episode = replay(policy, past, 1, budget=budget, as_in_fits=True)
+    plan = make_plan(describe_past(past, 1, METRIC), budget, 1)
+    n_folds = 1 if plan.is_holdout else plan.n_splits
+    seconds = n_folds * past.seconds[1, order] + OVERHEAD_S
+    ends = np.cumsum(seconds)
+    in_time = int((ends < 3600 * (1 - plan.refit_share) - plan.finish_s).sum())
+    assert n_folds > 1
+    # Each result is a whole trial; long trials may be cut off by the limits of the engine.
+    n = next((k for k, c in enumerate(episode.configurations) if np.isnan(episode.losses[k])), len(episode.losses))
+    assert 0 < n <= in_time
+    np.testing.assert_array_equal(episode.losses[:n], past.losses[METRIC][1, order[:n]])
+    np.testing.assert_allclose(episode.end_s[:n], ends[:n])
 
 
 @pytest.mark.parametrize("n_jobs", [2, 3])

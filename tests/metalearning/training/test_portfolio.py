@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from autometa.evaluation.metrics import resolve_metric
-from autometa.metalearning.replay.stored_predictions import StoredPredictions
-from autometa.metalearning.training.portfolio import EnsembleGains, IncumbentGains, greedy_order, regrets
-from tests.helpers.past_tasks import made_up_past
+from autometa.metadataset.error_moments import second_moments
+from autometa.metalearning.training.portfolio import (
+    EnsembleGains,
+    IncumbentGains,
+    greedy_order,
+    learn_portfolios,
+    regrets,
+)
+from autometa.policy.ensemble_model import EnsembleModel
+from tests.helpers.past_tasks import made_up_past, make_past
 
 
 def plain_greedy(regret: np.ndarray, seconds: np.ndarray, budget_s: float, per_second: bool) -> list[int]:
@@ -63,40 +70,21 @@ def test_regret_is_one_where_nothing_was_measured() -> None:
     assert (regret.min(axis=1) == 0).all()
 
 
-def two_that_complement_each_other() -> StoredPredictions:
-    """Return three regressions: 0 and 2 err in opposite directions, 1 is a little better than both and like 0."""
-    y = np.linspace(-1, 1, 40)
-    wave = np.sin(20 * y)
-    return StoredPredictions(
-        resolve_metric("rmse", "regression"), y, {0: y + wave, 1: y + 0.9 * wave, 2: y - wave, 3: np.zeros(40) + 9}
-    )
-
-
 def test_ensembles_prefer_what_complements_over_what_is_next_best() -> None:
-    task = two_that_complement_each_other()
-    found = greedy_order(EnsembleGains([task]), np.ones((1, 4)), per_second=False, n=2)
-    assert found == [1, 2]
-    assert task.regret(task.mix(task.weights([1, 2]))) < 0
+    wave = np.sin(np.linspace(-20, 20, 60))
+    errors = np.stack([wave, 0.9 * wave, -wave, np.full(60, 9.0)])
+    gains = EnsembleGains(EnsembleModel(second_moments(errors)[None]))
+    assert greedy_order(gains, np.ones((1, 4)), per_second=False, n=2) == [1, 2]
 
 
-def test_ensembles_are_weighed_on_validation_rows_and_their_gain_is_what_they_are_worth_on_rows_held_out() -> None:
-    """On validation rows one is perfect, on rows held out it is as bad as can be."""
+def test_portfolios_are_judged_by_ensembles_where_second_moments_are_known() -> None:
+    past = make_past()
+    _, judged_by = learn_portfolios(past)
+    assert judged_by == "incumbents"
     rng = np.random.default_rng(0)
-    y, is_held_out = rng.normal(size=80), np.arange(80) >= 40
-    deceptive, fair, poor = np.where(is_held_out, y + 3, y), y + 0.1 * rng.normal(size=80), y + 1
-    kept = StoredPredictions(
-        resolve_metric("rmse", "regression"), y, {0: deceptive, 1: fair, 2: poor}, is_held_out=is_held_out
-    )
-    gains = EnsembleGains([kept])
-    assert [gains.of(index)[0] for index in range(3)] == pytest.approx([0, 1, 0.69], abs=0.02)
-    gains.add(1)
-    gains.add(0)
-    # Weights are chosen where it looks perfect, so it takes the place of the other, and all gains are lost.
-    assert gains.of(1)[0] > 0.5
-
-
-def test_a_configuration_without_predictions_gains_nothing() -> None:
-    gains = EnsembleGains([two_that_complement_each_other()])
-    gains.add(7)
-    np.testing.assert_array_equal(gains.of(7), [0.0])
-    assert gains.of(1) > 0
+    m = len(past.configurations)
+    moments = np.stack([second_moments(rng.normal(size=(m, 50))) for _ in past.tasks])
+    portfolios, judged_by = learn_portfolios(replace(past, moments=moments))
+    assert judged_by == "ensembles"
+    assert set(portfolios) == set(past.problems)
+    assert all(len(order) for orders in portfolios.values() for order in orders.values())
