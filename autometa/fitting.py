@@ -144,7 +144,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         trials=trial_rows(search.records, ensemble.weights, last_expected),
         strategies=strategy_rows(
             [strategy.name for strategy in strategies],
-            search.policy.propose(search.task, search.history, math.inf).probabilities,
+            search.probabilities or advice.probabilities,
             notes,
             (*advice.configurations, *expected),
             last_expected,

@@ -67,7 +67,8 @@ def recommend(
     DataFrame
         A row per strategy, most probable first:
 
-        - ``strategy``, and its ``probability``: the softmax over the strategies' scores;
+        - ``strategy``, and its ``probability``: the softmax over the strategies' scores, which is the chance
+          that it is the best for the table where the policy learns from records;
         - ``configuration``: its first configuration, as a dict;
         - ``loss``, ``loss_low``, ``loss_high``: predicted median loss and the bounds of an 80%
           interval, lower is better (1 − ROC AUC, log loss, RMSE …); missing if the policy does

@@ -75,9 +75,10 @@ def leaderboard(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
 def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
     """Return one row per strategy for the kind of problem, by probability, with those left out last.
 
-    Columns: ``strategy``, its ``probability`` by the policy after the search (missing if it was
-    left out), ``n_trials``, ``best_loss``, ``weight`` in the ensemble and ``note``: why it was left
-    out, that the policy has no records of it, or its last error if none of its trials is complete.
+    Columns: ``strategy``, its ``probability`` in the last proposal that the search acted on (for policies that
+    learn from records the chance that it is the best for the table; missing if it was left out), ``n_trials``,
+    ``best_loss``, ``weight`` in the ensemble and ``note``: why it was left out, that the policy has no records of it,
+    or its last error if none of its trials is complete.
 
     With ``full=True`` also the strategies for other kinds of problems, and the columns
     ``recommended`` (the configuration that the policy recommended before the search), its

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autometa.policy.loss_transform import to_scale
 from autometa.policy.past_tasks import PastTasks
 
 NO_MODEL = 2.0
@@ -28,6 +29,7 @@ _N_ROUNDS_OF_ALL = 25
 _UNKNOWN = 1e6
 """Error of a configuration that was not measured on a task, so that it is never chosen there."""
 _LEAST_ERROR = 1e-9
+_FEWEST_FOR_SLOPE = 5
 _LEAST_SPAN = 0.01
 """Least difference of logarithms between regrets 0 and 1: on some tasks all configurations are equally good."""
 
@@ -72,24 +74,35 @@ class EnsembleModel:
         weights = greedy_weights(matrices, _N_ROUNDS)
         return self._on_scale(np.einsum("ti,tij,tj->t", weights, matrices, weights))
 
-    def gains(self, members: Sequence[int]) -> np.ndarray:
+    def gains(self, members: Sequence[int], log_factors: np.ndarray | None = None) -> np.ndarray:
         """Return by how much each configuration lowers the regret of the ensemble of some others.
+
+        Parameters
+        ----------
+        members : sequence of int
+            Indices of the configurations in the ensemble.
+        log_factors : ndarray of shape (n_tasks, n_configurations), optional
+            Logarithms of factors of the errors, where losses seen on a new task say that they are larger or smaller
+            than on the past task. Correlations of errors stay those of the past task.
 
         Returns
         -------
         ndarray of shape (n_tasks, n_configurations)
             Not negative; 0 where a configuration was not measured.
         """
+        scales = np.exp(0.5 * np.zeros_like(self._single) if log_factors is None else 0.5 * log_factors)
+        single = self._single * scales**2
         if not len(members):
-            return (NO_MODEL - self._on_scale(self._single.T).T) * self.known
+            return (NO_MODEL - self._on_scale(single.T).T) * self.known
         index = np.asarray(members)
-        weights = greedy_weights(self._moments[:, index[:, None], index], _N_ROUNDS)
+        within = self._moments[:, index[:, None], index] * scales[:, index, None] * scales[:, None, index]
+        weights = greedy_weights(within, _N_ROUNDS)
         # Mean products of the errors of the ensemble with those of each configuration.
-        common = np.einsum("tkj,tj->tk", self._moments[:, :, index], weights)
+        common = np.einsum("tkj,tj->tk", self._moments[:, :, index], weights * scales[:, index]) * scales
         error = np.einsum("tj,tj->t", common[:, index], weights)[:, None]
         # The weight of the new member that minimises the error of the mixture.
-        share = np.clip((error - common) / np.maximum(error + self._single - 2 * common, _LEAST_ERROR), 0, 1)
-        mixed = (1 - share) ** 2 * error + 2 * share * (1 - share) * common + share**2 * self._single
+        share = np.clip((error - common) / np.maximum(error + single - 2 * common, _LEAST_ERROR), 0, 1)
+        mixed = (1 - share) ** 2 * error + 2 * share * (1 - share) * common + share**2 * single
         now = self._on_scale(error[:, 0])
         return np.maximum(now[:, None] - self._on_scale(mixed.T).T, 0.0) * self.known
 
@@ -134,6 +147,27 @@ def greedy_weights(moments: np.ndarray, n_rounds: int) -> np.ndarray:
         best = np.where(is_better, error, best)
         weights = np.where(is_better[:, None], counts / n_chosen, weights)
     return weights
+
+
+@functools.lru_cache(maxsize=16)
+def error_slope(past: PastTasks, metric: str) -> float:
+    """Return by how much the logarithm of the error changes with a loss on the scale of `loss_transform.to_scale`.
+
+    It is the median over past tasks of the slope over their configurations, the worst fifth of which is left out; 0
+    without a task that has losses in the metric and moments.
+    """
+    if past.moments is None or metric not in past.losses:
+        return 0.0
+    slopes = []
+    for losses, errors in zip(past.losses[metric], np.einsum("tii->ti", past.moments), strict=True):
+        usable = np.isfinite(losses) & np.isfinite(errors)
+        if usable.sum() < _FEWEST_FOR_SLOPE:
+            continue
+        x, y = to_scale(losses[usable], metric), _log(errors[usable])
+        kept = x <= np.quantile(x, 0.8)
+        x, y = x[kept] - x[kept].mean(), y[kept] - y[kept].mean()
+        slopes.append(float(x @ y / max(float(x @ x), 1e-6)))
+    return float(np.median(slopes)) if slopes else 0.0
 
 
 @functools.lru_cache(maxsize=4)

@@ -28,7 +28,9 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.learners import learner_named
+from autometa.policy.best_strategy import BestStrategyModel, chances
 from autometa.policy.cost_model import memory_model, seconds_model, share_of_time, size_of
+from autometa.policy.ensemble_model import ensemble_model, error_slope
 from autometa.policy.loss_model import LossModel, Scenarios, class_information, has_records, loss_model
 from autometa.policy.observed_history import ObservedHistory, read_history
 from autometa.policy.past_tasks import PastTasks
@@ -41,6 +43,9 @@ _TIE = 1e-6
 
 _MARGIN = 0.05
 """A configuration is promising if its regret exceeds that of the incumbent by less: its neighbours may be better."""
+
+_MOST_SHIFT = 3.0
+"""Larger corrections of a loss, in log-odds or logarithms, count as this in the gains of ensembles."""
 
 _N_EVIDENCE = 5
 _INTERVAL = (0.1, 0.5, 0.9)
@@ -84,6 +89,11 @@ class GainSettings:
         An ensemble gains little from the tenth model of a kind; 0 is best for a single model.
     n_first : int
         Number of recorded configurations with a loss before exploration begins.
+    price_power : float
+        Power of the price by which gains are divided. With 1 the regret falls fastest at every moment.
+    of_ensemble : bool
+        Whether the gain is that of the ensemble of all trials, by second moments of errors on past tasks, and not
+        that of the best single configuration.
     """
 
     uses_features: bool = True
@@ -98,6 +108,8 @@ class GainSettings:
     exploration: float = 0.0
     variety: float = 0.0
     n_first: int = 12
+    price_power: float = 1.0
+    of_ensemble: bool = False
 
     def __post_init__(self) -> None:
         for name in ("temperature", "temperature_in_time", "waiting_s"):
@@ -111,6 +123,7 @@ class GainSettings:
 
 GAIN_SETTINGS: Mapping[str, GainSettings] = {
     "gaussian": GainSettings(),
+    "ensemble": GainSettings(of_ensemble=True, price_power=0.5),
     "attention": GainSettings(corrects=False, temperature=0.1),
     "portfolio": GainSettings(corrects=False, uses_losses=False, uses_features=False),
     "gaussian_without_features": GainSettings(uses_features=False),
@@ -167,12 +180,15 @@ class GainPolicy:
         How scenarios are weighted.
     similarity : Similarity, optional
         Similarity of past tasks; by default all meta-features have equal weights.
+    best_strategy : BestStrategyModel, optional
+        Chances of the strategies before anything is tried; by default they are equal.
     """
 
     past: PastTasks
     strategies: Sequence[Strategy] | None = None
     settings: GainSettings = field(default_factory=GainSettings)
     similarity: Similarity | None = None
+    best_strategy: BestStrategyModel | None = None
 
     def __post_init__(self) -> None:
         self._similarity = self.similarity or Similarity(self.past.feature_names, self.past.features)
@@ -199,13 +215,14 @@ class GainPolicy:
         outlook = self.outlook(description, seen, remaining_s)
         configurations = [self.past.configurations[index] for index in outlook.order()]
         tried = {evaluation.configuration for evaluation in history}
-        best = {name: float(outlook.promise[possible & (self.past.strategies == name)].max()) for name in known}
+        promise = {name: float(outlook.promise[possible & (self.past.strategies == name)].max()) for name in known}
         if self._explores(seen, len(tried)) or not configurations:
-            configurations = self._not_recorded(best, tried)
+            configurations = self._not_recorded(promise, tried)
         if first := next_unrecorded(self._affordable(unknown, description, history, remaining_s), tried):
             configurations.insert(0, first)
+        chance = self._chances(description, outlook.scenarios, possible)
         return Proposal(
-            _probabilities(best, unknown), tuple(configurations), evidence=self._evidence(outlook.scenarios)
+            _with_unknown(chance, unknown), tuple(configurations), evidence=self._evidence(outlook.scenarios)
         )
 
     def outlook(self, description: TaskDescription, seen: ObservedHistory, remaining_s: float) -> Outlook:
@@ -216,7 +233,10 @@ class GainPolicy:
         scenarios = self._scenarios(model, description, seen.losses if uses_losses else {}, has_time_limit)
         regret = scenarios.regret()
         current = self._current(scenarios, regret, seen, uses_losses)
-        gain = scenarios.weights @ np.maximum(current[:, None] - regret, 0.0)
+        if self.settings.of_ensemble:
+            gain = self._ensemble_gain(model, scenarios, seen)
+        else:
+            gain = scenarios.weights @ np.maximum(current[:, None] - regret, 0.0)
         gain += _TIE * np.maximum(1.0 - scenarios.weights @ regret, _TIE)
         possible = self._may & model.usable
         possible[list(seen.tried)] = False
@@ -237,8 +257,18 @@ class GainPolicy:
             expected, _ = self._seconds.predict(size, {})
             price += expected / (self.settings.waiting_s + expected[list(seen.tried)].sum())
         promise = np.where(model.usable, promise / price, 0.0)
-        score = gain / price / self._n_of_strategy(seen) ** self.settings.variety
+        score = gain / price**self.settings.price_power / self._n_of_strategy(seen) ** self.settings.variety
         return Outlook(scenarios, gain, score, promise, seconds, deviation)
+
+    def _ensemble_gain(self, model: LossModel, scenarios: Scenarios, seen: ObservedHistory) -> np.ndarray:
+        """Return by how much each configuration is expected to lower the regret of the ensemble."""
+        ensembles = ensemble_model(self.past)
+        # Tasks of experience have no second moments.
+        weights = scenarios.weights * ensembles.known.any(axis=1)
+        # Trials that run will be members, too.
+        members = [*seen.losses, *sorted(seen.running)]
+        log_factors = error_slope(self.past, model.metric) * np.clip(scenarios.shift, -_MOST_SHIFT, _MOST_SHIFT)
+        return weights @ ensembles.gains(members, log_factors) / max(float(weights.sum()), _TIE)
 
     def _n_of_strategy(self, seen: ObservedHistory) -> np.ndarray:
         """Return, for each configuration, 1 + the number of tried configurations of its strategy."""
@@ -341,6 +371,15 @@ class GainPolicy:
         """Whether the losses of a task are in the metric of the scenarios."""
         return description.metric in ("auto", self._model(description).metric)
 
+    def _chances(self, description: TaskDescription, scenarios: Scenarios, possible: np.ndarray) -> dict[str, float]:
+        """Return the chance of each strategy to be the best, given the observed losses."""
+        before = self._scenarios(self._model(description), description, {}, has_time_limit=True)
+        shares = [_shares_of_best(found, possible, self.past.strategies) for found in (before, scenarios)]
+        evidence = {name: (shares[0][name], shares[1][name]) for name in shares[0]}
+        model = self.best_strategy
+        scores = {} if model is None else model.scores(description.problem, description.features)
+        return chances(scores, evidence)
+
     def _explores(self, seen: ObservedHistory, n_tried: int) -> bool:
         """Whether this trial explores; such trials are spread evenly."""
         # The count includes trials beyond the recorded configurations, or it would stand still.
@@ -388,11 +427,17 @@ def next_unrecorded(unknown: Sequence[Strategy], tried: Collection[Configuration
     return next(left, None)
 
 
-def _probabilities(promise: Mapping[str, float], unknown: Sequence[Strategy]) -> dict[str, float]:
-    """Return probabilities of strategies, proportional to the promise of their best configuration."""
-    total = sum(promise.values())
-    share = len(unknown) / (len(unknown) + len(promise))
-    known = {name: (1 - share) * value / total for name, value in promise.items()}
+def _shares_of_best(scenarios: Scenarios, possible: np.ndarray, strategies: np.ndarray) -> dict[str, float]:
+    """Return the weight of the scenarios in which each strategy has the best of the possible configurations."""
+    index = np.flatnonzero(possible)
+    winners = strategies[index[scenarios.losses[:, index].argmin(axis=1)]]
+    return {str(name): float(scenarios.weights[winners == name].sum()) for name in dict.fromkeys(strategies[index])}
+
+
+def _with_unknown(chance: Mapping[str, float], unknown: Sequence[Strategy]) -> dict[str, float]:
+    """Return chances in which each strategy without records has the mean one."""
+    share = len(unknown) / (len(unknown) + len(chance))
+    known = {name: (1 - share) * value for name, value in chance.items()}
     return known | {strategy.name: share / len(unknown) for strategy in unknown}
 
 

@@ -46,10 +46,14 @@ class Scenarios:
         In units of the metric.
     weights : ndarray of shape (n_tasks,)
         Non-negative, sum 1.
+    shift : ndarray of shape (n_tasks, n_configurations)
+        By how much the observed losses moved the losses of a scenario, on the scale of `loss_transform.to_scale`;
+        0 for uncorrected scenarios.
     """
 
     losses: np.ndarray
     weights: np.ndarray
+    shift: np.ndarray
 
     def regret(self) -> np.ndarray:
         """Return normalised regret: 0 for the best configuration of a scenario, 1 for its worst."""
@@ -139,16 +143,17 @@ class LossModel:
         """
         unit = math.log(class_information) if self.metric == "log_loss" else 0.0
         indices = np.array([index for index in seen if self.usable[index]], dtype=np.int64)
-        values, log_weights = self._prior, np.array(log_prior, dtype=np.float64)
+        shift, log_weights = np.zeros_like(self._prior), np.array(log_prior, dtype=np.float64)
         if len(indices):
             measured = to_scale(np.array([seen[index] for index in indices]), self.metric) - unit
             gaps = (measured - self._prior[:, indices]) / self._spread
             precision = self._model.precision(indices)
             log_weights = log_weights - 0.5 / temperature * ((gaps @ precision) * gaps).sum(axis=1)
             if correct:
-                values = values + self._spread * gaps @ self._model.weights(indices)
+                shift = self._spread * gaps @ self._model.weights(indices)
         weights = np.exp(log_weights - log_weights.max())
-        return Scenarios(from_scale(values + unit, self.metric), weights / weights.sum())
+        losses = from_scale(self._prior + shift + unit, self.metric)
+        return Scenarios(losses, weights / weights.sum(), shift)
 
 
 @functools.lru_cache(maxsize=16)

@@ -157,7 +157,8 @@ def settings_in_fits(name: str, temperatures: tuple[float, float] | None = None)
         temperature_in_time=within,
         overhead_s=OVERHEAD_S,
         exploration=_EXPLORATION,
-        variety=_VARIETY,
+        # Gains of ensembles know what differs.
+        variety=0.0 if usual.of_ensemble else _VARIETY,
         patience=_PATIENCE,
         waiting_s=_WAITING_S,
     )
@@ -184,5 +185,5 @@ def _trained_policy(
         return RecurrentPolicy(weights.past, weights.arrays, strategies)
     settings = settings_in_fits(name, weights.temperatures.get(name))
     similarity = Similarity(past.feature_names, past.features, weights.similarity)
-    gain_policy = GainPolicy(past, strategies, settings, similarity)
+    gain_policy = GainPolicy(past, strategies, settings, similarity, weights.best_strategy)
     return PortfolioPolicy(past, weights.portfolios, gain_policy, strategies) if name == "portfolio" else gain_policy

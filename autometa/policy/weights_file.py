@@ -23,6 +23,7 @@ from autometa.core.space import Configuration, SearchSpace
 from autometa.core.strategy import Strategy
 from autometa.exceptions import PolicyError
 from autometa.metadataset.error_moments import packed, unpacked
+from autometa.policy.best_strategy import BestStrategyModel
 from autometa.policy.past_tasks import PastTasks
 from autometa.tables.features import META_FEATURES
 
@@ -36,6 +37,7 @@ _ADVICE = "Train the policy again (`autometa train`), or reinstall autometa to g
 _FILES = ArrayFolder(_WEIGHTS, CARD, "weights_version", WEIGHTS_VERSION, PolicyError, "policy weights", _ADVICE)
 _TEXTS = ("tasks", "families", "problems", "feature_names")
 _RECURRENT = "arrays/"
+_BEST, _BEST_NUMBERS = "best_strategy/", ("centre", "scale", "coefficients")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class PolicyWeights:
         Weights of the recurrent policy, by name; empty without one.
     card : mapping
         Origin of the weights and their results on tasks left out; plain values.
+    best_strategy : BestStrategyModel, optional
+        Chances of the strategies to be the best.
     """
 
     past: PastTasks
@@ -64,6 +68,7 @@ class PolicyWeights:
     portfolios: Mapping[str, Mapping[float, tuple[int, ...]]] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    best_strategy: BestStrategyModel | None = None
 
     def __post_init__(self) -> None:
         n = len(self.past.feature_names)
@@ -94,6 +99,10 @@ def write_weights(weights: PolicyWeights, folder: str | Path) -> Path:
     arrays |= {_RECURRENT + name: values for name, values in weights.arrays.items()}
     if past.moments is not None:
         arrays["moments"], arrays["moments/correlations"] = packed(past.moments)
+    if (best := weights.best_strategy) is not None:
+        # In double precision and with their names, as other strategies may be left out when the weights are read.
+        arrays[_BEST + "strategies"] = np.array(json.dumps(best.strategies))
+        arrays |= {_BEST + name: getattr(best, name) for name in _BEST_NUMBERS}
     _FILES.write(folder, arrays, weights.card)
     return folder
 
@@ -168,6 +177,11 @@ def _weights(arrays: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> Polic
         },
         {name.removeprefix(_RECURRENT): values for name, values in arrays.items() if name.startswith(_RECURRENT)},
         card,
+        best_strategy=None
+        if _BEST + "strategies" not in arrays
+        else BestStrategyModel(
+            tuple(text(_BEST + "strategies")), feature_names, *(numbers(_BEST + name) for name in _BEST_NUMBERS)
+        ),
     )
 
 

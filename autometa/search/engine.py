@@ -154,6 +154,11 @@ class Search:
         return self._next.expected
 
     @property
+    def probabilities(self) -> Mapping[str, float]:
+        """Probabilities of the strategies that the search last acted on; empty before the first proposal."""
+        return self._next.probabilities
+
+    @property
     def has_model(self) -> bool:
         """Whether any evaluation has succeeded."""
         return not math.isnan(self.first_model_s)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,8 @@ class NextConfiguration:
     expected : dict of Configuration to Prediction
         Predictions of the policy for each configuration, the last ones before the configuration was
         tried; empty if the policy predicts nothing.
+    probabilities : mapping of str to float
+        Probabilities of the strategies in the last proposal; empty before the first.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class NextConfiguration:
         self._given_first: set[Configuration] = set()
         self._explains = policy if isinstance(policy, ExplainingPolicy) else None
         self.expected: dict[Configuration, Prediction] = {}
+        self.probabilities: Mapping[str, float] = {}
         self._rng = np.random.default_rng(child_seed(seed, "strategy"))
 
     def choose(self, now: Situation) -> Configuration | str | None:
@@ -106,6 +109,7 @@ class NextConfiguration:
         running = [Evaluation.running(record.configuration) for record in now.records if record.status == "running"]
         seen = [*self._known, *now.history, *running]
         proposal = self._policy.propose(self._task, seen, now.remaining_s)
+        self.probabilities = proposal.probabilities
         if self._explains is not None:
             # Policies predict untried configurations only, so that the last prediction before a trial is kept.
             self.expected |= self._explains.explain(self._task, seen, now.remaining_s)

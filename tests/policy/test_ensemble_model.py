@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from autometa.metadataset.error_moments import second_moments
-from autometa.policy.ensemble_model import NO_MODEL, EnsembleModel, ensemble_model, greedy_weights
+from autometa.policy.ensemble_model import NO_MODEL, EnsembleModel, ensemble_model, error_slope, greedy_weights
 from tests.helpers.past_tasks import make_past
 
 WAVE = np.sin(np.linspace(-20, 20, 60))
@@ -85,6 +87,28 @@ def test_a_task_without_any_moments_has_no_gains() -> None:
     gains = EnsembleModel(moments).gains([1])
     assert (gains[0] == 0).all()
     assert gains[1].max() > 0
+
+
+def test_factors_change_the_errors_and_keep_their_correlations() -> None:
+    rng = np.random.default_rng(3)
+    errors = rng.normal(size=(6, 80)) + rng.normal(size=80)
+    factors = np.exp(rng.normal(size=6))
+    plain = EnsembleModel(second_moments(errors)[None])
+    scaled = EnsembleModel(second_moments(errors * np.sqrt(factors)[:, None])[None])
+    for members in ([], [1], [0, 2, 4]):
+        falls = plain.gains(members, np.log(factors)[None])[0]
+        expected = scaled.gains(members)[0]
+        # The scales of regrets differ, and 2 is the most.
+        assert np.corrcoef(falls, expected)[0, 1] > 0.9 or falls.max() == 0
+
+
+def test_the_slope_says_how_errors_follow_losses() -> None:
+    past = make_past(problems=("regression",) * 5)
+    squares = past.losses["rmse"] ** 2
+    moments = np.stack([np.diag(row) for row in squares])
+    assert error_slope(replace(past, moments=moments), "rmse") == pytest.approx(2, rel=1e-3)
+    assert error_slope(past, "rmse") == 0
+    assert error_slope(replace(past, moments=moments), "accuracy") == 0
 
 
 def test_past_tasks_without_moments_say_so() -> None:

@@ -222,6 +222,6 @@ def test_one_past_task_is_one_scenario_that_is_corrected_where_it_was_seen() -> 
 
 
 def test_regret_is_0_for_the_best_and_1_for_the_worst_of_each_scenario() -> None:
-    found = Scenarios(np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 5.0]]), np.array([0.5, 0.5]))
+    found = Scenarios(np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 5.0]]), np.array([0.5, 0.5]), np.zeros((2, 3)))
     assert found.regret().tolist() == [[0.0, 1.0, 0.5], [0.0, 0.0, 0.0]]
     assert found.span()[0, 0] == 2.0

@@ -190,7 +190,9 @@ def named_policies(
         Most seconds for each training of the recurrent policy; 0 leaves it out, and needs no torch.
     """
     learnt: dict[str, Factory] = {
-        name: partial(gain_policy, settings_in_replays(name), similarity) for name in GAIN_SETTINGS
+        name: partial(gain_policy, settings_in_replays(name), similarity)
+        for name, settings in GAIN_SETTINGS.items()
+        if past.moments is not None or not settings.of_ensemble
     }
     learnt["portfolio"] = _portfolio
     if recurrent_s > 0:
@@ -347,7 +349,7 @@ class EnsembleJudge:
         return judge if judge.known.any() else None
 
     def regret(self, search: _Search) -> float:
-        """Return the regret: 0 for all configurations together, 1 for the median one, 2 without a result."""
+        """Return the regret: 0 for the best ensemble in hindsight, 1 for the median configuration, 2 without one."""
         results = zip(search.episode.configurations[: search.n_results], search.episode.losses, strict=False)
         losses = ((loss, self._past.position[configuration]) for configuration, loss in results)
         found = sorted((loss, index) for loss, index in losses if not math.isnan(loss) and self.known[index])
@@ -363,7 +365,7 @@ class EnsembleJudge:
         return self._found[members]
 
     def _scale(self, chosen_on: np.ndarray, judged_on: np.ndarray, everything: np.ndarray) -> tuple[float, float]:
-        best = self._error(chosen_on, judged_on, everything)
+        best = self._error(judged_on, judged_on, everything)
         usual = math.log(max(np.median(np.diagonal(judged_on)[everything]), _LEAST_ERROR))
         return best, max(usual - best, _LEAST_SPAN)
 

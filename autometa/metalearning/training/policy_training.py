@@ -20,6 +20,7 @@ from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.error_moments import ErrorMoments
 from autometa.metalearning.replay.assessment import assess, gain_policy
 from autometa.metalearning.replay.regret import surely_best
+from autometa.metalearning.training.best_strategy_training import learn_best_strategy
 from autometa.metalearning.training.portfolio import PORTFOLIO_BUDGETS_S, learn_portfolios
 from autometa.metalearning.training.similarity_learning import learn_similarity, similarity_weights
 from autometa.policy.expected_gain import GAIN_SETTINGS
@@ -73,6 +74,8 @@ def train(
     """
     past = _with_results(PastTasks.from_metadataset(metadataset, moments))
     portfolios, judged_by = learn_portfolios(past)
+    best_strategy = learn_best_strategy(past, seed=seed)
+    logger.info("chance of the best strategy, on families left out: %s", best_strategy.errors)
     choice = learn_similarity(past, seed=seed)
     logger.info("similarity of tasks: %s; errors on families left out: %s", choice.name, choice.errors)
     tasks = _replayed(past, n_replayed, seed)
@@ -88,6 +91,7 @@ def train(
         "similarity": {"chosen": choice.name, "squared_error_left_out": choice.errors},
         "temperatures": {name: list(pair) for name, pair in temperatures.items()},
         "portfolios": {"budgets_s": list(PORTFOLIO_BUDGETS_S), "judged_by": judged_by},
+        "best_strategy_left_out": best_strategy.errors,
         "regret_left_out": regret,
         "strategies": _hashes(past),
     }
@@ -100,7 +104,7 @@ def train(
         trained = train_recurrent(past, RecurrentSettings(), seed=seed, max_s=recurrent_s)
         arrays = trained.arrays
         card["recurrent"] = {"most_seconds": recurrent_s, "is_complete": trained.is_complete}
-    weights = PolicyWeights(past, choice.weights, temperatures, portfolios, arrays, card)
+    weights = PolicyWeights(past, choice.weights, temperatures, portfolios, arrays, card, best_strategy.model)
     if out is not None:
         write_weights(weights, out)
     return weights

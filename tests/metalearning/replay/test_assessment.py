@@ -19,6 +19,7 @@ from autometa.core.task import TaskDescription
 from autometa.metadataset.error_moments import ErrorMoments, second_moments
 from autometa.metalearning.replay import BEST_STATIC
 from autometa.metalearning.replay.assessment import (
+    STATIC_POLICIES,
     assess,
     compare,
     family_folds,
@@ -134,9 +135,9 @@ def test_tasks_without_seconds_are_judged_by_counts_alone() -> None:
     assert set(assess(past, {"random": RandomPolicy}, **FEW)["limit"]) == {"trials"}
 
 
-@pytest.mark.parametrize("name", [*GAIN_SETTINGS, "random", "average_rank", "greedy", "greedy_per_second", "oracle"])
+@pytest.mark.parametrize("name", [*GAIN_SETTINGS, *STATIC_POLICIES, "random", "oracle"])
 def test_every_named_policy_can_be_assessed(name: str) -> None:
-    past = made_up_past(missing=0.2, n_tasks=6)
+    past, _ = with_moments(made_up_past(missing=0.2, n_tasks=6))
     table = assess(past, {name: named_policies(past)[name]}, budgets_s=(3.0,), counts=(2,), n_folds=2)
     assert table["regret"].between(0, 1).all()
     assert len(table) == 12
