@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
 from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
-from autometa.ensemble.predictor import FittedPredictor
+from autometa.ensemble.predictor import MOST_ROWS_OF_PART, FittedPredictor
 from autometa.posthoc.adjustments import Adjustments
 from autometa.posthoc.conformal import class_sets
 from autometa.report import leaderboard, strategy_report
@@ -215,7 +215,10 @@ class FittedModel:
     def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "predictor_")
         with kept_process_state():
-            predictions = self.predictor_.predict(self._cleaned(X), jobs_at_a_time(self.n_jobs))
+            rows = self._cleaned(X)
+            # How many cores may be used is read from files, which takes as long as a model for one row.
+            n_threads = jobs_at_a_time(self.n_jobs) if len(rows) > MOST_ROWS_OF_PART else 1
+            predictions = self.predictor_.predict(rows, n_threads)
         return predictions if self.problem_ == "regression" else self._adjustments.probabilities(predictions)
 
     def _cleaned(self, X: Any) -> CleanTable:

@@ -16,8 +16,8 @@ from autometa._support.process_state import kept_process_state
 from autometa.ensemble.class_subset import ClassSubsetModel
 from autometa.tables.clean_table import CleanTable
 
-# Most models predict fewer rows in milliseconds, so that starting threads would not pay.
-_MOST_ROWS_OF_PART = 2_500
+# Most models predict fewer rows in a millisecond, so that starting threads would not pay.
+MOST_ROWS_OF_PART = 500
 
 
 class Model(Protocol):
@@ -91,15 +91,16 @@ class FittedPredictor:
         result = self._weighted_sum([], X)
         parts = _parts(len(X))
         n_threads = min(n_threads, len(parts))
-        with ThreadPoolExecutor(n_threads) as threads:
+        with ThreadPoolExecutor(n_threads) as threads, kept_process_state():
             run = map if n_threads == 1 else threads.map
+            weighted_sum = self._weighted_sum if n_threads == 1 else self._weighted_sum_in_thread
             # One preparation after the other, so that only one prepared table is in memory.
             for index, preparation in enumerate(self.preparations):
                 by_parts, whole = self._models_of(index)
                 if not by_parts and not whole:
                     continue
                 prepared = preparation.transform(X)
-                predictions = run(partial(self._weighted_sum, by_parts), (prepared[rows] for rows in parts))
+                predictions = run(partial(weighted_sum, by_parts), (prepared[rows] for rows in parts))
                 for rows, predicted in zip(parts, predictions, strict=True):
                     result[rows] += predicted
                 result += self._weighted_sum(whole, prepared)
@@ -122,11 +123,15 @@ class FittedPredictor:
     def _weighted_sum(self, models: Sequence[_WeightedModel], prepared: Any) -> np.ndarray:
         """Return the weighted sum of the models' predictions for prepared rows, computed in one thread."""
         result = np.zeros((len(prepared), self.n_classes) if self.n_classes else len(prepared))
-        with kept_process_state():
-            for weight, model in models:
-                # Threads of the libraries would stay behind, and a process that is forked later would hang on them.
-                result += weight * model.predict(prepared)
+        for weight, model in models:
+            # Threads of the libraries would stay behind, and a process that is forked later would hang on them.
+            result += weight * model.predict(prepared)
         return result
+
+    def _weighted_sum_in_thread(self, models: Sequence[_WeightedModel], prepared: Any) -> np.ndarray:
+        # The limit on OpenMP holds in the thread that sets it.
+        with kept_process_state():
+            return self._weighted_sum(models, prepared)
 
     def _models_of(self, preparation: int) -> tuple[list[_WeightedModel], list[_WeightedModel]]:
         """Return the models of a preparation: those that may predict parts of the rows, and the others."""
@@ -152,5 +157,5 @@ def upgrade_format_1(predictor: FittedPredictor) -> None:
 
 def _parts(n_rows: int) -> list[slice]:
     """Return the rows in parts of about equal length, whatever the number of threads."""
-    edges = np.linspace(0, n_rows, max(1, math.ceil(n_rows / _MOST_ROWS_OF_PART)) + 1).astype(int)
+    edges = np.linspace(0, n_rows, max(1, math.ceil(n_rows / MOST_ROWS_OF_PART)) + 1).astype(int)
     return [slice(start, end) for start, end in itertools.pairwise(edges.tolist())]

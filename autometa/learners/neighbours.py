@@ -51,14 +51,25 @@ class NeighboursModel:
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return (n_rows, n_classes) probabilities, or (n_rows,) values for regression."""
-        from sklearn.neighbors import NearestNeighbors
-
-        # The index is built anew, which is quick compared to the search, so that only plain arrays are kept.
-        index = NearestNeighbors(n_neighbors=self.n_neighbors, p=self.p, n_jobs=n_threads).fit(self.reference)
+        index = self._index(n_threads)
         X = bounded(X)
         parts = [self._predict_chunk(index, X[i : i + _CHUNK_ROWS]) for i in range(0, len(X), _CHUNK_ROWS)]
         merged = np.concatenate(parts) if parts else np.empty((0, self.votes.shape[1]))
         return merged[:, 0] if self.prior is None else merged
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Only plain arrays are kept in files.
+        return {name: value for name, value in self.__dict__.items() if name != "_search"}
+
+    def _index(self, n_threads: int) -> Any:
+        """Return the index of the reference rows, built at the first prediction."""
+        from sklearn.neighbors import NearestNeighbors
+
+        search = self.__dict__.get("_search")
+        if search is None or search.n_jobs != n_threads:
+            search = NearestNeighbors(n_neighbors=self.n_neighbors, p=self.p, n_jobs=n_threads).fit(self.reference)
+            self.__dict__["_search"] = search
+        return search
 
     def _predict_chunk(self, index: Any, X: np.ndarray) -> np.ndarray:
         distances, neighbours = index.kneighbors(X)

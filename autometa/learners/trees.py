@@ -23,7 +23,7 @@ from autometa._support.numeric_threads import openmp_threads
 from autometa.core.budget import Deadline
 from autometa.core.space import Value
 from autometa.learners.base import FitData, Learner, stages_before
-from autometa.learners.boosting_iterations import first_iterations
+from autometa.learners.boosting_iterations import first_iterations, without_encoder
 from autometa.learners.early_stopping import iterations_to_do, stops_early
 from autometa.learners.numeric import TargetScale, standardised, target_scale
 from autometa.learners.screening import screened
@@ -50,8 +50,6 @@ class HistogramModel:
         Whether the deadline ended the fit.
     """
 
-    goes_by_parts = False  # scikit-learn's encoder of categories is not safe in several threads at a time
-
     def __init__(
         self, estimator: Any, scale: TargetScale | None, columns: np.ndarray | None, is_cut_short: bool = False
     ) -> None:
@@ -65,10 +63,11 @@ class HistogramModel:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
         if self.columns is not None:
             X = X[:, self.columns]
+        estimator, rows = without_encoder(self.estimator, X)
         with openmp_threads(n_threads):
             if self.scale is not None:
-                return self.scale.restore(self.estimator.predict(X))
-            return self.estimator.predict_proba(X)
+                return self.scale.restore(estimator.predict(rows))
+            return estimator.predict_proba(rows)
 
     def staged_predict(self, X: np.ndarray, n_threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
         """Yield n and what `predict` would return with the first n iterations only, for n = 1, 2, 4, …."""

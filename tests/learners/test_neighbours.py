@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -53,3 +54,15 @@ def test_rows_are_predicted_in_any_number(monkeypatch):
     whole = fit_nearest_neighbours(data, {}).predict(data.X)
     monkeypatch.setattr(neighbours, "_CHUNK_ROWS", 7)
     np.testing.assert_allclose(fit_nearest_neighbours(data, {}).predict(data.X), whole)
+
+
+def test_the_index_of_the_first_prediction_is_used_again_and_not_kept_in_pickles():
+    data = rows()
+    model = fit_nearest_neighbours(data, {})
+    first = model.predict(data.X)
+    index = model._index(1)
+    np.testing.assert_array_equal(model.predict(data.X), first)
+    assert model._index(1) is index
+    again = pickle.loads(pickle.dumps(model))
+    assert "_search" not in vars(again)
+    np.testing.assert_array_equal(again.predict(data.X), first)

@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 
 from autometa.core.budget import Deadline
 from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner
+from autometa.learners.boosting_iterations import without_encoder
 from autometa.learners.numeric import TargetScale
 from autometa.learners.trees import (
     EXTRA_TREES,
@@ -249,3 +255,29 @@ def test_forest_predicts_what_scikit_learn_predicts(problem, seed):
     else:
         mixed = (13 * forest.predict_proba(X) + 1 / forest.n_classes_) / 14
         assert np.allclose(ForestModel(forest, None).predict(X), mixed)
+
+
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+def test_hist_gradient_boosting_predicts_what_scikit_learn_predicts_with_its_encoder(problem: Problem) -> None:
+    rng = np.random.default_rng(0)
+    n = 300
+    X = np.column_stack([rng.normal(size=n), rng.integers(0, 6, n), rng.normal(size=n), rng.integers(0, 3, n)])
+    X[rng.random(X.shape) < 0.1] = np.nan
+    # Levels that are not 0, 1, 2 …
+    X[:, 1] = X[:, 1] * 7 - 3
+    y = np.nan_to_num(X[:, 0]) + (np.nan_to_num(X[:, 1]) > 10) - np.nan_to_num(X[:, 3])
+    kind = HistGradientBoostingRegressor if problem == "regression" else HistGradientBoostingClassifier
+    codes = y if problem == "regression" else np.digitize(y, [0.0] if problem == "binary" else [-1.0, 0.5])
+    estimator = kind(categorical_features=[1, 3], max_iter=20, random_state=0).fit(X, codes)
+    new = X.copy()
+    new[:5, 1] = [99.0, -99.0, 0.5, 4.0, np.nan]
+    model, rows = without_encoder(estimator, new)
+    predict = "predict" if problem == "regression" else "predict_proba"
+    np.testing.assert_array_equal(getattr(model, predict)(rows), getattr(estimator, predict)(new))
+    assert estimator._preprocessor is not None
+
+
+def test_without_categories_there_is_no_encoder_to_leave_out() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    estimator = HistGradientBoostingRegressor(max_iter=3).fit(X, X[:, 0])
+    assert without_encoder(estimator, X) == (estimator, X)
