@@ -71,8 +71,8 @@ def test_predictions_are_those_of_the_models_whatever_the_threads(n_rows: int, n
 
 def test_few_rows_are_predicted_in_the_calling_thread():
     model = Recording(np.ones(3))
-    make_predictor(model).predict(make_rows(2500, 0), 8)
-    assert model.calls == [(2500, threading.get_ident())]
+    make_predictor(model).predict(make_rows(500, 0), 8)
+    assert model.calls == [(500, threading.get_ident())]
 
 
 def test_many_rows_are_predicted_in_threads_that_end():
