@@ -215,7 +215,13 @@ class FittedModel:
     def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "predictor_")
         with kept_process_state():
-            predictions = self.predictor_.predict(self._cleaned(X), jobs_at_a_time(self.n_jobs))
+            return self._predict_cleaned(self._cleaned(X))
+
+    def _predict_cleaned(self, X: CleanTable) -> np.ndarray:
+        with kept_process_state():
+            return self._adjusted(self.predictor_.predict(X, jobs_at_a_time(self.n_jobs)))
+
+    def _adjusted(self, predictions: np.ndarray) -> np.ndarray:
         return predictions if self.problem_ == "regression" else self._adjustments.probabilities(predictions)
 
     def _cleaned(self, X: Any) -> CleanTable:

@@ -47,6 +47,7 @@ from autometa.policy.registry import (
     strategies_without_records,
 )
 from autometa.posthoc.adjustments import Adjustments, fit_adjustments, label_loss
+from autometa.posthoc.score_estimate import ScoreEstimate, estimate_score
 from autometa.report import opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.identity import identify
@@ -96,6 +97,7 @@ class Fitted:
     study: Study
     adjustments: Adjustments = Adjustments()
     out_of_fold: OutOfFold | None = None
+    score_estimate: ScoreEstimate | None = None
 
 
 def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -133,6 +135,16 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
     )
     loss = label_loss(ensemble.loss, adjustments, ensemble.out_of_fold, task, metric, settings.seed)
     ensemble = replace(ensemble, loss=loss)
+    estimate = estimate_score(
+        loss,
+        ensemble.out_of_fold,
+        ensemble.parts,
+        adjustments,
+        task,
+        metric,
+        seed=settings.seed,
+        deadline=settings.deadline,
+    )
     search.keep_ensemble(ensemble.weights)
     if text := warning_about(ensemble, search, metric):
         warn_user(text)
@@ -154,7 +166,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         first_model_s=search.first_model_s,
         total_s=time.monotonic() - start_s,
     )
-    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold)
+    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate)
 
 
 def _planned(
