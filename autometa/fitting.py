@@ -48,7 +48,7 @@ from autometa.policy.registry import (
 )
 from autometa.posthoc.adjustments import Adjustments, fit_adjustments, label_loss
 from autometa.posthoc.score_estimate import ScoreEstimate, estimate_score
-from autometa.report import opening_line
+from autometa.report import columns_line, opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.identity import identify
 from autometa.search.plan import Plan, make_plan
@@ -119,6 +119,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         bar = stack.enter_context(contextlib.closing(_progress_bar(settings)))
         search.on_trial = partial(_show, bar, metric)
         logger.info(opening_line(search, task.table.schema, settings.deadline))
+        logger.info(columns_line(task.table.schema))
         search.run()
         ensemble = make_ensemble(
             search, workspace, task, metric, size=settings.ensemble_size, deadline=settings.deadline

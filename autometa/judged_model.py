@@ -135,7 +135,7 @@ class JudgedModel(FittedModel):
         y : array of shape (n_rows,)
             The true labels or values.
         metrics : sequence of str or callable, or None
-            As the parameter `metric` of the estimator; None is the metric of the fit and the usual ones for the problem.
+            As the parameter `metric` of the estimator; None is the metric of the fit and the usual ones.
         sample_weight : array of shape (n_rows,), optional
             Weights of the rows.
         confidence : float, default=0.9

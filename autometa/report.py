@@ -125,9 +125,6 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
 def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
     """Return the first line of a fit's log: the table, the problem, the validation, and the limits."""
     task, plan, budget = search.task, search.plan, search.budget
-    kinds = [_counted(n, _NOUNS.get(kind, kind)) for kind, n in Counter(schema.kinds.values()).items()]
-    if schema.dropped:
-        kinds.append(f"{len(schema.dropped)} left out")
     is_holdout = plan.is_holdout and search.n_folds == 1
     validation = f"holdout of 1/{plan.n_splits} of the rows" if is_holdout else _counted(search.n_folds, "fold")
     workers = _counted(search.n_jobs, "worker") if plan.use_workers else "no workers"
@@ -136,7 +133,7 @@ def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
         end = datetime.now() + timedelta(seconds=deadline.remaining_s())
         limits.append(f"{budget.time_s:g} s, until {end:%H:%M:%S}")
     return (
-        f"fit: {_counted(task.n_rows, 'row')}, {_counted(len(schema.columns), 'column')} ({', '.join(kinds)}); "
+        f"fit: {_counted(task.n_rows, 'row')}, {_counted(len(schema.columns), 'column')}; "
         f"{task.problem}, {task.metric}; "
         f"{validation}, {workers}; {', '.join(limits)}"
     )

@@ -1,5 +1,7 @@
 """Bootstrap over rows: how much a loss varies with the rows that it is measured on."""
 
+# Tests: tests/posthoc/test_score_estimate.py
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

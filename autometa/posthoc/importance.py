@@ -1,5 +1,7 @@
 """Permutation importance of the columns of a table, with intervals over rows and permutations."""
 
+# Tests: tests/test_judged_model.py
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -1,5 +1,7 @@
 """Several metrics of predictions, each with a bootstrap interval, and the confusion matrix."""
 
+# Tests: tests/test_judged_model.py
+
 from __future__ import annotations
 
 from collections.abc import Sequence
