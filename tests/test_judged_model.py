@@ -149,7 +149,7 @@ def test_models_of_a_holdout_are_kept_where_members_were_fitted_again():
 def test_rows_of_weight_0_are_not_among_those_of_importances():
     X, y = values(200, 0)
     weight = np.where(np.arange(200) < 50, 0.0, 1.0)
-    y[:50] = 1e6
+    y = np.where(weight > 0, y, 1e6)
     model = AutoMetaRegressor(strategies=["ridge"], **QUICK).fit(X, y, sample_weight=weight)
     assert model._held_out is not None and model._held_out.y.max() < 1e3
     assert model.feature_importances(n_repeats=1)["column"][0] == "a"
@@ -204,8 +204,7 @@ def test_confusion_counts_what_predict_returns(classifier: AutoMetaClassifier, r
     found = classifier.confusion(X, y)
     expected = pd.crosstab(pd.Series(y, name="true"), pd.Series(classifier.predict(X), name="predicted"))
     pd.testing.assert_frame_equal(found, expected, check_names=False, check_index_type=False, check_column_type=False)
-    with pytest.raises(AttributeError, match="regression"):
-        regressor.confusion(X, y)
+    assert not hasattr(regressor, "confusion")
 
 
 def test_bad_arguments_of_evaluate_are_named(classifier: AutoMetaClassifier):
