@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
+from autometa.core.task import Problem
 from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
 from autometa.ensemble.predictor import FittedPredictor
 from autometa.posthoc.adjustments import Adjustments
@@ -48,7 +49,7 @@ class FittedModel:
 
     n_jobs: int | None
     n_features_in_: int
-    problem_: str
+    problem_: Problem
     predictor_: FittedPredictor
     history_: SearchHistory
     _schema: Schema

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -72,10 +73,11 @@ def _has_classes(model: Any) -> bool:
     return True
 
 
-class JudgedModel(FittedModel):
+class JudgedModel(FittedModel, BaseEstimator):
     """Methods of a fitted estimator that judge it."""
 
     classes_: np.ndarray
+    metric: str | Callable[..., Any]
     _metric: Metric
     # Defaults for models in files, which do not keep rows, or are of earlier versions.
     _score_estimate: ScoreEstimate | None = None
