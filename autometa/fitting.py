@@ -30,7 +30,7 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.ensemble.out_of_fold import OutOfFold
 from autometa.ensemble.predictor import FittedPredictor, Member
-from autometa.ensembling import make_ensemble, warning_about
+from autometa.ensembling import Ensemble, make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, make_folds
 from autometa.evaluation.workers import Workers
@@ -151,8 +151,22 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         warn_user(text)
     if settings.experience is not None:
         _remember(settings.experience, task, search.task, search.history, settings.seed)
+    history = _history(search, ensemble, metric, strategies, notes, advice, expected)
+    history.total_s = time.monotonic() - start_s
+    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate)
+
+
+def _history(
+    search: Search,
+    ensemble: Ensemble,
+    metric: Metric,
+    strategies: Sequence[Strategy],
+    notes: Mapping[str, str],
+    advice: Proposal,
+    expected: Mapping[Configuration, Prediction],
+) -> SearchHistory:
     last_expected = {**expected, **search.expected}
-    history = SearchHistory(
+    return SearchHistory(
         metric=metric.name,
         trials=trial_rows(search.records, ensemble.weights, last_expected),
         strategies=strategy_rows(
@@ -165,9 +179,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         ensemble_loss=ensemble.loss,
         stop_reason=search.stop_reason,
         first_model_s=search.first_model_s,
-        total_s=time.monotonic() - start_s,
     )
-    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate)
 
 
 def _planned(

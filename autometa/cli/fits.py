@@ -149,7 +149,7 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("new", metavar="NEW", type=Path, help="table with the columns of the training table")
     predict.add_argument("--out", metavar="FILE", type=Path, help="CSV to write; default: standard output")
     predict.add_argument(
-        "--id", metavar="COL", nargs="+", default=[], help="columns to copy; identifiers left out in fit always are"
+        "--id", metavar="COL", nargs="+", help="columns to copy; identifiers left out in fit always are"
     )
     predict.add_argument("--proba", action="store_true", help="a column of probabilities per class")
     _add_text_options(predict)
@@ -231,7 +231,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     table = read_table(arguments.new, arguments.separator, arguments.decimal)
     model = autometa.load(arguments.model)
     # Copied before predicting, so that a misspelt name costs no time.
-    kept = {name: column_of(table, name, "--id") for name in arguments.id}
+    kept = {name: column_of(table, name, "--id") for name in arguments.id or ()}
     kept |= {name: table[name] for name in _identifiers(model) if name in table.columns}
     if not arguments.proba:
         result = pd.DataFrame({"prediction": model.predict(table)})
