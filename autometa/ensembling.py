@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from autometa._support.seeds import child_seed
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
+from autometa.ensemble.anytime import anytime_curve
 from autometa.ensemble.constant_loss import best_constant_loss
 from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
 from autometa.ensemble.predictor import FittedPredictor, Member
@@ -39,6 +40,8 @@ _RANKED_TRIALS = 4
 _CROSS_SHARE, _CROSS_S = 0.25, 0.3
 # Smallest weight of a member; members below it cost time in `predict` and change nothing.
 _MIN_WEIGHT = 0.01
+# Largest number of seconds for the curve of the ensemble over time, which nothing but the HTML report shows.
+_CURVE_S = 0.5
 # Beginnings of warnings, by which they can be silenced.
 _USELESS, _INCOMPLETE = "The model is no better", "No trial was measured"
 
@@ -61,6 +64,8 @@ class Ensemble:
         Its predictions for all rows that the folds validate, before any refit.
     parts : CrossFitted or None
         Predictions of ensembles that were chosen on other rows, None if there was no time for them.
+    curve : list of (float, float)
+        Seconds of the search, and the loss of an ensemble of the trials that had ended by then.
     """
 
     predictor: FittedPredictor
@@ -69,6 +74,7 @@ class Ensemble:
     constant_loss: float
     out_of_fold: OutOfFold
     parts: CrossFitted | None = None
+    curve: list[tuple[float, float]] = field(default_factory=list)
 
 
 def make_ensemble(
@@ -118,6 +124,8 @@ def make_ensemble(
     every = np.arange(len(selected))
     ensemble_loss = loss(every, np.tensordot(weights, np.stack(predictions), axes=1))
     constant_loss = _constant_loss(task, rows[selected], loss)
+    allowed = Deadline.after(min(_CURVE_S, 0.05 * deadline.remaining_s()))
+    curve = anytime_curve(predictions, [record.ended_s for record in records], loss, allowed)
     chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
     total = sum(weight for _, weight in chosen)
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
@@ -137,7 +145,7 @@ def make_ensemble(
     fold_predictors = _fold_predictors(chosen, refitted, common, predictor, workspace)
     out_of_fold = _out_of_fold(chosen, rows, common, fold_predictors, folds)
     final_weights = {record.number: weight for record, weight in chosen}
-    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold, parts)
+    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold, parts, curve)
 
 
 def _out_of_fold(

@@ -56,6 +56,7 @@ class FittedModel:
     # Models in files of earlier versions know no adjustments, and no file keeps out-of-fold predictions.
     _adjustments = Adjustments()
     _out_of_fold: OutOfFold | None = None
+    _targets: np.ndarray | None = None
     _n_rows: int
 
     def leaderboard(self, *, full: bool = False) -> pd.DataFrame:
@@ -81,6 +82,39 @@ class FittedModel:
         """
         check_is_fitted(self, "predictor_")
         return strategy_report(self.history_, full=full)
+
+    def report_html(self, path: str | Path, X: Any = None, y: Any = None) -> Path:
+        """Write a page on the fitted model, in one file that needs no network.
+
+        The page shows the score, the course of the search, what was recommended, the ensemble, the columns, warnings,
+        seconds and memory, and how good the predictions are. It needs matplotlib, which the extra ``plots`` installs.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, e.g. ``"report.html"``; an existing one is replaced once the new one is complete.
+        X, y : like in `score`, optional
+            Rows to judge the predictions on, with their true labels or values. None is the rows of `fit`, predicted
+            out-of-fold; a model from a file has no such predictions, and its page says so.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ValueError
+            If X is given without y, or y without X.
+        MissingDependencyError
+            If matplotlib is not installed.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.html_report.page import write_page
+
+        return write_page(self, Path(path), X, y)
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted model to a file that can be loaded without running code from it.

@@ -177,6 +177,7 @@ def _history(
             last_expected,
         ),
         ensemble_loss=ensemble.loss,
+        ensemble_curve=ensemble.curve,
         stop_reason=search.stop_reason,
         first_model_s=search.first_model_s,
     )

@@ -103,7 +103,7 @@ METRIC_FIELDS = ("name", "higher_is_better", "best")
 _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "lightgbm", "catboost", "xgboost")
 _WARNED_ABOUT = ("autometa", "scikit-learn")
 # Attributes that are written in files of their own, or not at all.
-_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold", "_held_out")
+_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold", "_held_out", "_targets")
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import autometa
+from autometa._support.imports import import_optional
 from autometa.cli.printing import aligned, say, show
 from autometa.cli.table_files import check_destination, column_of, read_table
 
@@ -96,6 +97,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--random-state", metavar="N", type=int, help="seed")
     fit.add_argument("--test", metavar="FILE", type=Path, help="table with the target to evaluate the model on")
     fit.add_argument("--save", metavar="FILE", type=Path, help="where to write the model, e.g. model.autometa")
+    fit.add_argument("--html", metavar="FILE", type=Path, help="where to write a page on the fit, e.g. report.html")
     _add_text_options(fit)
     fit.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal or a notebook"
@@ -162,6 +164,7 @@ def _add_report(commands: Any) -> None:
     report.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
     report.add_argument("--leaderboard", action="store_true", help="every trial instead of every strategy")
     report.add_argument("--csv", action="store_true", help="all columns as CSV")
+    report.add_argument("--html", metavar="FILE", type=Path, help="write a page, e.g. report.html, instead")
     report.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
@@ -180,6 +183,10 @@ def _add_evaluate(commands: Any) -> None:
 def _fit(arguments: argparse.Namespace) -> None:
     given = vars(arguments)
     destination: Path | None = given.get("save")
+    page: Path | None = given.get("html")
+    if page is not None:
+        check_destination(page)
+        import_optional("matplotlib", extra="plots")
     if destination is not None:
         check_destination(destination)
     else:
@@ -207,6 +214,8 @@ def _fit(arguments: argparse.Namespace) -> None:
     end = "The model was not saved; pass --save FILE to keep it."
     if destination is not None:
         end = f"Saved {model.save(destination)}"
+    if page is not None:
+        end += f"\nWrote {model.report_html(page)}"
     tested = (
         "" if test is None else f"Test {given['test']}\n{_evaluation_text(model, test, test[arguments.target])}\n\n"
     )
@@ -272,6 +281,9 @@ def _evaluation_text(
 
 def _report(arguments: argparse.Namespace) -> None:
     model = autometa.load(arguments.model)
+    if arguments.html is not None:
+        show(f"Wrote {model.report_html(arguments.html)}")
+        return
     if arguments.csv:
         table = model.leaderboard(full=True) if arguments.leaderboard else model.report(full=True)
         for name in ("configuration", "recommended", "best_configuration"):
