@@ -47,10 +47,12 @@ def inline_svg(draw: Callable[[Axes], Axes], name: str, description: str, size: 
     matplotlib = import_optional("matplotlib", extra="plots")
     with matplotlib.rc_context(_SETTINGS):
         ax = new_axes(*size)
+        figure = ax.get_figure(root=True)
+        assert figure is not None
         draw(ax)
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        ax.get_figure(root=True).savefig(buffer, format="svg", transparent=True, dpi=110, metadata=nothing)
+        figure.savefig(buffer, format="svg", transparent=True, dpi=110, metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
