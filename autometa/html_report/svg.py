@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autometa._support.imports import import_optional
 from autometa.plots.axes import GRID, INK, new_axes
@@ -47,8 +47,7 @@ def inline_svg(draw: Callable[[Axes], Axes], name: str, description: str, size: 
     matplotlib = import_optional("matplotlib", extra="plots")
     with matplotlib.rc_context(_SETTINGS):
         ax = new_axes(*size)
-        figure = ax.get_figure(root=True)
-        assert figure is not None
+        figure: Any = ax.figure
         draw(ax)
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
