@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,16 @@ import numpy as np
 from autometa._support.seeds import child_seed
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
+from autometa.ensemble.anytime import anytime_curve
 from autometa.ensemble.constant_loss import best_constant_loss
 from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.metrics import Metric
+from autometa.evaluation.resampling import Fold
 from autometa.evaluation.workspace import ALL_ROWS, Workspace
 from autometa.exceptions import SearchFailedError
+from autometa.posthoc.score_estimate import MOST_ROWS, CrossFitted, cross_fitted
 from autometa.search.engine import Search
 from autometa.search.refit import refit
 from autometa.search.trial_records import TrialRecord, candidates, usable
@@ -29,8 +32,16 @@ _MAX_SELECTION_ROWS = 10_000
 # Largest number of bootstrap samples that ensembles are chosen on, and of rows in all samples together.
 _MAX_BAGS = 20
 _BAGGED_ROWS = 20_000
+# Bootstrap samples for each part of the rows when the choice is repeated without the part.
+_BAGS_OF_PART = 3
+# Trials that the repeated choice ranks, as a multiple of those that an ensemble may choose from.
+_RANKED_TRIALS = 4
+# Share of the time after the search that repeated choices may take, and seconds that they may take anyway.
+_CROSS_SHARE, _CROSS_S = 0.25, 0.3
 # Smallest weight of a member; members below it cost time in `predict` and change nothing.
 _MIN_WEIGHT = 0.01
+# Largest number of seconds for the curve of the ensemble over time, which nothing but the HTML report shows.
+_CURVE_S = 0.5
 # Beginnings of warnings, by which they can be silenced.
 _USELESS, _INCOMPLETE = "The model is no better", "No trial was measured"
 
@@ -51,6 +62,10 @@ class Ensemble:
         Lowest loss, on these rows, of a prediction that is the same for every row.
     out_of_fold : OutOfFold
         Its predictions for all rows that the folds validate, before any refit.
+    parts : CrossFitted or None
+        Predictions of ensembles that were chosen on other rows, None if there was no time for them.
+    curve : list of (float, float)
+        Seconds of the search, and the loss of an ensemble of the trials that had ended by then.
     """
 
     predictor: FittedPredictor
@@ -58,6 +73,8 @@ class Ensemble:
     loss: float
     constant_loss: float
     out_of_fold: OutOfFold
+    parts: CrossFitted | None = None
+    curve: list[tuple[float, float]] = field(default_factory=list)
 
 
 def make_ensemble(
@@ -90,7 +107,8 @@ def make_ensemble(
         If the search was interrupted before it had one.
     """
     folds, plan = workspace.shared.folds, search.plan
-    records = candidates(usable(search.records, len(folds)), plan.max_members)
+    ranked = usable(search.records, len(folds))
+    records = candidates(ranked, plan.max_members)
     if not records:
         if search.stop_reason == "interrupted":
             raise KeyboardInterrupt("interrupted before the first model was fitted")
@@ -106,10 +124,12 @@ def make_ensemble(
     every = np.arange(len(selected))
     ensemble_loss = loss(every, np.tensordot(weights, np.stack(predictions), axes=1))
     constant_loss = _constant_loss(task, rows[selected], loss)
+    allowed = Deadline.after(min(_CURVE_S, 0.05 * deadline.remaining_s()))
+    curve = anytime_curve(predictions, [record.ended_s for record in records], loss, allowed)
     chosen = [(record, weight) for record, weight in zip(records, weights, strict=True) if weight >= _MIN_WEIGHT]
     total = sum(weight for _, weight in chosen)
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
-    out_of_fold = _out_of_fold(chosen, rows, common, is_regression=task.problem == "regression")
+    parts = _chosen_without(ranked, common, rows[selected], selected, predictions, weights, task, metric, size, search)
     refitted: set[int] = set()
     if plan.refit_share and search.stop_reason != "interrupted" and search.budget.has_time_limit:
         refitted = refit(
@@ -122,21 +142,108 @@ def make_ensemble(
             seed=search.seed,
         )
     predictor = _load(chosen, refitted, workspace, task.n_classes)
+    fold_predictors = _fold_predictors(chosen, refitted, common, predictor, workspace)
+    out_of_fold = _out_of_fold(chosen, rows, common, fold_predictors, folds)
     final_weights = {record.number: weight for record, weight in chosen}
-    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold)
+    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold, parts, curve)
 
 
 def _out_of_fold(
-    chosen: Sequence[tuple[TrialRecord, float]], rows: np.ndarray, common: Sequence[int], *, is_regression: bool
+    chosen: Sequence[tuple[TrialRecord, float]],
+    rows: np.ndarray,
+    common: Sequence[int],
+    predictors: Mapping[int, FittedPredictor],
+    folds: Sequence[Fold],
 ) -> OutOfFold:
     by_member = (np.concatenate([record.predictions[fold] for fold in common]) for record, _ in chosen)
     weights = np.array([weight for _, weight in chosen])
-    if is_regression:
+    numbers = np.repeat(common, [len(folds[fold].validation) for fold in common])
+    if chosen[0][0].predictions[common[0]].ndim == 1:
         values = np.stack(list(by_member))
-        return OutOfFold(rows, weights @ values, weighted_spread(values, weights))
+        return OutOfFold(rows, weights @ values, weighted_spread(values, weights), numbers, predictors)
     # Member by member: with many classes and rows, the probabilities of all members at once would not fit.
     mean = sum(weight * probabilities for weight, probabilities in zip(weights, by_member, strict=True))
-    return OutOfFold(rows, mean, np.zeros(len(rows)))
+    return OutOfFold(rows, mean, np.zeros(len(rows)), numbers, predictors)
+
+
+def _fold_predictors(
+    chosen: Sequence[tuple[TrialRecord, float]],
+    refitted: set[int],
+    common: Sequence[int],
+    predictor: FittedPredictor,
+    workspace: Workspace,
+) -> dict[int, FittedPredictor]:
+    """Return the ensemble of each fold's models; they share their models with `predictor` unless it has refits."""
+    preparations = list(predictor.preparations)
+    added: dict[tuple[int, str], int] = {}
+    members: dict[int, list[Member]] = {fold: [] for fold in common}
+    for (record, weight), member in zip(chosen, predictor.members, strict=True):
+        measured = sorted(record.predictions)
+        for fold in common:
+            if record.number not in refitted:
+                model, index = member.models[measured.index(fold)], member.preparations[measured.index(fold)]
+            else:
+                key = (fold, workspace.shared.learners[record.configuration.strategy].view)
+                if key not in added:
+                    added[key] = len(preparations)
+                    preparations.append(workspace.prepare(*key))
+                model, index = workspace.load_model(record.number, fold), added[key]
+            members[fold].append(Member(record.number, weight, [model], [index]))
+    return {fold: FittedPredictor(members[fold], preparations, predictor.n_classes) for fold in common}
+
+
+def _chosen_without(
+    ranked: Sequence[TrialRecord],
+    common: Sequence[int],
+    rows: np.ndarray,
+    selected: np.ndarray,
+    predictions: Sequence[np.ndarray],
+    weights: np.ndarray,
+    task: Task,
+    metric: Metric,
+    size: int,
+    search: Search,
+) -> CrossFitted | None:
+    """Return predictions for each part of the rows by an ensemble that was chosen on the other parts."""
+    plan = search.plan
+    sample = np.arange(len(rows))
+    if len(rows) > MOST_ROWS:
+        rng = np.random.default_rng(child_seed(search.seed, "cross-fitting"))
+        sample = np.sort(rng.choice(len(rows), MOST_ROWS, replace=False))
+    records = [record for record in ranked if record.predictions.keys() >= set(common)]
+    records = records[: _RANKED_TRIALS * plan.max_members]
+    kept = selected[sample]
+    stack = np.stack([np.concatenate([record.predictions[fold] for fold in common])[kept] for record in records])
+    loss = _loss_on(task, rows[sample], metric)
+    has_limit = search.budget.has_time_limit
+    deadline = Deadline.after(max(_CROSS_S, _CROSS_SHARE * plan.finish_s) if has_limit else math.inf)
+    numbers = {record.number: index for index, record in enumerate(records)}
+
+    def choose(inside: np.ndarray) -> np.ndarray:
+        losses = [loss(inside, of_model[inside]) for of_model in stack]
+        by_loss = [records[index] for index in np.argsort(losses, kind="stable")]
+        indices = [numbers[record.number] for record in candidates(by_loss, plan.max_members)]
+        found = select_bagged_ensemble(
+            [stack[index, inside] for index in indices],
+            lambda chosen, averaged: loss(inside[chosen], averaged),
+            size=size,
+            n_bags=1 if size == 1 else _BAGS_OF_PART,
+            rng=np.random.default_rng(child_seed(search.seed, "bags")),
+            deadline=deadline,
+        )
+        weights = np.zeros(len(records))
+        weights[indices] = found
+        return weights
+
+    return cross_fitted(
+        stack,
+        np.tensordot(weights, np.stack([of_model[sample] for of_model in predictions]), axes=1),
+        rows[sample],
+        None if task.groups is None else task.groups[rows[sample]],
+        choose,
+        child_seed(search.seed, "parts"),
+        deadline,
+    )
 
 
 def warning_about(ensemble: Ensemble, search: Search, metric: Metric) -> str:

@@ -21,8 +21,9 @@ from autometa.catalogue import load_strategies
 from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
 from autometa.fit_inputs import read_inputs, warn_if_reordered
-from autometa.fitted_model import FittedModel, known_problem, solves_classes
+from autometa.fitted_model import known_problem, solves_classes
 from autometa.fitting import fit_task
+from autometa.judged_model import JudgedModel, held_out_rows
 from autometa.parameters import read_settings
 from autometa.policy.registry import DEFAULT_POLICY
 from autometa.posthoc.threshold import labels_at
@@ -33,7 +34,7 @@ from autometa.tables.target import ProblemChoice
 logger = logging.getLogger(__name__)
 
 
-class AutoMeta(FittedModel, BaseEstimator):
+class AutoMeta(JudgedModel, BaseEstimator):
     """Finds, fits and combines models for a table within a budget.
 
     Parameters
@@ -244,12 +245,14 @@ class AutoMeta(FittedModel, BaseEstimator):
         self._keep("classes_", inputs.target.classes)
         self._schema, self._metric = inputs.task.table.schema, inputs.metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
-        self._adjustments = fitted.adjustments
+        self._adjustments, self._targets = fitted.adjustments, inputs.target.values
         self._n_rows, self._out_of_fold = len(inputs.raw.frame), fitted.out_of_fold
         if fitted.out_of_fold is not None and inputs.task.n_rows < self._n_rows:
             # Rows of weight 0 are not in the task.
             used = np.flatnonzero(np.asarray(sample_weight) > 0)
             self._out_of_fold = replace(fitted.out_of_fold, rows=used[fitted.out_of_fold.rows])
+        self._score_estimate = fitted.score_estimate
+        self._held_out = held_out_rows(self._out_of_fold, inputs.raw.frame, inputs.target.values, sample_weight)
         self.history_.notes = inputs.notes + fitted.adjustments.notes(inputs.metric)
         return self
 

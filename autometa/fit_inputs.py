@@ -101,8 +101,8 @@ def read_inputs(
         groups=None if group_codes is None else group_codes[used],
         classes=target.classes,
     )
-    _warn_of_leaks(task)
     notes = _notes(target, reason, positive_class(resolved, target.classes, pos_label), resolved, pos_label)
+    notes += _warn_of_leaks(task)
     return FitInputs(task, target, raw, resolved, folds, notes)
 
 
@@ -206,15 +206,18 @@ def warn_if_reordered(X: Any, values: Any, name: str) -> None:
         )
 
 
-def _warn_of_leaks(task: Task) -> None:
+def _warn_of_leaks(task: Task) -> list[str]:
+    """Warn if columns tell the target, and return a note on them for the report."""
     if task.problem == "regression" and np.ptp(task.y) == 0:
-        return
+        return []
     if columns := columns_like_target(task.table, task.y):
         warn_user(
             f"X holds the target: y can be told one to one from {listing(columns)}. Leave out what is not known yet "
             "when predictions are made; if this is meant, "
             "warnings.filterwarnings('ignore', message='X holds the target') silences this."
         )
+        return [f"possible leak: y can be told one to one from {listing(columns)}"]
+    return []
 
 
 def _notes(target: Target, reason: str, positive: Any, metric: Metric, pos_label: Any) -> list[str]:

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
+from autometa.core.task import Problem
 from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
 from autometa.ensemble.predictor import MOST_ROWS_OF_PART, FittedPredictor
 from autometa.posthoc.adjustments import Adjustments
@@ -48,13 +49,14 @@ class FittedModel:
 
     n_jobs: int | None
     n_features_in_: int
-    problem_: str
+    problem_: Problem
     predictor_: FittedPredictor
     history_: SearchHistory
     _schema: Schema
     # Models in files of earlier versions know no adjustments, and no file keeps out-of-fold predictions.
     _adjustments = Adjustments()
     _out_of_fold: OutOfFold | None = None
+    _targets: np.ndarray | None = None
     _n_rows: int
 
     def leaderboard(self, *, full: bool = False) -> pd.DataFrame:
@@ -80,6 +82,39 @@ class FittedModel:
         """
         check_is_fitted(self, "predictor_")
         return strategy_report(self.history_, full=full)
+
+    def report_html(self, path: str | Path, X: Any = None, y: Any = None) -> Path:
+        """Write a page on the fitted model, in one file that needs no network.
+
+        The page shows the score, the course of the search, what was recommended, the ensemble, the columns, warnings,
+        seconds and memory, and how good the predictions are. It needs matplotlib, which the extra ``plots`` installs.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, e.g. ``"report.html"``; an existing one is replaced once the new one is complete.
+        X, y : like in `score`, optional
+            Rows to judge the predictions on, with their true labels or values. None is the rows of `fit`, predicted
+            out-of-fold; a model from a file has no such predictions, and its page says so.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ValueError
+            If X is given without y, or y without X.
+        MissingDependencyError
+            If matplotlib is not installed.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.html_report.page import write_page
+
+        return write_page(self, Path(path), X, y)
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted model to a file that can be loaded without running code from it.
@@ -215,10 +250,15 @@ class FittedModel:
     def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "predictor_")
         with kept_process_state():
-            rows = self._cleaned(X)
-            # How many cores may be used is read from files, which takes as long as a model for one row.
-            n_threads = jobs_at_a_time(self.n_jobs) if len(rows) > MOST_ROWS_OF_PART else 1
-            predictions = self.predictor_.predict(rows, n_threads)
+            return self._predict_cleaned(self._cleaned(X))
+
+    def _predict_cleaned(self, X: CleanTable) -> np.ndarray:
+        # How many cores may be used is read from files, which takes as long as a model for one row.
+        n_threads = jobs_at_a_time(self.n_jobs) if len(X) > MOST_ROWS_OF_PART else 1
+        with kept_process_state():
+            return self._adjusted(self.predictor_.predict(X, n_threads))
+
+    def _adjusted(self, predictions: np.ndarray) -> np.ndarray:
         return predictions if self.problem_ == "regression" else self._adjustments.probabilities(predictions)
 
     def _cleaned(self, X: Any) -> CleanTable:

@@ -30,7 +30,7 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.ensemble.out_of_fold import OutOfFold
 from autometa.ensemble.predictor import FittedPredictor, Member
-from autometa.ensembling import make_ensemble, warning_about
+from autometa.ensembling import Ensemble, make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
 from autometa.evaluation.resampling import Fold, make_folds
 from autometa.evaluation.workers import Workers
@@ -47,7 +47,8 @@ from autometa.policy.registry import (
     strategies_without_records,
 )
 from autometa.posthoc.adjustments import Adjustments, fit_adjustments, label_loss
-from autometa.report import opening_line
+from autometa.posthoc.score_estimate import ScoreEstimate, estimate_score
+from autometa.report import columns_line, opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.identity import identify
 from autometa.search.plan import Plan, make_plan
@@ -96,6 +97,7 @@ class Fitted:
     study: Study
     adjustments: Adjustments = Adjustments()
     out_of_fold: OutOfFold | None = None
+    score_estimate: ScoreEstimate | None = None
 
 
 def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -117,6 +119,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         bar = stack.enter_context(contextlib.closing(_progress_bar(settings)))
         search.on_trial = partial(_show, bar, metric)
         logger.info(opening_line(search, task.table.schema, settings.deadline))
+        logger.info(columns_line(task.table.schema))
         search.run()
         ensemble = make_ensemble(
             search, workspace, task, metric, size=settings.ensemble_size, deadline=settings.deadline
@@ -133,13 +136,37 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
     )
     loss = label_loss(ensemble.loss, adjustments, ensemble.out_of_fold, task, metric, settings.seed)
     ensemble = replace(ensemble, loss=loss)
+    estimate = estimate_score(
+        loss,
+        ensemble.out_of_fold,
+        ensemble.parts,
+        adjustments,
+        task,
+        metric,
+        seed=settings.seed,
+        deadline=settings.deadline,
+    )
     search.keep_ensemble(ensemble.weights)
     if text := warning_about(ensemble, search, metric):
         warn_user(text)
     if settings.experience is not None:
         _remember(settings.experience, task, search.task, search.history, settings.seed)
+    history = _history(search, ensemble, metric, strategies, notes, advice, expected)
+    history.total_s = time.monotonic() - start_s
+    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate)
+
+
+def _history(
+    search: Search,
+    ensemble: Ensemble,
+    metric: Metric,
+    strategies: Sequence[Strategy],
+    notes: Mapping[str, str],
+    advice: Proposal,
+    expected: Mapping[Configuration, Prediction],
+) -> SearchHistory:
     last_expected = {**expected, **search.expected}
-    history = SearchHistory(
+    return SearchHistory(
         metric=metric.name,
         trials=trial_rows(search.records, ensemble.weights, last_expected),
         strategies=strategy_rows(
@@ -150,11 +177,10 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
             last_expected,
         ),
         ensemble_loss=ensemble.loss,
+        ensemble_curve=ensemble.curve,
         stop_reason=search.stop_reason,
         first_model_s=search.first_model_s,
-        total_s=time.monotonic() - start_s,
     )
-    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold)
 
 
 def _planned(

@@ -49,6 +49,7 @@ from autometa.learners.sklearn_estimator import OwnModel
 from autometa.learners.untrusted_trees import check_trees
 from autometa.posthoc.adjustments import Adjustments
 from autometa.posthoc.conformal import ErrorScale, Intervals
+from autometa.posthoc.score_estimate import ScoreEstimate
 from autometa.saved_formats import FORMAT, upgraded_dump
 from autometa.tables.kinds import KINDS
 from autometa.tables.measures import Measures
@@ -79,6 +80,7 @@ _SHARED_TYPES = (
     Adjustments,
     ErrorScale,
     Intervals,
+    ScoreEstimate,
 )
 # The others are named by the learner or the kind of column that they belong to.
 _OWN_TYPES = [cls for learner in LEARNERS for cls in learner.saved_types]
@@ -101,7 +103,7 @@ METRIC_FIELDS = ("name", "higher_is_better", "best")
 _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "lightgbm", "catboost", "xgboost")
 _WARNED_ABOUT = ("autometa", "scikit-learn")
 # Attributes that are written in files of their own, or not at all.
-_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold")
+_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold", "_held_out", "_targets")
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -32,6 +33,9 @@ REPORT_COLUMNS = ["strategy", "probability", "n_trials", "best_loss", "weight", 
 
 _NOUNS = {"timedelta": "duration", "datetime": "date"}
 """Names of kinds of columns in the log, if not their own."""
+
+_MOST_NAMED = 5
+"""Columns that are named in a line at most."""
 
 _OTHER_PROBLEM = "left out: not for "  # as `Fitness.reason_against` begins it
 
@@ -121,9 +125,6 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
 def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
     """Return the first line of a fit's log: the table, the problem, the validation, and the limits."""
     task, plan, budget = search.task, search.plan, search.budget
-    kinds = [_counted(n, _NOUNS.get(kind, kind)) for kind, n in Counter(schema.kinds.values()).items()]
-    if schema.dropped:
-        kinds.append(f"{len(schema.dropped)} left out")
     is_holdout = plan.is_holdout and search.n_folds == 1
     validation = f"holdout of 1/{plan.n_splits} of the rows" if is_holdout else _counted(search.n_folds, "fold")
     workers = _counted(search.n_jobs, "worker") if plan.use_workers else "no workers"
@@ -132,7 +133,7 @@ def opening_line(search: Search, schema: Schema, deadline: Deadline) -> str:
         end = datetime.now() + timedelta(seconds=deadline.remaining_s())
         limits.append(f"{budget.time_s:g} s, until {end:%H:%M:%S}")
     return (
-        f"fit: {_counted(task.n_rows, 'row')}, {_counted(len(schema.columns), 'column')} ({', '.join(kinds)}); "
+        f"fit: {_counted(task.n_rows, 'row')}, {_counted(len(schema.columns), 'column')}; "
         f"{task.problem}, {task.metric}; "
         f"{validation}, {workers}; {', '.join(limits)}"
     )
@@ -148,6 +149,43 @@ def closing_line(history: SearchHistory, metric: Metric) -> str:
         f"fitted: ensemble of {n_members} of {_counted(len(history.trials), 'trial')}, {history.metric} {score:.5g} "
         f"(out of fold, on the rows that chose it), {history.total_s:.1f} s"
     )
+
+
+def columns_line(schema: Schema) -> str:
+    """Return how many columns there are of each kind, and which are left out and why."""
+    kinds = [_counted(n, _NOUNS.get(kind, kind)) for kind, n in Counter(schema.kinds.values()).items()]
+    if schema.dropped:
+        named = [f"{name!r} ({reason})" for name, reason in list(schema.dropped.items())[:_MOST_NAMED]]
+        more = ", …" if len(schema.dropped) > _MOST_NAMED else ""
+        kinds.append(f"{len(schema.dropped)} left out: {', '.join(named)}{more}")
+    return f"columns: {', '.join(kinds)}"
+
+
+def model_summary(model: Any) -> str:
+    """Return a few lines about a fitted estimator: the problem, its rows and folds, the scores, the seconds."""
+    history, metric = model.history_, model._metric
+    complete = [trial for trial in history.trials if trial["status"] in COMPLETE]
+    n_members = sum(trial["weight"] > 0 for trial in history.trials)
+    folds = {e["fold"] for trial in history.trials for e in trial["evaluations"] if e["anchor"] == 1}
+    size = [_counted(model._n_rows, "row")] if hasattr(model, "_n_rows") else []
+    size += [_counted(model.n_features_in_, "column")]
+    size += [_counted(len(folds), "fold") if len(folds) != 1 else "a holdout"] if folds else []
+    lines = [
+        f"{type(model).__name__}: {model.problem_}, {', '.join(size)}",
+        f"search:      {_counted(len(history.trials), 'trial')} in {history.total_s:.1f} s ({history.stop_reason})",
+    ]
+    if complete:
+        best = min(complete, key=lambda trial: trial["loss"])
+        score = f"{metric.score(best['loss']):.5g}"
+        lines.append(f"best trial:  {history.metric} {score} (mean over the folds), {best['strategy']}")
+    if history.trials:
+        score = f"{metric.score(history.ensemble_loss):.5g}"
+        lines.append(f"ensemble:    {history.metric} {score} (out of fold), {_counted(n_members, 'member')}")
+    if model._score_estimate is not None:
+        expected = model.expected_score()
+        interval = f"{expected['low']:.5g} to {expected['high']:.5g}"
+        lines.append(f"on new rows: {history.metric} {expected['score']:.5g} expected, {interval} with 90% confidence")
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -52,11 +52,38 @@ def score_predictions(
         # R² has no units; without this division squares of the largest floats overflow.
         unit = float(np.abs(truth).max()) or 1.0
         return float(r2_score(truth / unit, predictions / unit, sample_weight=sample_weight))
-    if classes is not None and (truth < 0).any():
-        unknown = np.unique(np.asarray(y, dtype=object)[truth < 0].astype(str))[:5].tolist()
+    if classes is not None:
+        _refuse_unknown(y, truth)
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    return float(metric.best - metric.loss(truth, predictions, weight))
+
+
+def read_truth(y: Any, n_rows: int, classes: np.ndarray | None, number_format: Any) -> np.ndarray:
+    """Return the class codes or values of a target given after the fit.
+
+    Parameters
+    ----------
+    y, classes, number_format
+        As for `score_predictions`.
+    n_rows : int
+        Number of rows that y must have.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `y` is not such a target, or holds labels that are not in `classes`.
+    """
+    if classes is None:
+        return read_values(y, n_rows, number_format)
+    codes = read_codes(y, n_rows, classes)
+    _refuse_unknown(y, codes)
+    return codes
+
+
+def _refuse_unknown(y: Any, codes: np.ndarray) -> None:
+    if (codes < 0).any():
+        unknown = np.unique(np.asarray(y, dtype=object)[codes < 0].astype(str))[:5].tolist()
         raise ValueError(
             f"y holds labels that were not in fit: {unknown}. Leave these rows out, or fit on rows of every class, "
             "as cross-validation does when it is stratified."
         )
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    return float(metric.best - metric.loss(truth, predictions, weight))

@@ -240,6 +240,54 @@ def test_probabilities_have_a_column_per_class(train: Path, classifier: Path, tm
     np.testing.assert_allclose(written.to_numpy(), expected, rtol=1e-12)
 
 
+def test_evaluate_prints_metrics_with_intervals_and_the_confusion(
+    train: Path, classifier: Path, regressor: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(classifier), str(train), "--target", "risk"]) == 0
+    shown = capsys.readouterr().out
+    assert "80 rows" in shown and "roc_auc" in shown and "Confusion" in shown
+    options = ["--target", "price, in €", "--metrics", "mae", "--weight", "weight"]
+    assert main(["evaluate", str(regressor), str(train), *options]) == 0
+    shown = capsys.readouterr().out
+    table = pd.read_csv(train)
+    expected = autometa.load(regressor).evaluate(table, table["price, in €"], ["mae"], sample_weight=table["weight"])
+    assert f"{expected['score'][0]:.5g}" in shown and "Confusion" not in shown
+    assert main(["evaluate", str(classifier), str(train), "--target", "rsik"]) == 2
+    assert "Did you mean 'risk'" in capsys.readouterr().err
+
+
+def test_fit_with_test_rows_evaluates_them_and_warns_first_that_nothing_is_saved(
+    train: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ["--target", "risk", "--strategies", "logistic_regression", *_QUICK]
+    assert main(["fit", str(train), *options, "--test", str(train)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[0].startswith("autometa: warning: no --save was given")
+    assert f"Test {train}" in captured.out and "balanced_accuracy" in captured.out and "columns: " in captured.out
+    pd.read_csv(train).drop(columns="risk").to_csv(tmp_path / "new.csv", index=False)
+    assert main(["fit", str(train), *options, "--test", str(tmp_path / "new.csv")]) == 2
+    assert "--target 'risk' is not a column" in capsys.readouterr().err
+
+
+def test_predictions_keep_identifiers_and_the_columns_of_id(
+    train: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(train).assign(key=[f"{n:016x}" for n in range(10**17, 10**17 + 80)])
+    table.to_csv(tmp_path / "keys.csv", index=False)
+    model = tmp_path / "m.autometa"
+    options = ["--target", "risk", "--strategies", "logistic_regression", "--save", str(model), *_QUICK]
+    assert main(["fit", str(tmp_path / "keys.csv"), *options]) == 0
+    captured = capsys.readouterr()
+    assert "1 left out: 'key' (an identifier: another value in each row)" in captured.out
+    assert "--save" not in captured.err
+    assert main(["predict", str(model), str(tmp_path / "keys.csv"), "--id", "customer"]) == 0
+    written = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert written.columns.tolist() == ["customer", "key", "prediction"]
+    assert written["key"].tolist() == table["key"].tolist()
+    assert main(["predict", str(model), str(tmp_path / "keys.csv"), "--id", "custmer"]) == 2
+    assert "Did you mean 'customer'" in capsys.readouterr().err
+
+
 def test_a_missing_column_is_named(
     train: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -349,7 +397,7 @@ def test_a_failed_search_is_exit_code_1(
     train: Path, capsys: pytest.CaptureFixture[str], arguments_only: list[dict[str, Any]]
 ) -> None:
     assert main(["fit", str(train), "--target", "risk"]) == 1
-    assert capsys.readouterr().err == "autometa: error: seen enough\n"
+    assert capsys.readouterr().err.splitlines()[-1] == "autometa: error: seen enough"
 
 
 def test_verbose_shows_the_traceback(
@@ -367,7 +415,7 @@ def test_interrupted_before_the_first_model_is_exit_code_130(
 
     monkeypatch.setattr(AutoMeta, "fit", interrupted)
     assert main(["fit", str(train), "--target", "risk"]) == 130
-    assert capsys.readouterr().err == "autometa: error: interrupted\n"
+    assert capsys.readouterr().err.splitlines()[-1] == "autometa: error: interrupted"
 
 
 def test_warnings_are_one_line_on_standard_error(train: Path, capsys: pytest.CaptureFixture[str]) -> None:

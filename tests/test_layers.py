@@ -32,6 +32,9 @@ LAYERS = {
     "search": 5,
     "metadataset": 6,
     "policy": 7,
+    # Packages beside the modules at the top: figures, and the page that shows them.
+    "plots": 8,
+    "html_report": 8,
     # A warm start asks for advice, so it stands above what advises.
     "transfer": 9,
     "metalearning": 10,

@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from autometa import plots
 from autometa.exceptions import MissingDependencyError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.schema import EVALUATION_COLUMNS, LOSS_COLUMNS
+from autometa.plots import records as plots
 
 N_FOLDS = 3
 PROBLEMS = {"small": "regression", "large": "binary", "middle": "binary"}

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import autometa
-from autometa.cli.printing import aligned, show
+from autometa._support.imports import import_optional
+from autometa.cli.printing import aligned, say, show
 from autometa.cli.table_files import check_destination, column_of, read_table
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def add_commands(commands: Any) -> None:
     _add_fit(commands)
     _add_predict(commands)
     _add_report(commands)
+    _add_evaluate(commands)
 
 
 def _add_fit(commands: Any) -> None:
@@ -93,7 +95,9 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--groups", metavar="COL", help="column whose equal values stay on one side of every split")
     fit.add_argument("--drop", metavar="COL", nargs="+", help="columns not to learn from")
     fit.add_argument("--random-state", metavar="N", type=int, help="seed")
+    fit.add_argument("--test", metavar="FILE", type=Path, help="table with the target to evaluate the model on")
     fit.add_argument("--save", metavar="FILE", type=Path, help="where to write the model, e.g. model.autometa")
+    fit.add_argument("--html", metavar="FILE", type=Path, help="where to write a page on the fit, e.g. report.html")
     _add_text_options(fit)
     fit.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="show a bar; default: in a terminal or a notebook"
@@ -146,6 +150,9 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
     predict.add_argument("new", metavar="NEW", type=Path, help="table with the columns of the training table")
     predict.add_argument("--out", metavar="FILE", type=Path, help="CSV to write; default: standard output")
+    predict.add_argument(
+        "--id", metavar="COL", nargs="+", help="columns to copy; identifiers left out in fit always are"
+    )
     predict.add_argument("--proba", action="store_true", help="a column of probabilities per class")
     _add_text_options(predict)
     predict.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
@@ -157,14 +164,33 @@ def _add_report(commands: Any) -> None:
     report.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
     report.add_argument("--leaderboard", action="store_true", help="every trial instead of every strategy")
     report.add_argument("--csv", action="store_true", help="all columns as CSV")
+    report.add_argument("--html", metavar="FILE", type=Path, help="write a page, e.g. report.html, instead")
     report.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="measure a saved model on a table with the target")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
+    evaluate.add_argument("test", metavar="TEST", type=Path, help="table with the columns of the training table")
+    evaluate.add_argument("--target", metavar="COL", required=True, help="column with the truth")
+    evaluate.add_argument("--metrics", metavar="NAME", nargs="+", help="default: the usual ones for the problem")
+    evaluate.add_argument("--weight", metavar="COL", help="column with the weight of each row")
+    _add_text_options(evaluate)
+    evaluate.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
 def _fit(arguments: argparse.Namespace) -> None:
     given = vars(arguments)
     destination: Path | None = given.get("save")
+    page: Path | None = given.get("html")
+    if page is not None:
+        check_destination(page)
+        import_optional("matplotlib", extra="plots")
     if destination is not None:
         check_destination(destination)
+    else:
+        say("warning", "no --save was given, so the model will be lost when this command ends.")
     table = read_table(arguments.train, given.get("separator"), given.get("decimal"))
     target = column_of(table, arguments.target, "--target")
     weight = column_of(table, given["weight"], "--weight") if "weight" in given else None
@@ -173,6 +199,9 @@ def _fit(arguments: argparse.Namespace) -> None:
         column_of(table, name, "--drop")
     unused = {given.get("weight"), given.get("groups"), arguments.target, *given.get("drop", ())}
     X = table.drop(columns=[name for name in table.columns if name in unused])
+    test = read_table(given["test"], given.get("separator"), given.get("decimal")) if "test" in given else None
+    if test is not None:
+        column_of(test, arguments.target, "--target")
 
     if "pos_label" in given:
         given["pos_label"] = _label_of(target, given["pos_label"])
@@ -185,11 +214,16 @@ def _fit(arguments: argparse.Namespace) -> None:
     end = "The model was not saved; pass --save FILE to keep it."
     if destination is not None:
         end = f"Saved {model.save(destination)}"
+    if page is not None:
+        end += f"\nWrote {model.report_html(page)}"
+    tested = (
+        "" if test is None else f"Test {given['test']}\n{_evaluation_text(model, test, test[arguments.target])}\n\n"
+    )
     show(
         f"{_summary(model)}\n\n"
         f"Leaderboard ({_N_LEADERBOARD_ROWS} best trials)\n{_leaderboard_text(model, _N_LEADERBOARD_ROWS)}\n\n"
         f"Report\n{_report_text(model)}\n\n"
-        f"{end}"
+        f"{tested}{end}"
     )
 
 
@@ -205,17 +239,51 @@ def _predict(arguments: argparse.Namespace) -> None:
         check_destination(arguments.out)
     table = read_table(arguments.new, arguments.separator, arguments.decimal)
     model = autometa.load(arguments.model)
+    # Copied before predicting, so that a misspelt name costs no time.
+    kept = {name: column_of(table, name, "--id") for name in arguments.id or ()}
+    kept |= {name: table[name] for name in _identifiers(model) if name in table.columns}
     if not arguments.proba:
         result = pd.DataFrame({"prediction": model.predict(table)})
     elif model.problem_ == "regression":
         raise ValueError("--proba is for classification; this model predicts amounts.")
     else:
         result = pd.DataFrame(model.predict_proba(table), columns=[str(label) for label in model.classes_])
+    result = pd.DataFrame(kept | dict(result.items()))
     result.to_csv(sys.stdout if arguments.out is None else arguments.out, index=False)
+
+
+def _identifiers(model: AutoMeta) -> list[str]:
+    """Return the columns that the fit left out because they hold another value in each row."""
+    from autometa.tables.categories import IDENTIFIER
+
+    return [name for name, reason in model._schema.dropped.items() if reason == IDENTIFIER]
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    table = read_table(arguments.test, arguments.separator, arguments.decimal)
+    target = column_of(table, arguments.target, "--target")
+    weight = None if arguments.weight is None else column_of(table, arguments.weight, "--weight")
+    model = autometa.load(arguments.model)
+    show(_evaluation_text(model, table, target, weight, arguments.metrics))
+
+
+def _evaluation_text(
+    model: AutoMeta, table: pd.DataFrame, target: pd.Series, weight: Any = None, metrics: list[str] | None = None
+) -> str:
+    X = table.drop(columns=target.name)
+    scores = model.evaluate(X, target, metrics, sample_weight=weight)
+    shown = scores.to_string(index=False, float_format="{:.5g}".format)
+    text = f"{len(table)} rows, intervals with 90% confidence\n{shown}"
+    if model.problem_ == "regression":
+        return text
+    return f"{text}\n\nConfusion (rows: true, columns: predicted)\n{model.confusion(X, target).to_string()}"
 
 
 def _report(arguments: argparse.Namespace) -> None:
     model = autometa.load(arguments.model)
+    if arguments.html is not None:
+        show(f"Wrote {model.report_html(arguments.html)}")
+        return
     if arguments.csv:
         table = model.leaderboard(full=True) if arguments.leaderboard else model.report(full=True)
         for name in ("configuration", "recommended", "best_configuration"):
@@ -227,6 +295,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _summary(model: AutoMeta) -> str:
+    from autometa.report import columns_line
     from autometa.search.trial_records import COMPLETE
 
     history = model.history_
@@ -234,13 +303,18 @@ def _summary(model: AutoMeta) -> str:
     used = [trial for trial in history.trials if trial["weight"] > 0]
     lines = [
         f"{model.problem_}, {len(history.trials)} trials in {history.total_s:.1f} s ({history.stop_reason}), "
-        f"{len(complete)} measured on every fold, {len(used)} in the ensemble"
+        f"{len(complete)} measured on every fold, {len(used)} in the ensemble",
+        columns_line(model._schema),
     ]
     if complete:
         loss = min(trial["loss"] for trial in complete)
         lines.append(f"best trial: {history.metric} {model._metric.score(loss):.5g} (mean over the folds)")
         score = model._metric.score(history.ensemble_loss)
         lines.append(f"ensemble:   {history.metric} {score:.5g} (out of fold, on the rows that chose it)")
+    if model._score_estimate is not None:
+        expected = model.expected_score()
+        interval = f"{expected['low']:.5g} to {expected['high']:.5g}"
+        lines.append(f"new rows:   {history.metric} {expected['score']:.5g} expected, {interval} with 90% confidence")
     return "\n".join([*lines, *history.notes])
 
 

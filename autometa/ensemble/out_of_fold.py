@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from autometa.ensemble.predictor import FittedPredictor
+from autometa.tables.clean_table import CleanTable
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,29 @@ class OutOfFold:
         Probabilities or values of the weighted ensemble.
     spread : ndarray of shape (n_predictions,)
         Weighted standard deviation of the members' values; 0 for classes.
+    folds : ndarray of shape (n_predictions,), int, or None
+        Fold that validates each row.
+    predictors : mapping of int to FittedPredictor
+        The ensemble of each fold, of models that were not fitted on the fold's validation rows.
     """
 
     rows: np.ndarray
     predictions: np.ndarray
     spread: np.ndarray
+    folds: np.ndarray | None = None
+    predictors: Mapping[int, FittedPredictor] = field(default_factory=dict)
+
+    def predict(self, X: CleanTable, folds: np.ndarray) -> np.ndarray:
+        """Return predictions for cleaned rows, each by the models of its fold."""
+        result: np.ndarray | None = None
+        for fold in np.unique(folds).tolist():
+            chosen = np.flatnonzero(folds == fold)
+            predicted = self.predictors[fold].predict(X.take(chosen))
+            if result is None:
+                result = np.empty((len(folds), *predicted.shape[1:]))
+            result[chosen] = predicted
+        assert result is not None
+        return result
 
     def by_row(self, n_rows: int) -> np.ndarray:
         """Return the mean prediction of each row of the task, NaN where no fold validates it."""

@@ -173,6 +173,20 @@ def positive_class(metric: Metric, classes: np.ndarray | None, pos_label: Any = 
     return classes.tolist()[1 if pos_label is None else _positive_code(classes, pos_label)]
 
 
+def judges_labels(metric: Metric) -> bool:
+    """Return whether a metric judges predicted labels, not probabilities; true for metrics of values, too.
+
+    Examples
+    --------
+    >>> judges_labels(resolve_metric("f1", "binary")), judges_labels(resolve_metric("roc_auc", "binary"))
+    (True, False)
+    """
+    function = metric.function
+    if isinstance(function, CustomLoss):
+        return function.kind != "scorer" or getattr(function.call, "_response_method", "predict") == "predict"
+    return isinstance(function, partial) and function.func is _one_minus_confusion
+
+
 def metric_names(problem: Problem) -> list[str]:
     """Return the names of the metrics that fit a problem; scikit-learn's names of them are known, too."""
     return sorted(name for name, problems in _PROBLEMS.items() if problem in problems)

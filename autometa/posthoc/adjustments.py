@@ -156,13 +156,34 @@ def label_loss(
         return otherwise
     rows = out_of_fold.rows
     y, weight = task.y[rows], None if task.sample_weight is None else task.sample_weight[rows]
-    probability = adjustments.probabilities(out_of_fold.predictions)[:, 1]
-    part = np.random.default_rng(child_seed(seed, "label loss")).permutation(len(rows)) % _N_PARTS
-    labels = np.empty((len(rows), 2))
+    labels = as_judged(out_of_fold.predictions, y, weight, adjustments, metric, child_seed(seed, "label loss"))
+    loss = metric.loss_or_inf(y, labels, weight)
+    return loss if math.isfinite(loss) else otherwise
+
+
+def as_judged(
+    predictions: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    adjustments: Adjustments,
+    metric: Metric,
+    seed: int,
+) -> np.ndarray:
+    """Return out-of-fold predictions as the metric judges them: values, calibrated probabilities, or labels.
+
+    Labels are probabilities that are 0 or 1, shape (n_rows, 2), each from a threshold that was tuned without the row.
+    """
+    if predictions.ndim == 1:
+        return predictions
+    probabilities = adjustments.probabilities(predictions)
+    if adjustments.threshold is None:
+        return probabilities
+    probability = probabilities[:, 1]
+    part = np.random.default_rng(seed).permutation(len(y)) % _N_PARTS
+    labels = np.empty((len(y), 2))
     for k in range(_N_PARTS):
         inside, outside = part != k, part == k
         within = None if weight is None else weight[inside]
         threshold = fit_threshold(y[inside], probability[inside], metric.loss_or_inf, within, n_samples=1)
         labels[outside] = labels_at(probability[outside], threshold)
-    loss = metric.loss_or_inf(y, labels, weight)
-    return loss if math.isfinite(loss) else otherwise
+    return labels

@@ -43,6 +43,8 @@ class SearchHistory:
     ensemble_loss : float
         Loss of the ensemble on the out-of-fold predictions that chose its weights, which is
         somewhat optimistic.
+    ensemble_curve : list of (float, float)
+        Seconds of the search, and the out-of-fold loss of an ensemble of the trials that had ended by then.
     notes : list of str
         Automatic decisions: the problem by the metric, the positive class, text read as numbers.
     """
@@ -54,6 +56,7 @@ class SearchHistory:
     first_model_s: float = math.nan
     total_s: float = math.nan
     ensemble_loss: float = math.nan
+    ensemble_curve: list[tuple[float, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def without_data(self) -> SearchHistory:

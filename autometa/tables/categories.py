@@ -21,6 +21,8 @@ _MAX_LEVELS = 30
 _MIN_ROWS_PER_LEVEL = 10
 _MAX_WORDS = 4
 """Above `_MAX_LEVELS`, text is a category if each level has `_MIN_ROWS_PER_LEVEL` rows and `_MAX_WORDS` on average."""
+IDENTIFIER = "an identifier: another value in each row"
+"""Why a column of identifiers is left out."""
 _MIN_ROWS_FOR_IDENTIFIER = 30
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{16,}|\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
 
@@ -49,7 +51,7 @@ class Categories(ColumnKind):
         elif len(labels.levels) == 1 and n_present == len(labels.codes):
             schema.dropped[column.name] = "constant"
         elif _is_identifier(labels.levels, len(labels.codes)):
-            schema.dropped[column.name] = "an identifier: another value in each row"
+            schema.dropped[column.name] = IDENTIFIER
         elif _is_category(labels, n_present):
             # Sorted, so that the order of the rows does not show in the codes.
             schema.categories[column.name] = sorted(labels.levels)

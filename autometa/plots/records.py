@@ -1,4 +1,4 @@
-"""Draws figures of a meta-dataset; needs matplotlib, which the extra ``plots`` installs.
+"""Draws figures of a meta-dataset.
 
 Every function draws into the given axes, or into a new figure that pyplot does not manage, so that nothing is shown or
 stays open. ``plot_cost_by_rows(metadataset).figure.savefig("cost.png")`` writes a file; as the last line of a notebook
@@ -8,19 +8,21 @@ yours needs room there, e.g. ``plt.subplots(layout="constrained")``.
 A strategy has the same colour and marker in all figures of one meta-dataset.
 """
 
+# Tests: tests/test_plots.py
+
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from autometa._support.imports import import_optional
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.matrices import loss_of, mean_curve
 from autometa.metadataset.schema import OBJECTIVE, STATUSES
+from autometa.plots.axes import INK, Look, looks_of, new_axes, tidy
 
 if TYPE_CHECKING:  # an optional library
     from matplotlib.axes import Axes
@@ -38,23 +40,10 @@ LOSS_LABELS = {
 }
 """Label of the loss axis for each metric."""
 
-# Okabe and Ito's colours, which can be distinguished with any colour vision. Grey replaces their yellow, too pale for
-# lines, and their black, which has no darker shade. Further strategies get darker shades with another marker.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")
-_SHADES = (1.0, 0.55)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _UNMEASURED = "#d9d9d9"
-_INK = "#333333"
 _LABEL_SIZE = 8.0  # points
 _TASK_LABEL_SIZE = 6.0  # points
 _MOST_SIZES, _FEWEST_TASKS = 8, 4  # classes of table size at most; tasks per class at least
-
-
-class _Look(NamedTuple):
-    """Colour and marker of a strategy."""
-
-    color: str
-    marker: str
 
 
 def plot_learning_curves(
@@ -88,7 +77,7 @@ def plot_learning_curves(
     best = _best_configurations(part, task, strategies)
     metric = part.metrics[task]
     looks = _looks(metadataset)
-    ax = ax or _new_axes(7.5, 5.0)
+    ax = ax or new_axes(7.5, 5.0)
     ends: dict[str, tuple[float, float]] = {}
     for strategy, configuration in best.items():
         rows = part.evaluations[part.evaluations["configuration"] == configuration]
@@ -112,7 +101,7 @@ def plot_learning_curves(
     row = part.tasks.iloc[0]
     n_rows = f", {row['n_rows_used']:,} rows" if row["n_rows_used"] else ""  # studies have none
     ax.set_title(f"{task}: {row['problem']}{n_rows}")
-    _tidy(ax)
+    tidy(ax)
     _label_ends(ax, ends, looks)
     return ax
 
@@ -142,7 +131,7 @@ def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -
     regrets = _regrets(metadataset)
     tasks = metadataset.tasks.set_index("task").loc[regrets.columns]
     n_strategies, n_tasks = regrets.shape
-    ax = ax or _new_axes(3.0 + min(max(4.0, 0.12 * n_tasks), 24.0), max(3.0, 1.8 + 0.22 * n_strategies))
+    ax = ax or new_axes(3.0 + min(max(4.0, 0.12 * n_tasks), 24.0), max(3.0, 1.8 + 0.22 * n_strategies))
     tasks_are_named = ax.get_window_extent().width * 72 / ax.figure.dpi > n_tasks * _TASK_LABEL_SIZE
     corners = np.arange(n_tasks + 1) - 0.5, np.arange(n_strategies + 1) - 0.5
     # An edge is at least a pixel wide, which is much of a narrow cell.
@@ -153,7 +142,7 @@ def plot_strategies_by_tasks(metadataset: MetaDataset, ax: Axes | None = None) -
     hatched = np.ma.masked_where(~without_result, without_result)
     ax.pcolor(*corners, hatched, hatch="/////", facecolor="none", edgecolor="white", linewidth=0)
     rows, columns = np.nonzero(regrets == 0)
-    ax.plot(columns, rows, ".", color=_INK, markersize=3)
+    ax.plot(columns, rows, ".", color=INK, markersize=3)
     ax.invert_yaxis()
 
     means = regrets.mean(axis=1)
@@ -192,7 +181,7 @@ def plot_cost_by_rows(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
     """
     costs = _costs(metadataset)
     looks = _looks(metadataset)
-    ax = ax or _new_axes(8.0, 5.5)
+    ax = ax or new_axes(8.0, 5.5)
     ends: dict[str, tuple[float, float]] = {}
     for strategy, points in costs.groupby("strategy"):
         color, marker = looks[strategy]
@@ -206,7 +195,7 @@ def plot_cost_by_rows(metadataset: MetaDataset, ax: Axes | None = None) -> Axes:
     _number_ticks(ax.yaxis, "{x:g}")
     ax.set_xlabel("rows that were used of the task's table")
     ax.set_ylabel("CPU seconds of a fit")
-    _tidy(ax)
+    tidy(ax)
     _label_ends(ax, ends, looks)
     return ax
 
@@ -289,28 +278,8 @@ def _size_classes(sizes: pd.Series) -> pd.Series:
 # ------------------------------------------------------------------------------------------------------ how it is drawn
 
 
-def _new_axes(width: float, height: float) -> Axes:
-    """Return the axes of a new figure, of a size in inches, that pyplot does not manage."""
-    import_optional("matplotlib", extra="plots")
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").subplots()
-
-
-def _looks(metadataset: MetaDataset) -> dict[str, _Look]:
-    looks = {}
-    for i, name in enumerate(sorted(metadataset.configurations["strategy"].unique())):
-        turn, index = divmod(i, len(_COLOURS))
-        shade, colour = _SHADES[turn % len(_SHADES)], _COLOURS[index]
-        parts = (round(shade * int(colour[at : at + 2], 16)) for at in (1, 3, 5))
-        looks[name] = _Look("#" + "".join(f"{part:02x}" for part in parts), _MARKERS[turn % len(_MARKERS)])
-    return looks
-
-
-def _tidy(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(color="#e5e5e5", linewidth=0.6)
-    ax.set_axisbelow(True)
+def _looks(metadataset: MetaDataset) -> dict[str, Look]:
+    return looks_of(sorted(metadataset.configurations["strategy"].unique()))
 
 
 def _number_ticks(axis: Axis, numbers: str) -> None:
@@ -323,7 +292,7 @@ def _number_ticks(axis: Axis, numbers: str) -> None:
     axis.set_minor_formatter("")
 
 
-def _label_ends(ax: Axes, ends: dict[str, tuple[float, float]], looks: dict[str, _Look]) -> None:
+def _label_ends(ax: Axes, ends: dict[str, tuple[float, float]], looks: dict[str, Look]) -> None:
     """Write the names to the right of the axes, each as near to the end of its line as possible."""
     ax.set_xlim(ax.get_xlim())
     ax.set_ylim(ax.get_ylim())  # the limits must be final from here on
@@ -337,7 +306,7 @@ def _label_ends(ax: Axes, ends: dict[str, tuple[float, float]], looks: dict[str,
             textcoords="axes fraction",
             va="center",
             size=_LABEL_SIZE,
-            color=_INK,
+            color=INK,
             arrowprops={
                 "arrowstyle": "-",
                 "linestyle": ":",
@@ -355,13 +324,13 @@ def _mark_groups(ax: Axes, groups: pd.Series) -> None:
     sizes = groups.value_counts(sort=False)
     starts = sizes.cumsum() - sizes
     for start in starts.iloc[1:]:
-        ax.axvline(start - 0.5, color=_INK, linewidth=1.2)
+        ax.axvline(start - 0.5, color=INK, linewidth=1.2)
     widest = max(len(f"{name} ({size})") for name, size in sizes.items())
     # A letter is about 0.6 times as wide as it is high.
     gap = 0.6 * widest * _LABEL_SIZE * ax.figure.dpi / 72 / ax.get_window_extent().width
     centres = _spread(((starts + sizes / 2) / len(groups)).to_numpy(), gap)
     for (name, size), centre in zip(sizes.items(), centres, strict=True):
-        ax.text(centre, 1.02, f"{name} ({size})", transform=ax.transAxes, ha="center", size=_LABEL_SIZE, color=_INK)
+        ax.text(centre, 1.02, f"{name} ({size})", transform=ax.transAxes, ha="center", size=_LABEL_SIZE, color=INK)
 
 
 def _spread(positions: np.ndarray, gap: float) -> np.ndarray:
