@@ -254,6 +254,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self._score_estimate = fitted.score_estimate
         self._held_out = held_out_rows(self._out_of_fold, inputs.raw.frame, inputs.target.values, sample_weight)
         self.history_.notes = inputs.notes + fitted.adjustments.notes(inputs.metric)
+        self._roles = {}
         return self
 
     def _problem_choice(self) -> ProblemChoice:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,8 @@ class FittedModel:
     _out_of_fold: OutOfFold | None = None
     _targets: np.ndarray | None = None
     _n_rows: int
+    # Columns of the file that the command line fitted, by their role: "target", "weight" and "id".
+    _roles: Mapping[str, Any] = MappingProxyType({})
 
     def leaderboard(self, *, full: bool = False) -> pd.DataFrame:
         """Return a table of the trials, best first; see ``autometa.report.leaderboard`` for the columns.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from autometa._support.numbers import is_whole_number
 from autometa._support.process_state import kept_process_state
@@ -151,16 +151,17 @@ class JudgedModel(FittedModel, BaseEstimator):
         Raises
         ------
         ValueError
-            If a metric does not fit the problem, or y holds labels that were not in `fit`.
+            If a metric does not fit the problem, y holds labels that were not in `fit`, or a weight is missing or
+            negative.
         """
         check_is_fitted(self, "predictor_")
         check_confidence(confidence)
         chosen = self._metrics(metrics)
         predictions = self._predict(X)
         truth = self._truth(X, y, len(predictions))
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        if weight is not None and weight.shape != (len(truth),):
-            raise ValueError(f"sample_weight must have one entry per row ({len(truth)}), got shape {weight.shape}.")
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, truth, dtype=np.float64, ensure_non_negative=True)
         labels = self._as_labels(predictions)
         return metric_table(chosen, truth, predictions, labels, weight=weight, confidence=confidence)
 

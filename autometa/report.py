@@ -20,6 +20,7 @@ from autometa.evaluation.metrics import Metric
 from autometa.search.engine import Search
 from autometa.search.search_history import SearchHistory
 from autometa.search.trial_records import COMPLETE
+from autometa.tables.column_names import listing
 from autometa.tables.schema import Schema
 
 _TRIAL_COLUMNS = ["trial", "strategy", "configuration", "loss", "predicted_loss", "status", "weight", "time_s"]
@@ -33,9 +34,6 @@ REPORT_COLUMNS = ["strategy", "probability", "n_trials", "best_loss", "weight", 
 
 _NOUNS = {"timedelta": "duration", "datetime": "date"}
 """Names of kinds of columns in the log, if not their own."""
-
-_MOST_NAMED = 5
-"""Columns that are named in a line at most."""
 
 _OTHER_PROBLEM = "left out: not for "  # as `Fitness.reason_against` begins it
 
@@ -155,9 +153,11 @@ def columns_line(schema: Schema) -> str:
     """Return how many columns there are of each kind, and which are left out and why."""
     kinds = [_counted(n, _NOUNS.get(kind, kind)) for kind, n in Counter(schema.kinds.values()).items()]
     if schema.dropped:
-        named = [f"{name!r} ({reason})" for name, reason in list(schema.dropped.items())[:_MOST_NAMED]]
-        more = ", …" if len(schema.dropped) > _MOST_NAMED else ""
-        kinds.append(f"{len(schema.dropped)} left out: {', '.join(named)}{more}")
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in schema.dropped.items():
+            by_reason.setdefault(reason, []).append(name)
+        named = [f"{listing(names)} ({reason})" for reason, names in by_reason.items()]
+        kinds.append(f"{len(schema.dropped)} left out: {'; '.join(named)}")
     return f"columns: {', '.join(kinds)}"
 
 

@@ -19,6 +19,7 @@ import autometa
 from autometa import AutoMeta
 from autometa._support.imports import is_installed
 from autometa.cli import main
+from autometa.cli.evaluations import confusion_text
 from autometa.exceptions import SearchFailedError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.collection import measuring
@@ -204,6 +205,16 @@ def test_separator_and_decimal_mark_can_be_said(
     assert stop.value.code == 2
 
 
+def test_a_model_that_will_be_lost_is_warned_of_before_the_fit(
+    train: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments_only: list[dict[str, Any]]
+) -> None:
+    # The fit fails, so whatever is shown was shown before.
+    main(["fit", str(train), "--target", "risk"])
+    assert "autometa: warning: no --save was given, so the model will be lost" in capsys.readouterr().err
+    main(["fit", str(train), "--target", "risk", "--save", str(tmp_path / "m.autometa")])
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_fit_prints_scores_leaderboard_report_and_file(
     train: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,22 +251,6 @@ def test_probabilities_have_a_column_per_class(train: Path, classifier: Path, tm
     np.testing.assert_allclose(written.to_numpy(), expected, rtol=1e-12)
 
 
-def test_evaluate_prints_metrics_with_intervals_and_the_confusion(
-    train: Path, classifier: Path, regressor: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["evaluate", str(classifier), str(train), "--target", "risk"]) == 0
-    shown = capsys.readouterr().out
-    assert "80 rows" in shown and "roc_auc" in shown and "Confusion" in shown
-    options = ["--target", "price, in €", "--metrics", "mae", "--weight", "weight"]
-    assert main(["evaluate", str(regressor), str(train), *options]) == 0
-    shown = capsys.readouterr().out
-    table = pd.read_csv(train)
-    expected = autometa.load(regressor).evaluate(table, table["price, in €"], ["mae"], sample_weight=table["weight"])
-    assert f"{expected['score'][0]:.5g}" in shown and "Confusion" not in shown
-    assert main(["evaluate", str(classifier), str(train), "--target", "rsik"]) == 2
-    assert "Did you mean 'risk'" in capsys.readouterr().err
-
-
 def test_fit_with_test_rows_evaluates_them_and_warns_first_that_nothing_is_saved(
     train: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -266,26 +261,7 @@ def test_fit_with_test_rows_evaluates_them_and_warns_first_that_nothing_is_saved
     assert f"Test {train}" in captured.out and "balanced_accuracy" in captured.out and "columns: " in captured.out
     pd.read_csv(train).drop(columns="risk").to_csv(tmp_path / "new.csv", index=False)
     assert main(["fit", str(train), *options, "--test", str(tmp_path / "new.csv")]) == 2
-    assert "--target 'risk' is not a column" in capsys.readouterr().err
-
-
-def test_predictions_keep_identifiers_and_the_columns_of_id(
-    train: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = pd.read_csv(train).assign(key=[f"{n:016x}" for n in range(10**17, 10**17 + 80)])
-    table.to_csv(tmp_path / "keys.csv", index=False)
-    model = tmp_path / "m.autometa"
-    options = ["--target", "risk", "--strategies", "logistic_regression", "--save", str(model), *_QUICK]
-    assert main(["fit", str(tmp_path / "keys.csv"), *options]) == 0
-    captured = capsys.readouterr()
-    assert "1 left out: 'key' (an identifier: another value in each row)" in captured.out
-    assert "--save" not in captured.err
-    assert main(["predict", str(model), str(tmp_path / "keys.csv"), "--id", "customer"]) == 0
-    written = pd.read_csv(io.StringIO(capsys.readouterr().out))
-    assert written.columns.tolist() == ["customer", "key", "prediction"]
-    assert written["key"].tolist() == table["key"].tolist()
-    assert main(["predict", str(model), str(tmp_path / "keys.csv"), "--id", "custmer"]) == 2
-    assert "Did you mean 'customer'" in capsys.readouterr().err
+    assert "'risk' is not a column" in capsys.readouterr().err
 
 
 def test_a_missing_column_is_named(
@@ -315,6 +291,226 @@ def test_report_and_leaderboard_as_text_and_csv(regressor: Path, capsys: pytest.
         assert len(shown) == len(expected)
 
 
+# ---------------------------------------------------------------------------------- evaluate
+
+
+@pytest.fixture(scope="module")
+def test_rows(folder: Path) -> Path:
+    file = folder / "test.csv"
+    _table(160).tail(80).to_csv(file, index=False)
+    return file
+
+
+def test_evaluate_prints_what_the_model_says_of_itself(
+    classifier: Path, test_rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(classifier), str(test_rows), "--csv"]) == 0
+    shown = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    table, model = pd.read_csv(test_rows), autometa.load(classifier)
+    pd.testing.assert_frame_equal(shown, model.evaluate(table, table["risk"]))
+    assert main(["evaluate", str(classifier), str(test_rows), "--metrics", "f1", "neg_log_loss"]) == 0
+    shown = capsys.readouterr().out
+    scores = model.evaluate(table, table["risk"], metrics=["f1", "log_loss"])
+    rows = [line.split() for line in shown.splitlines()[2:4]]
+    assert [row[0] for row in rows] == ["f1", "log_loss"]
+    np.testing.assert_allclose([[float(cell) for cell in row[1:]] for row in rows], scores.iloc[:, 1:], rtol=1e-4)
+    assert "Confusion matrix" in shown
+    counts = [[int(cell) for cell in line.split()[1:]] for line in shown.splitlines()[-2:]]
+    assert counts == model.confusion(table, table["risk"]).to_numpy().tolist()
+
+
+def test_evaluate_takes_target_and_weights_from_the_fit_unless_named(
+    regressor: Path, test_rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, model = pd.read_csv(test_rows), autometa.load(regressor)
+    for options, target, weight in (
+        ([], "price, in €", "weight"),
+        (["--target", "amount", "--weight", "customer"], "amount", "customer"),
+    ):
+        assert main(["evaluate", str(regressor), str(test_rows), "--metrics", "mae", *options]) == 0
+        shown = capsys.readouterr().out
+        X = pd.read_csv(test_rows)
+        expected = model.evaluate(X, table[target], ["mae"], sample_weight=table[weight])["score"][0]
+        assert f"weighted by {weight!r}" in shown
+        assert float(shown.splitlines()[2].split()[1]) == pytest.approx(expected, rel=1e-4)
+        assert "Confusion" not in shown
+
+
+def test_evaluate_without_the_weights_of_the_fit_counts_rows_alike(
+    regressor: Path, test_rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.csv"
+    pd.read_csv(test_rows).drop(columns="weight").to_csv(new, index=False)
+    assert main(["evaluate", str(regressor), str(new)]) == 0
+    assert "weighted" not in capsys.readouterr().out
+
+
+def test_a_fit_in_python_forgets_the_columns_of_the_file(
+    classifier: Path, test_rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, file = _table(), tmp_path / "again.autometa"
+    autometa.load(classifier).fit(table[["amount", "city"]], table["risk"]).save(file)
+    assert main(["evaluate", str(file), str(test_rows)]) == 2
+    assert "Pass --target COL" in capsys.readouterr().err
+
+
+def test_a_model_of_python_is_evaluated_with_a_named_target(
+    test_rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = _table()
+    model = AutoMeta(strategies=["ridge"], n_trials=1, n_jobs=1, cv=2, random_state=0, progress=False)
+    model.fit(table[["amount", "city"]], table["price, in €"]).save(tmp_path / "m.autometa")
+    arguments = ["evaluate", str(tmp_path / "m.autometa"), str(test_rows)]
+    assert main(arguments) == 2
+    assert "Pass --target COL" in capsys.readouterr().err
+    assert main([*arguments, "--target", "price, in €"]) == 0
+    assert "rmse" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--target", "rsik"], "--target 'rsik' is not a column of the table. Did you mean 'risk'"),
+        (["--metrics", "rmse"], "does not fit a binary target"),
+        (["--target", "city"], "y holds labels"),
+        (["--weight", "cty"], "--weight 'cty'"),
+        (["--weight", "amount"], "Negative values in data passed to `sample_weight`"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(
+    classifier: Path, test_rows: Path, capsys: pytest.CaptureFixture[str], options: list[str], expected: str
+) -> None:
+    assert main(["evaluate", str(classifier), str(test_rows), *options]) == 2
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert captured.out == ""
+
+
+def test_fit_evaluates_on_a_test_table(
+    train: Path, test_rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "m.autometa"
+    options = ["--strategies", "logistic_regression", "--weight", "weight", "--test", str(test_rows)]
+    assert main(["fit", str(train), "--target", "risk", *options, "--save", str(file), *_QUICK]) == 0
+    fitted = capsys.readouterr().out
+    assert main(["evaluate", str(file), str(test_rows)]) == 0
+    assert fitted.endswith(f"Saved {file}\n\nTest {test_rows}\n{capsys.readouterr().out}")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda table: table.drop(columns=["city", "amount"]), "lacks columns of the training table: 'amount', 'city'"),
+        (lambda table: table.head(0), "has no rows"),
+        (lambda table: table.drop(columns="risk"), "'risk' is not a column of the table"),
+        (lambda table: table.assign(risk=table["risk"].mask(table.index < 83)), "has 3 rows without 'risk'"),
+    ],
+)
+def test_a_useless_test_table_is_found_before_the_fit(
+    change: Any,
+    expected: str,
+    train: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments_only: list[dict[str, Any]],
+) -> None:
+    change(_table(160).tail(80)).to_csv(tmp_path / "test.csv", index=False)
+    assert main(["fit", str(train), "--target", "risk", "--test", str(tmp_path / "test.csv")]) == 2
+    assert expected in capsys.readouterr().err
+    assert not arguments_only
+
+
+def test_of_many_classes_the_most_frequent_confusions_are_shown() -> None:
+    labels = [f"c{k:02}" for k in range(30)]
+    counts = np.diag(np.full(30, 9))
+    counts[3, 7], counts[20, 1] = 4, 6
+    matrix = pd.DataFrame(counts, pd.Index(labels, name="true"), pd.Index(labels, name="predicted"))
+    lines = [line.split() for line in confusion_text(matrix).splitlines()]
+    assert lines[2:] == [["c20", "c01", "6"], ["c03", "c07", "4"]]
+    assert "none" in confusion_text(matrix * np.eye(30, dtype=int))
+
+
+# ---------------------------------------------------------------------------------- ids
+
+
+@pytest.fixture(scope="module")
+def keyed(folder: Path) -> Path:
+    """Return a table with keys: ``code`` is left out as an identifier, ``customer`` on demand."""
+    file = folder / "keyed.csv"
+    _table().assign(customer=[f"{k:04}" for k in range(80)], code=[f"K-{k:03}" for k in range(80)]).to_csv(
+        file, index=False
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def with_ids(folder: Path, keyed: Path) -> Path:
+    file = folder / "keyed.autometa"
+    options = ["--strategies", "logistic_regression", "--id", "customer", "--save", str(file), *_QUICK]
+    assert main(["fit", str(keyed), "--target", "risk", *options]) == 0
+    return file
+
+
+def _predicted(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> pd.DataFrame:
+    capsys.readouterr()
+    assert main(["predict", *map(str, arguments)]) == 0
+    return pd.read_csv(io.StringIO(capsys.readouterr().out), dtype=str)
+
+
+def test_ids_are_not_learnt_from(keyed: Path, arguments_only: list[dict[str, Any]]) -> None:
+    main(["fit", str(keyed), "--target", "risk", "--id", "customer", "amount"])
+    assert list(arguments_only[0]["X"].columns) == ["city", "price, in €", "weight", "code"]
+
+
+def test_predictions_keep_the_ids_of_their_rows_as_they_are_written(
+    with_ids: Path, keyed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(keyed, dtype=str)
+    shown = _predicted(capsys, with_ids, keyed)
+    assert list(shown.columns) == ["customer", "code", "prediction"]
+    assert shown["customer"].tolist() == table["customer"].tolist()
+    assert shown["code"].tolist() == table["code"].tolist()
+    assert shown["prediction"].tolist() == autometa.load(with_ids).predict(pd.read_csv(keyed)).tolist()
+    chances = _predicted(capsys, with_ids, keyed, "--proba", "--id", "city")
+    assert list(chances.columns) == ["city", "customer", "code", "high", "low"]
+    assert chances["city"].tolist() == table["city"].tolist()
+
+
+def test_a_row_name_in_front_does_not_move_the_ids(
+    with_ids: Path, keyed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    table = pd.read_csv(keyed, dtype={"customer": str}).sample(frac=1, random_state=0)  # with the index of the sample
+    table.to_parquet(tmp_path / "new.parquet")
+    shown = _predicted(capsys, with_ids, tmp_path / "new.parquet")
+    assert shown["customer"].tolist() == table["customer"].tolist()
+
+
+def test_ids_that_new_rows_lack_are_said_and_cost_no_prediction(
+    with_ids: Path, keyed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.csv"
+    pd.read_csv(keyed).drop(columns=["customer", "code"]).to_csv(new, index=False)
+    assert main(["predict", str(with_ids), str(new)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0] == "prediction"
+    assert "autometa: warning: the table has no column 'customer', which is an id by the --id" in captured.err
+    assert "code" not in captured.err
+    assert main(["predict", str(with_ids), str(new), "--id", "ctiy"]) == 2
+    assert "--id 'ctiy' is not a column of the table. Did you mean 'city'" in capsys.readouterr().err
+
+
+def test_an_id_with_the_name_of_a_result_column_is_left_out(
+    with_ids: Path, keyed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.csv"
+    pd.read_csv(keyed).assign(prediction=1).to_csv(new, index=False)
+    assert main(["predict", str(with_ids), str(new), "--id", "prediction"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0] == "customer,code,prediction"
+    assert "the id column 'prediction' has the name of a column of the result" in captured.err
+
+
 # ---------------------------------------------------------------------------------- errors
 
 
@@ -325,6 +521,7 @@ def test_report_and_leaderboard_as_text_and_csv(regressor: Path, capsys: pytest.
         (["--target", "zzz"], "It has: amount, city"),
         (["--target", "risk", "--weight", "wieght"], "Did you mean 'weight'"),
         (["--target", "risk", "--drop", "cty"], "--drop 'cty'"),
+        (["--target", "risk", "--id", "cty"], "--id 'cty'"),
         (["--target", "risk", "--time-budget", "-1"], "time_budget"),
         (["--target", "risk", "--metric", "rmsee"], "rmsee"),
         (["--target", "risk", "--strategies", "rigde"], "did you mean 'ridge'"),

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from autometa import AutoMetaClassifier, AutoMetaRegressor
-from autometa.report import LEADERBOARD_COLUMNS, REPORT_COLUMNS, leaderboard, strategy_report
+from autometa.report import LEADERBOARD_COLUMNS, REPORT_COLUMNS, columns_line, leaderboard, strategy_report
 from autometa.search.search_history import SearchHistory
+from autometa.tables.schema import Schema
 from tests.test_estimators import QUICK, make_frame, make_labels, make_values
 
 
@@ -128,6 +129,14 @@ def test_a_fit_reports_the_strategies_for_its_problem(kind: str) -> None:
     assert model.report()["strategy"].tolist() == [own]
     notes = model.report(full=True).set_index("strategy")["note"]
     assert notes[other].startswith("left out: not for ")
+
+
+def test_the_line_about_columns_names_every_reason_and_not_every_column() -> None:
+    dropped = {f"c{k}": "constant" for k in range(300)} | {"key": "an identifier"}
+    line = columns_line(Schema(columns=["a", "day", *dropped], numbers=["a"], moments=["day"], dropped=dropped))
+    assert line.startswith("columns: 1 number, 1 date, 301 left out: 'c0', 'c1', ")
+    assert line.endswith(", … (constant); 'key' (an identifier)")
+    assert len(line) < 150
 
 
 def test_trials_that_were_cut_short_rank_among_the_complete_ones_and_say_so() -> None:

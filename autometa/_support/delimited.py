@@ -12,7 +12,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -77,7 +77,12 @@ class TextForm:
 
 
 def read_delimited(
-    file: Path, *, separator: str | None = None, decimal: str | None = None, **options: Any
+    file: Path,
+    *,
+    separator: str | None = None,
+    decimal: str | None = None,
+    as_text: Collection[str] = (),
+    **options: Any,
 ) -> pd.DataFrame:
     """Return the table in a text file, which may be compressed.
 
@@ -87,6 +92,8 @@ def read_delimited(
         UTF-8 or UTF-16, with or without a byte order mark, or UTF-32 with one.
     separator, decimal : str, optional
         Detected unless given.
+    as_text : collection of str
+        Columns that stay as they are written, such as the key ``007``.
     **options
         Passed on to ``pandas.read_csv``.
 
@@ -99,6 +106,8 @@ def read_delimited(
     """
     import pandas as pd
 
+    if as_text:
+        options["dtype"] = dict.fromkeys(as_text, str)
     with _damage_as_error():
         with _opened(file) as stream:
             encoding = _encoding(stream.read(_SAMPLE_BYTES))
@@ -117,7 +126,7 @@ def read_delimited(
                 low_memory=False,
                 **options,
             )
-    return _without_point_groups(table) if (decimal or form.decimal) == "," else table
+    return _without_point_groups(table, as_text) if (decimal or form.decimal) == "," else table
 
 
 def find_form(sample: str, *, is_cut: bool = False, candidates: Sequence[str] = SEPARATORS) -> TextForm:
@@ -208,11 +217,13 @@ def _decimal(rows: Sequence[Sequence[str]], separator: str) -> str:
     return "," if not is_against and (certain or (commas and separator == ";")) else "."
 
 
-def _without_point_groups(table: pd.DataFrame) -> pd.DataFrame:
-    """Convert text with grouping points and decimal commas (``1.234,5``) to numbers."""
+def _without_point_groups(table: pd.DataFrame, as_text: Collection[str]) -> pd.DataFrame:
+    """Convert text with grouping points and decimal commas (``1.234,5``) to numbers, except in columns `as_text`."""
     from pandas.api.types import is_string_dtype
 
     for name in table.columns[[is_string_dtype(dtype) for dtype in table.dtypes]]:
+        if name in as_text:
+            continue
         texts = table[name].str.strip()
         if texts.notna().any() and texts.dropna().str.fullmatch(_WITH_POINT_GROUPS).eq(True).all():
             plain = texts.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import autometa
 from autometa._support.imports import import_optional
+from autometa.cli.evaluations import check_test, evaluation_text, scores
+from autometa.cli.id_columns import id_columns, with_ids
 from autometa.cli.printing import aligned, say, show
 from autometa.cli.table_files import check_destination, column_of, read_table
 
@@ -53,8 +55,8 @@ def add_commands(commands: Any) -> None:
     """Add the commands to the parser."""
     _add_fit(commands)
     _add_predict(commands)
-    _add_report(commands)
     _add_evaluate(commands)
+    _add_report(commands)
 
 
 def _add_fit(commands: Any) -> None:
@@ -94,8 +96,14 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--weight", metavar="COL", help="column with the weight of each row")
     fit.add_argument("--groups", metavar="COL", help="column whose equal values stay on one side of every split")
     fit.add_argument("--drop", metavar="COL", nargs="+", help="columns not to learn from")
+    fit.add_argument(
+        "--id",
+        metavar="COL",
+        nargs="+",
+        help="columns not to learn from that `autometa predict` writes beside its rows",
+    )
     fit.add_argument("--random-state", metavar="N", type=int, help="seed")
-    fit.add_argument("--test", metavar="FILE", type=Path, help="table with the target to evaluate the model on")
+    fit.add_argument("--test", metavar="FILE", type=Path, help="table of other rows to evaluate the model on")
     fit.add_argument("--save", metavar="FILE", type=Path, help="where to write the model, e.g. model.autometa")
     fit.add_argument("--html", metavar="FILE", type=Path, help="where to write a page on the fit, e.g. report.html")
     _add_text_options(fit)
@@ -150,12 +158,25 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
     predict.add_argument("new", metavar="NEW", type=Path, help="table with the columns of the training table")
     predict.add_argument("--out", metavar="FILE", type=Path, help="CSV to write; default: standard output")
-    predict.add_argument(
-        "--id", metavar="COL", nargs="+", help="columns to copy; identifiers left out in fit always are"
-    )
+    predict.add_argument("--id", metavar="COL", nargs="+", default=(), help="columns of NEW to write beside its rows")
     predict.add_argument("--proba", action="store_true", help="a column of probabilities per class")
     _add_text_options(predict)
     predict.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="score a saved model on rows with known targets")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
+    evaluate.add_argument(
+        "test", metavar="TEST", type=Path, help="table with the target, of rows that fit has not seen"
+    )
+    evaluate.add_argument("--target", metavar="COL", help="column with the target; default: that of `autometa fit`")
+    evaluate.add_argument("--weight", metavar="COL", help="column of weights; default: that of `autometa fit`, if any")
+    evaluate.add_argument("--metrics", metavar="NAME", nargs="+", help="default: that of the fit and the usual ones")
+    evaluate.add_argument("--csv", action="store_true", help="the scores as CSV")
+    _add_text_options(evaluate)
+    evaluate.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
 def _add_report(commands: Any) -> None:
@@ -168,18 +189,6 @@ def _add_report(commands: Any) -> None:
     report.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
 
 
-def _add_evaluate(commands: Any) -> None:
-    evaluate = commands.add_parser("evaluate", help="measure a saved model on a table with the target")
-    evaluate.set_defaults(run=_evaluate)
-    evaluate.add_argument("model", metavar="MODEL", type=Path, help="file written by `autometa fit --save`")
-    evaluate.add_argument("test", metavar="TEST", type=Path, help="table with the columns of the training table")
-    evaluate.add_argument("--target", metavar="COL", required=True, help="column with the truth")
-    evaluate.add_argument("--metrics", metavar="NAME", nargs="+", help="default: the usual ones for the problem")
-    evaluate.add_argument("--weight", metavar="COL", help="column with the weight of each row")
-    _add_text_options(evaluate)
-    evaluate.add_argument("-v", "--verbose", action="count", default=0, help="show tracebacks")
-
-
 def _fit(arguments: argparse.Namespace) -> None:
     given = vars(arguments)
     destination: Path | None = given.get("save")
@@ -189,42 +198,45 @@ def _fit(arguments: argparse.Namespace) -> None:
         import_optional("matplotlib", extra="plots")
     if destination is not None:
         check_destination(destination)
-    else:
-        say("warning", "no --save was given, so the model will be lost when this command ends.")
     table = read_table(arguments.train, given.get("separator"), given.get("decimal"))
     target = column_of(table, arguments.target, "--target")
     weight = column_of(table, given["weight"], "--weight") if "weight" in given else None
     groups = column_of(table, given["groups"], "--groups") if "groups" in given else None
-    for name in given.get("drop", ()):
-        column_of(table, name, "--drop")
-    unused = {given.get("weight"), given.get("groups"), arguments.target, *given.get("drop", ())}
+    for option in ("drop", "id"):
+        for name in given.get(option, ()):
+            column_of(table, name, f"--{option}")
+    not_learnt = {*given.get("drop", ()), *given.get("id", ())}
+    unused = {given.get("weight"), given.get("groups"), arguments.target, *not_learnt}
     X = table.drop(columns=[name for name in table.columns if name in unused])
-    test = read_table(given["test"], given.get("separator"), given.get("decimal")) if "test" in given else None
-    if test is not None:
-        column_of(test, arguments.target, "--target")
 
     if "pos_label" in given:
         given["pos_label"] = _label_of(target, given["pos_label"])
 
     from autometa import AutoMeta
 
+    test = None
+    if "test" in given:
+        test = read_table(given["test"], given.get("separator"), given.get("decimal"))
+        check_test(test, given["test"], X, arguments.target)
+    if destination is None:
+        say("warning", "no --save was given, so the model will be lost when this command ends.")
     model = AutoMeta(**{name: given[name] for name in _ESTIMATOR_OPTIONS if name in given})
     model.fit(X, target, sample_weight=weight, groups=groups)
+    model._roles = {name: given[name] for name in ("target", "weight", "id") if name in given}
     # Saved before anything is printed, so that a closed pipe does not cost the model.
     end = "The model was not saved; pass --save FILE to keep it."
     if destination is not None:
         end = f"Saved {model.save(destination)}"
     if page is not None:
         end += f"\nWrote {model.report_html(page)}"
-    tested = (
-        "" if test is None else f"Test {given['test']}\n{_evaluation_text(model, test, test[arguments.target])}\n\n"
-    )
     show(
         f"{_summary(model)}\n\n"
         f"Leaderboard ({_N_LEADERBOARD_ROWS} best trials)\n{_leaderboard_text(model, _N_LEADERBOARD_ROWS)}\n\n"
         f"Report\n{_report_text(model)}\n\n"
-        f"{tested}{end}"
+        f"{end}"
     )
+    if test is not None:
+        show(f"\nTest {given['test']}\n{evaluation_text(model, test)}")
 
 
 def _label_of(target: pd.Series, text: str) -> Any:
@@ -237,46 +249,30 @@ def _predict(arguments: argparse.Namespace) -> None:
 
     if arguments.out is not None:
         check_destination(arguments.out)
-    table = read_table(arguments.new, arguments.separator, arguments.decimal)
     model = autometa.load(arguments.model)
-    # Copied before predicting, so that a misspelt name costs no time.
-    kept = {name: column_of(table, name, "--id") for name in arguments.id or ()}
-    kept |= {name: table[name] for name in _identifiers(model) if name in table.columns}
+    unused = [name for name in id_columns(model, arguments.id) if name not in model._schema.kinds]
+    table = read_table(arguments.new, arguments.separator, arguments.decimal, as_text=unused)
+    # Before predicting, so that a misspelt name costs no time.
+    for name in arguments.id:
+        column_of(table, name, "--id")
     if not arguments.proba:
         result = pd.DataFrame({"prediction": model.predict(table)})
     elif model.problem_ == "regression":
         raise ValueError("--proba is for classification; this model predicts amounts.")
     else:
         result = pd.DataFrame(model.predict_proba(table), columns=[str(label) for label in model.classes_])
-    result = pd.DataFrame(kept | dict(result.items()))
+    result = with_ids(result, table, model, arguments.id)
     result.to_csv(sys.stdout if arguments.out is None else arguments.out, index=False)
 
 
-def _identifiers(model: AutoMeta) -> list[str]:
-    """Return the columns that the fit left out because they hold another value in each row."""
-    from autometa.tables.categories import IDENTIFIER
-
-    return [name for name, reason in model._schema.dropped.items() if reason == IDENTIFIER]
-
-
 def _evaluate(arguments: argparse.Namespace) -> None:
-    table = read_table(arguments.test, arguments.separator, arguments.decimal)
-    target = column_of(table, arguments.target, "--target")
-    weight = None if arguments.weight is None else column_of(table, arguments.weight, "--weight")
     model = autometa.load(arguments.model)
-    show(_evaluation_text(model, table, target, weight, arguments.metrics))
-
-
-def _evaluation_text(
-    model: AutoMeta, table: pd.DataFrame, target: pd.Series, weight: Any = None, metrics: list[str] | None = None
-) -> str:
-    X = table.drop(columns=target.name)
-    scores = model.evaluate(X, target, metrics, sample_weight=weight)
-    shown = scores.to_string(index=False, float_format="{:.5g}".format)
-    text = f"{len(table)} rows, intervals with 90% confidence\n{shown}"
-    if model.problem_ == "regression":
-        return text
-    return f"{text}\n\nConfusion (rows: true, columns: predicted)\n{model.confusion(X, target).to_string()}"
+    table = read_table(arguments.test, arguments.separator, arguments.decimal)
+    roles = {name: value for name in ("target", "weight") if (value := getattr(arguments, name)) is not None}
+    if arguments.csv:
+        scores(model, table, roles, arguments.metrics).to_csv(sys.stdout, index=False)
+    else:
+        show(evaluation_text(model, table, roles, arguments.metrics))
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _N_CONFIGURATION_LETTERS = 70
 
 _FORMATS = {"seconds": "{:.1f}", "weight": "{:.3f}", "probability": "{:.3f}", "loss": "{:.5g}", "best_loss": "{:.5g}"}
+_FORMATS |= dict.fromkeys(("score", "low", "high"), "{:.5g}")
 
 
 def show(text: str) -> None:

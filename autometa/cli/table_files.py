@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_table(file: Path, separator: str | None = None, decimal: str | None = None) -> pd.DataFrame:
+def read_table(
+    file: Path, separator: str | None = None, decimal: str | None = None, as_text: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the table in a file.
 
     Parameters
@@ -25,6 +28,8 @@ def read_table(file: Path, separator: str | None = None, decimal: str | None = N
         A text file, which may be compressed, or Parquet.
     separator, decimal : str, optional
         Separator of the fields and decimal mark of a text file; found in the file unless given.
+    as_text : collection of str
+        Columns of a text file that stay as they are written, such as the key ``007``.
 
     Raises
     ------
@@ -50,7 +55,7 @@ def read_table(file: Path, separator: str | None = None, decimal: str | None = N
         except (ValueError, OSError) as error:
             raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
     try:
-        return read_delimited(file, separator=separator, decimal=decimal)
+        return read_delimited(file, separator=separator, decimal=decimal, as_text=as_text)
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is neither UTF-8 nor UTF-16 text ({error.reason}). Save it as UTF-8.") from error
     except (ValueError, OSError) as error:

@@ -13,7 +13,7 @@ import numpy as np
 from autometa.tables.column_kind import ColumnKind, Encoder, IncomingTable, TrainingColumn
 from autometa.tables.levels import fit_levels, match_levels
 from autometa.tables.reading import Labels, as_labels
-from autometa.tables.schema import Schema
+from autometa.tables.schema import IDENTIFIER, Schema
 from autometa.tables.view import View
 
 _MAX_LEVELS = 30
@@ -21,8 +21,6 @@ _MAX_LEVELS = 30
 _MIN_ROWS_PER_LEVEL = 10
 _MAX_WORDS = 4
 """Above `_MAX_LEVELS`, text is a category if each level has `_MIN_ROWS_PER_LEVEL` rows and `_MAX_WORDS` on average."""
-IDENTIFIER = "an identifier: another value in each row"
-"""Why a column of identifiers is left out."""
 _MIN_ROWS_FOR_IDENTIFIER = 30
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{16,}|\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 
+IDENTIFIER = "an identifier: another value in each row"
+"""Reason for which a column of keys is not used."""
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -62,6 +65,11 @@ class Schema:
             if "kind" in part.metadata
             for name in getattr(self, part.name)
         }
+
+    @property
+    def identifiers(self) -> list[str]:
+        """Columns that are not used because they number or name the rows."""
+        return [name for name, reason in self.dropped.items() if reason == IDENTIFIER]
 
     def note_format(self, name: str, style: str, missing: Collection[str]) -> None:
         """Note how the text of a column is read, while the schema is being built."""

@@ -242,3 +242,11 @@ def test_a_zip_file_of_several_tables_is_refused(tmp_path: Path) -> None:
         archive.writestr("b.csv", "b\n1\n")
     with pytest.raises(ValueError, match="one table, this one holds 2"):
         read_delimited(tmp_path / "t.csv.zip")
+
+
+def test_columns_kept_as_text_are_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("key;code;price\n007;1.234;1,5\n;5.678;2,5\n")
+    table = read_delimited(tmp_path / "t.csv", as_text=["key", "code", "not there"])
+    assert table["key"].tolist()[0] == "007" and table["key"].isna().tolist() == [False, True]
+    assert table["code"].tolist() == ["1.234", "5.678"]
+    assert table["price"].tolist() == [1.5, 2.5]
