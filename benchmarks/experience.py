@@ -186,12 +186,13 @@ def _measure(options: argparse.Namespace) -> None:
     names = named_tasks(options.tasks)[: options.most]
     siblings = families(read_tasks(options.folder), options.folder) if "siblings" in options.situations else {}
     done = set()
-    if options.out.is_file():
+    if options.out.is_file() and options.out.stat().st_size:
         done = set(pd.read_csv(options.out)[["situation", "task"]].itertuples(index=False, name=None))
     with options.out.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         if not done:
             writer.writeheader()
+            file.flush()
         for situation in options.situations:
             for task in list(siblings)[: options.most] if situation == "siblings" else names:
                 if (situation, task) in done:
