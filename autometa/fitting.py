@@ -38,7 +38,9 @@ from autometa.evaluation.workspace import Workspace
 from autometa.exceptions import MetaDatasetError, SearchFailedError
 from autometa.learners import learner_named, learner_of
 from autometa.learners.constant import ConstantModel, NoPreparation
-from autometa.metadataset.experience import remember
+from autometa.metadataset.dataset import MetaDataset
+from autometa.metadataset.experience import recall_or_warn, remember
+from autometa.policy.recognition import remembered_first, table_family
 from autometa.policy.registry import (
     DEFAULT_POLICY,
     PRIOR,
@@ -215,7 +217,12 @@ def _planned(
         notes |= dict.fromkeys(too_slow, "left out: too slow for this time_budget")
         available = [strategy for strategy in available if strategy.name not in too_slow]
     earlier = recall_study(study, available, identity.rows, plan.max_members, in_time=settings.budget.has_time_limit)
-    policy = make_policy(wanted, available, settings.experience)
+    remembered = recall_or_warn(settings.experience)
+    policy = make_policy(wanted, available, remembered)
+    if settings.experience is not None and not description.features:
+        description = replace(description, features=describe(task))
+    if not earlier.first:
+        earlier = replace(earlier, first=_first(task, description, remembered, available, settings))
     unknown = strategies_without_records(policy, available, description)
     workspace = Workspace(task, folds, metric, learners, child_seed(settings.seed, "preparation"))
     stack.callback(workspace.close)
@@ -239,6 +246,21 @@ def _planned(
         callbacks=settings.callbacks,
     )
     return search, workspace, notes | dict.fromkeys(unknown, "no records: tried by exploration")
+
+
+def _first(
+    task: Task,
+    description: TaskDescription,
+    remembered: MetaDataset | None,
+    available: Sequence[Strategy],
+    settings: Settings,
+) -> tuple[Configuration, ...]:
+    """Return the best configurations of earlier fits of this table, or of tables with its columns."""
+    family = table_family(task.table.schema.columns, task.problem)
+    first = remembered_first(remembered, description, family, available, settings.deadline.remaining_s())
+    if first:
+        logger.info("the table is known from earlier fits: %d configurations come first", len(first))
+    return first
 
 
 def _opened_study(strategies: Sequence[Strategy], settings: Settings, seed: int, task: dict[str, Any]) -> Study:
@@ -331,10 +353,8 @@ def _remember(
     seed: int,
 ) -> None:
     """Add the evaluations to the user's experience; if that fails, the fit is kept."""
-    if not description.features:
-        description = replace(description, features=describe(task))
     try:
-        remember(folder, description, history, seed)
+        remember(folder, description, history, seed, table_family(task.table.schema.columns, task.problem))
     except (MetaDatasetError, OSError) as error:
         logger.warning("what this fit has measured was not added to the experience: %s", error)
 

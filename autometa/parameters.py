@@ -71,7 +71,7 @@ def read_settings(model: Any, start_s: float) -> Settings:
         policy=checked_policy(model.policy),
         calibrate=bool(getattr(model, "calibrate", True)),
         tune_threshold=bool(getattr(model, "tune_threshold", True)),
-        experience=None if model.experience is None else _folder("experience", model.experience),
+        experience=None if model.experience is None else checked_folder("experience", model.experience),
     )
 
 
@@ -90,7 +90,8 @@ def _checked_cv(cv: Any) -> Any:
     return cv
 
 
-def _folder(name: str, given: str | Path) -> Path:
+def checked_folder(name: str, given: str | Path) -> Path:
+    """Return the path of a folder, which need not exist yet; refuse what cannot be one."""
     if not isinstance(given, (str, Path)):
         raise TypeError(f"{name} must be the path of a folder or None, got {given!r}.")
     if Path(given).exists() and not Path(given).is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.fit_inputs import read_inputs
 from autometa.fitting import advice_before, available_strategies, describe_task
+from autometa.metadataset.experience import recall_or_warn
+from autometa.parameters import checked_folder
+from autometa.policy.recognition import remembered_first, table_family
 from autometa.policy.registry import DEFAULT_POLICY, checked_policy, make_policy
+from autometa.tables.features import describe
 from autometa.tables.target import ProblemChoice
 
 COLUMNS = (
@@ -45,6 +50,7 @@ def recommend(
     strategies: Sequence[str | Path | Strategy] | None = None,
     policy: str | Path | Policy = DEFAULT_POLICY,
     time_budget: float | None = 60.0,
+    experience: str | Path | None = None,
 ) -> pd.DataFrame:
     """Return the strategies that a policy would try on a table, with its predictions; nothing is fitted.
 
@@ -61,6 +67,10 @@ def recommend(
     time_budget : float or None, default=60.0
         Seconds that a fit would have; None for no limit. With little time cheap strategies
         come first; without a limit the score of a fit of half a minute is halved.
+    experience : str, Path or None, default=None
+        Folder of the experience of your own fits, from which the policy learns beside the past
+        tasks that ship. On a table that was fitted before, or one with the same column names, the
+        configurations that were best there are named first.
 
     Returns
     -------
@@ -93,7 +103,7 @@ def recommend(
     (3, True)
     """
     n = checked_count("n", n)
-    available, proposal, expected = _advice(X, y, problem, metric, strategies, policy, time_budget)
+    available, proposal, expected = _advice(X, y, problem, metric, strategies, policy, time_budget, experience)
     first: dict[str, Configuration] = {}
     for configuration in (*proposal.configurations, *expected, *(s.portfolio[0] for s in available)):
         first.setdefault(configuration.strategy, configuration)
@@ -122,12 +132,13 @@ def advised_configurations(
     metric: str | Callable[..., Any] = "auto",
     policy: str | Path | Policy = DEFAULT_POLICY,
     time_budget: float | None = 60.0,
+    experience: str | Path | None = None,
 ) -> list[Configuration]:
     """Return the configurations of one strategy that a policy would try on a table, best first.
 
     Parameters
     ----------
-    X, y, problem, metric, policy, time_budget : as in `recommend`
+    X, y, problem, metric, policy, time_budget, experience : as in `recommend`
         The table and the problem.
     n : int
         Largest number of configurations. The strategy's own portfolio follows the policy's proposals.
@@ -139,7 +150,7 @@ def advised_configurations(
     ValueError, TypeError
         If there is no such strategy, or the data or an argument is not usable.
     """
-    available, proposal, _ = _advice(X, y, problem, metric, [strategy], policy, time_budget)
+    available, proposal, _ = _advice(X, y, problem, metric, [strategy], policy, time_budget, experience)
     found = (*proposal.configurations, *available[0].portfolio)
     return list(dict.fromkeys(c for c in found if c.strategy == strategy))[:n]
 
@@ -152,16 +163,24 @@ def _advice(
     strategies: Sequence[str | Path | Strategy] | None,
     policy: str | Path | Policy,
     time_budget: float | None,
+    experience: str | Path | None,
 ) -> tuple[list[Strategy], Proposal, Mapping[Configuration, Prediction]]:
     """Return the strategies that suit a table, the policy's proposal, and its predictions."""
     remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
     policy = checked_policy(policy)
+    folder = None if experience is None else checked_folder("experience", experience)
     with kept_process_state():
         inputs = read_inputs(X, y, problem=problem, metric=metric)
         available, _ = available_strategies(load_strategies(strategies), inputs.task)
-        chosen = make_policy(policy, available)
+        remembered = recall_or_warn(folder)
+        chosen = make_policy(policy, available, remembered)
         description = describe_task(inputs.task, inputs.metric, policy)
-        return available, *advice_before(chosen, description, remaining_s)
+        if remembered is not None and not description.features:
+            description = replace(description, features=describe(inputs.task))
+        proposal, expected = advice_before(chosen, description, remaining_s)
+        family = table_family(inputs.task.table.schema.columns, inputs.task.problem)
+        first = remembered_first(remembered, description, family, available, remaining_s)
+        return available, replace(proposal, configurations=(*first, *proposal.configurations)), expected
 
 
 def _columns(prediction: Prediction | None) -> dict[str, float]:

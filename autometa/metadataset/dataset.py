@@ -16,7 +16,7 @@ from autometa._support.files import shipped_folder
 from autometa.core.task import Problem
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset import checks as tables
-from autometa.metadataset import conversion, files, matrices
+from autometa.metadataset import conversion, files, matrices, store
 from autometa.metadataset.families import family_parts
 from autometa.metadataset.schema import EVALUATION_KEY, STATUSES, TASK_COLUMNS
 from autometa.metadataset.summary import summarise
@@ -76,12 +76,15 @@ class MetaDataset:
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> MetaDataset:
-        """Return the meta-dataset in a folder or an ``.npz`` file; nothing in it is unpickled.
+        """Return the meta-dataset in a folder or an ``.npz`` file, or the experience in a folder.
+
+        Nothing in it is unpickled.
 
         Parameters
         ----------
         path : str, Path or None
-            Folder or file written by `to_parquet` or `to_npz`; None is the meta-dataset that ships.
+            Folder or file written by `to_parquet` or `to_npz`, or the folder of the ``experience`` of
+            fits; None is the meta-dataset that ships.
 
         Raises
         ------
@@ -89,7 +92,10 @@ class MetaDataset:
             If a file is missing, damaged, of another format, or from a newer autometa.
         """
         source = Path(path) if path is not None else shipped_folder("datasets") / "metadataset.npz"
-        content, manifest = files.read_folder(source) if source.is_dir() else files.read_npz(source)
+        if (source / store.FILE_NAME).is_file() and not (source / files.MANIFEST).is_file():
+            content, manifest = store.read_tables(source)
+        else:
+            content, manifest = files.read_folder(source) if source.is_dir() else files.read_npz(source)
         try:
             return cls(**content, manifest=manifest)
         except (TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import time
@@ -10,23 +11,27 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from autometa._support.user_warnings import warn_user
 from autometa.core.evaluation import Evaluation
 from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import LOSS_COLUMNS
-from autometa.metadataset.store import FILE_NAME, Store, evaluation_row, read_collected, read_features
-from autometa.tables.features import META_FEATURES
+from autometa.metadataset.store import FILE_NAME, Store, evaluation_row
 
 _SETTINGS = {"kind": "experience"}
 _PATIENCE_S = 5.0
 """Seconds to wait for another fit that is writing, which takes milliseconds."""
 
 
-def remember(folder: Path, description: TaskDescription, evaluations: Iterable[Evaluation], seed: int) -> None:
+def remember(
+    folder: Path,
+    description: TaskDescription,
+    evaluations: Iterable[Evaluation],
+    seed: int,
+    family: str | None = None,
+) -> None:
     """Add the results of a fit.
 
     Sizes, meta-features, configurations, losses and seconds are stored. The task is named by a
@@ -42,17 +47,20 @@ def remember(folder: Path, description: TaskDescription, evaluations: Iterable[E
         Results at any anchor and fold; fits that the deadline cut short are left out.
     seed : int
         Seed of the fit; repeated fits with the same seed count once.
+    family : str, optional
+        Digest of the column names, by which tables of other rows are recognised (`table_family`);
+        by default the task is a family of its own.
 
     Raises
     ------
     MetaDatasetError
         If the folder cannot be written, or holds something else.
     """
-    task = _name(description)
+    task = task_name(description)
     row = {
         "task": task,
         "problem": description.problem,
-        "family": task,
+        "family": family or task,
         "n_rows": description.n_rows,
         "n_columns": description.n_columns,
         "n_classes": description.n_classes,
@@ -79,6 +87,9 @@ def remember(folder: Path, description: TaskDescription, evaluations: Iterable[E
 def recall(folder: Path) -> MetaDataset | None:
     """Return the results of all fits so far; None before the first one.
 
+    The same object is returned until a fit adds to the folder, so that policies learn from it once
+    per process.
+
     Raises
     ------
     MetaDatasetError
@@ -86,17 +97,37 @@ def recall(folder: Path) -> MetaDataset | None:
     """
     if not (folder / FILE_NAME).is_file():
         return None
-    tasks, configurations, evaluations, settings = read_collected(folder)
-    if settings.get("kind") != _SETTINGS["kind"]:
-        raise MetaDatasetError(f"{folder} holds a collection and no experience of fits. Choose another folder.")
-    if evaluations.empty:
+    return _recalled(folder.resolve(), _state_of(folder))
+
+
+def recall_or_warn(folder: Path | None) -> MetaDataset | None:
+    """Return the results of all fits so far; None, with a warning, if they cannot be read: no fit is lost for them."""
+    if folder is None:
         return None
-    features = read_features(folder)
-    described = pd.DataFrame([features.get(task, {}) for task in tasks["task"]], columns=list(META_FEATURES))
-    return MetaDataset(pd.concat([tasks, described.astype("float64")], axis=1), configurations, evaluations)
+    try:
+        return recall(folder)
+    except (MetaDatasetError, OSError) as error:
+        warn_user(f"The experience of earlier fits is not used: {error}")
+        return None
 
 
-def _name(description: TaskDescription) -> str:
+@functools.lru_cache(maxsize=4)
+def _recalled(folder: Path, state: tuple[tuple[int, ...], ...]) -> MetaDataset | None:
+    metadataset = MetaDataset.load(folder)
+    if metadataset.manifest.get("kind") != _SETTINGS["kind"]:
+        raise MetaDatasetError(f"{folder} holds a collection and no experience of fits. Choose another folder.")
+    return None if metadataset.evaluations.empty else metadataset
+
+
+def _state_of(folder: Path) -> tuple[tuple[int, ...], ...]:
+    """Return what differs after another fit has written: identity, size and time of the file and its journal."""
+    files = [folder / FILE_NAME, folder / f"{FILE_NAME}-wal"]
+    found = [file.stat() for file in files if file.is_file()]
+    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found)
+
+
+def task_name(description: TaskDescription) -> str:
+    """Return the name under which fits of a table are remembered: a digest of its sizes and meta-features."""
     sizes = [description.problem, description.n_rows, description.n_columns, description.n_classes]
     text = json.dumps([sizes, sorted(description.features.items())])
     return f"fit-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"

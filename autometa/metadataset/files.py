@@ -31,7 +31,7 @@ from autometa.metadataset.checks import upgraded_evaluations
 from autometa.metadataset.schema import SCHEMA_VERSION
 
 TABLES = ("tasks", "configurations", "evaluations")
-_MANIFEST = "manifest.toml"
+MANIFEST = "manifest.toml"
 _ADVICE = "Load another copy of it, or collect it again."
 
 
@@ -47,7 +47,7 @@ def write_folder(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]
         for table in TABLES
     }
     text = toml_text({"schema_version": SCHEMA_VERSION, **manifest, "files": described})
-    _write(folder, {**content, _MANIFEST: text.encode()})
+    _write(folder, {**content, MANIFEST: text.encode()})
     return folder
 
 
@@ -59,11 +59,11 @@ def read_folder(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     MetaDatasetError
         If a file is missing, is not what the manifest says, or cannot be read.
     """
-    data = _bytes(folder / _MANIFEST)
-    with _reading(folder / _MANIFEST, "TOML"):
+    data = _bytes(folder / MANIFEST)
+    with _reading(folder / MANIFEST, "TOML"):
         manifest = tomllib.loads(data.decode())
         described = {table: (manifest["files"][table]["sha256"], manifest["files"][table]["rows"]) for table in TABLES}
-    _check_version(folder / _MANIFEST, manifest)
+    _check_version(folder / MANIFEST, manifest)
     tables = {}
     for table, (checksum, n_rows) in described.items():
         # The name in the manifest is ignored, as it might point anywhere.
@@ -168,7 +168,7 @@ def _bytes(file: Path) -> bytes:
         return file.read_bytes()
     except FileNotFoundError as error:
         raise MetaDatasetError(
-            f"There is no file {file}; expected a folder with {_MANIFEST} and {', '.join(TABLES)} as .parquet, "
+            f"There is no file {file}; expected a folder with {MANIFEST} and {', '.join(TABLES)} as .parquet, "
             f"or an .npz file. {_ADVICE}"
         ) from error
     except OSError as error:

@@ -25,6 +25,7 @@ from autometa.metadataset.machine_speed import machine_speed
 from autometa.metadataset.matrices import COSTS
 from autometa.metadataset.pool import PoolEntry, configuration_id
 from autometa.metadataset.schema import EVALUATION_COLUMNS, EVALUATION_KEY, LOSS_COLUMNS, SCHEMA_VERSION, TASK_COLUMNS
+from autometa.tables.features import META_FEATURES
 
 FILE_NAME = "collected.sqlite"
 
@@ -234,6 +235,22 @@ def read_features(folder: Path) -> dict[str, dict[str, float]]:
     with _reading(folder) as connection:
         rows = connection.execute("SELECT task, features FROM features").fetchall()
     return {task: json.loads(text) for task, text in rows}
+
+
+def read_tables(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """Return the three tables of a meta-dataset, with meta-features as far as they are stored, and the settings.
+
+    Raises
+    ------
+    MetaDatasetError
+        As `read_collected`.
+    """
+    tasks, configurations, evaluations, settings = read_collected(folder)
+    features = read_features(folder)
+    described = pd.DataFrame([features.get(task, {}) for task in tasks["task"]], columns=list(META_FEATURES))
+    tasks = pd.concat([tasks, described.astype("float64")], axis=1)
+    tables = {"tasks": tasks, "configurations": configurations, "evaluations": evaluations}
+    return tables, {name: value for name, value in settings.items() if name != _VERSION}
 
 
 def read_predictions(folder: Path, task: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

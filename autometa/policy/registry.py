@@ -14,7 +14,7 @@ from autometa.core.proposal import Policy
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.exceptions import PolicyError
-from autometa.metadataset.experience import recall
+from autometa.metadataset.dataset import MetaDataset
 from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.portfolio_policy import PortfolioPolicy
@@ -91,7 +91,9 @@ def policy_in_time(policy: str | Path | Policy, time_s: float) -> str | Path | P
     return PRIOR if time_s < _SHORTEST_LEARNT_S else _LEARNT
 
 
-def make_policy(policy: str | Path | Policy, strategies: Sequence[Strategy], experience: Path | None = None) -> Policy:
+def make_policy(
+    policy: str | Path | Policy, strategies: Sequence[Strategy], experience: MetaDataset | None = None
+) -> Policy:
     """Return a policy that chooses among some strategies.
 
     Parameters
@@ -101,15 +103,13 @@ def make_policy(policy: str | Path | Policy, strategies: Sequence[Strategy], exp
         weights in it; or a policy of the caller's, which is returned as it is.
     strategies : sequence of Strategy
         Those that suit the task and can be fitted here.
-    experience : Path, optional
-        Folder of the records of earlier fits, learnt from beside the tasks that ship.
+    experience : MetaDataset, optional
+        Records of earlier fits, learnt from beside the tasks that ship.
 
     Raises
     ------
     PolicyError
         If the weights are damaged, hold no such policy, or do not fit the strategies.
-    MetaDatasetError
-        If the experience is damaged.
     """
     if isinstance(policy, Path):
         # The weights may know strategies of the caller's, beside those that ship or instead of them.
@@ -169,13 +169,16 @@ def _shipped_weights() -> PolicyWeights:
     return read_weights()
 
 
+@functools.lru_cache(maxsize=2)
+def _joined(past: PastTasks, experience: MetaDataset) -> PastTasks:
+    """Return past tasks and experience together; cached, because what policies learn from it is cached by identity."""
+    return past.join(PastTasks.from_metadataset(experience))
+
+
 def _trained_policy(
-    name: str, weights: PolicyWeights, strategies: Sequence[Strategy], experience: Path | None
+    name: str, weights: PolicyWeights, strategies: Sequence[Strategy], experience: MetaDataset | None
 ) -> Policy:
-    past = weights.past
-    remembered = None if experience is None else recall(experience)
-    if remembered is not None:
-        past = past.join(PastTasks.from_metadataset(remembered))
+    past = weights.past if experience is None else _joined(weights.past, experience)
     if name == "recurrent":
         if not weights.arrays:
             raise PolicyError(

@@ -264,9 +264,10 @@ class Search:
         try:
             self.evaluator.prepare(configuration.strategy, fold)
         except (OSError, MemoryError) as error:
-            # A full disk, for instance; the models fitted so far are still good.
-            logger.warning("the search ends early, the table cannot be prepared: %s", error)
-            running.record.error = f"{type(error).__name__}: {error}"
+            # A full disk, for instance; the models fitted so far are still good. The system's own words quote no data.
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            logger.warning("the search ends early, the table cannot be prepared: %s", reason)
+            running.record.error = reason
             self._stop_reason = self.stop_reason or "the table could not be prepared"
             return None
         has_trial = any(record.is_complete for record in self.records)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from autometa.core.task import TaskDescription
 from autometa.exceptions import MetaDatasetError
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metadataset.experience import recall, remember
-from autometa.metadataset.store import FILE_NAME
+from autometa.metadataset.store import FILE_NAME, Store
 from autometa.policy.past_tasks import PastTasks
 
 RIDGE, FOREST = Configuration("ridge", {"alpha": 1.0}), Configuration("random_forest", {"n_estimators": 50})
@@ -106,6 +108,24 @@ def test_a_metric_that_is_not_recorded_leaves_seconds_but_no_loss(tmp_path: Path
     assert metadataset is not None
     assert metadataset.evaluations.filter(like="loss_").isna().all().all()
     assert metadataset.matrix("fit_s").notna().to_numpy().any()
+
+
+def test_fits_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        written = [pool.submit(remember, tmp_path, description(n_rows=100 + n), evaluations(), n) for n in range(8)]
+    assert all(future.result() is None for future in written)
+    metadataset = recall(tmp_path)
+    assert metadataset is not None
+    assert (metadataset.n_tasks, len(metadataset.evaluations)) == (8, 24)
+
+
+def test_a_folder_that_stays_locked_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(tmp_path, description(), evaluations(), seed=0)
+    monkeypatch.setattr("autometa.metadataset.experience._PATIENCE_S", 0.0)
+    with contextlib.closing(Store(tmp_path, {"kind": "experience"}, finished_fits_only=True)):
+        with pytest.raises(MetaDatasetError, match="writing"):
+            remember(tmp_path, description(n_rows=200), evaluations(), seed=0)
+        assert recall(tmp_path) is not None
 
 
 def test_nothing_is_recalled_before_the_first_fit(tmp_path: Path) -> None:

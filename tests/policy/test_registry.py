@@ -16,6 +16,7 @@ from autometa.core.proposal import Proposal
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.exceptions import PolicyError
+from autometa.metadataset.experience import recall_or_warn
 from autometa.metalearning.training.policy_training import train
 from autometa.policy import registry as choice
 from autometa.policy.prior import PriorPolicy
@@ -156,7 +157,7 @@ def test_strategies_without_records_are_known_by_name(name: str, strategies: lis
 
 def test_an_experience_that_is_not_there_yet_changes_nothing(strategies: list[Strategy], tmp_path: Path) -> None:
     without = make_policy("gaussian", strategies).propose(TASK, (), 10.0)
-    assert make_policy("gaussian", strategies, tmp_path / "nothing").propose(TASK, (), 10.0) == without
+    assert make_policy("gaussian", strategies, recall_or_warn(tmp_path / "nothing")).propose(TASK, (), 10.0) == without
 
 
 def test_a_recurrent_policy_without_weights_says_what_to_do(
