@@ -7,15 +7,18 @@ import operator
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import Study, load_study
 
 from autometa.exceptions import ArchiveError
+from autometa.transfer.archive.accepted import past_studies, with_sources
 from autometa.transfer.archive.archive_file import (
     Content,
     begin_file,
@@ -25,8 +28,8 @@ from autometa.transfer.archive.archive_file import (
     write_sources,
     writing,
 )
-from autometa.transfer.archive.snapshots import StudySnapshot, entered, snapshot_of
-from autometa.transfer.archive.sources import PastStudies, SourceStudy
+from autometa.transfer.archive.snapshots import StudySnapshot, snapshot_of, with_entries
+from autometa.transfer.archive.sources import PastStudies, SourceStudy, index_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +60,9 @@ class StudyArchive(PastStudies):
 
     Notes
     -----
+    An archive is iterated over its `sources`; ``archive["name"]`` and ``archive[0]`` return one of them,
+    ``"name" in archive`` and ``len(archive)`` do what they say.
+
     A study has one entry, however often and from wherever it is added: it is recognised by its name,
     its storage and the times at which its trials started. A study that was deleted and created again,
     or a copy that was continued separately, has an entry of its own.
@@ -84,15 +90,8 @@ class StudyArchive(PastStudies):
         self._lock = threading.Lock()
         self._content = Content()
         if self.path is not None:
-            begin_file(self.path)
+            self.is_new = begin_file(self.path)
             self.reload()
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def __repr__(self) -> str:
-        where = "in memory" if self.path is None else str(self.path)
-        return f"<StudyArchive {where}: {len(self)} studies, {sum(len(s.trials) for s in self.sources)} trials>"
 
     # Samplers are pickled for worker processes with their archive; a lock cannot be.
     def __getstate__(self) -> dict[str, Any]:
@@ -172,18 +171,88 @@ class StudyArchive(PastStudies):
             logger.warning("No study matches %r; the storage holds %s.", pattern, names[:20] or "none")
         return tuple(chosen)
 
+    def add_table(
+        self,
+        table: pd.DataFrame | str | os.PathLike[str],
+        name: str,
+        *,
+        value: str = "value",
+        direction: Literal["minimize", "maximize"] = "minimize",
+        space: Mapping[str, BaseDistribution] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add trials from a table as a study with one objective.
+
+        Parameters
+        ----------
+        table : DataFrame, str or Path
+            A row per trial, or the path of a CSV file of them. Columns ``params_<name>``, as in Optuna's
+            ``trials_dataframe``, are the parameters; if there are none, all columns but that of the values.
+            Empty cells are parameters that a trial did not have. Trials without a value count as failed.
+        name : str
+            Name of the study.
+        value : str, default="value"
+            Column of the objective's values.
+        direction : {"minimize", "maximize"}, default="minimize"
+            Which values are better.
+        space : mapping of str to BaseDistribution or None, default=None
+            Ranges and choices of parameters. Others are taken from the table: from the smallest to the
+            largest number, logarithmic if they are positive and span a factor of 1,000, or the distinct values.
+        tags : mapping of str to str or None, default=None
+            Labels of the study.
+
+        Raises
+        ------
+        TypeError
+            If `table`, `name` or `tags` has another type.
+        ValueError
+            If a column is missing or empty, or a value is outside `space`.
+        """
+        from autometa.transfer.archive.trial_tables import table_snapshot  # loads pandas
+
+        checked_tags = _checked_tags(tags)
+        if _checked_name(name) is None:
+            raise TypeError("name must be the name of the study, got None.")
+        self._enter([table_snapshot(table, name, value, direction, dict(space or {}))], None, checked_tags)
+
+    def merge(self, other: Any) -> None:
+        """Add the studies of another archive, which is only read; a study that both have gets the trials of both.
+
+        `other` may also be a study, a storage or its URL, a file, or a list of them.
+        """
+        added = past_studies(other).sources
+        self._change(lambda sources: with_sources(sources, added))
+
+    def rename(self, name: str, new: str) -> None:
+        """Rename a past study; raises KeyError if there is none of that name, ValueError if `new` is taken."""
+        if _checked_name(new) is None:
+            raise TypeError("new must be the new name, got None.")
+        if new != name and new in self:
+            raise ValueError(f"The archive has a study {new!r} already. Give another name, or remove that study first.")
+        self._replace(name, name=new)
+
+    def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Replace the tags of a past study; raises KeyError if there is none of that name."""
+        self._replace(name, tags=_checked_tags(tags) or {})
+
     def remove(self, name: str) -> None:
         """Remove a past study; raises KeyError if there is none of that name."""
         with self._lock:
             if self.path is None:
-                index = _index_of(name, self.sources)
+                index = index_of(name, self.sources)
                 self.sources = (*self.sources[:index], *self.sources[index + 1 :])
                 return
             with writing(self.path) as connection:
                 content = read_content(connection, self._content)
-                row = list(content.sources)[_index_of(name, content.sources.values())]
+                row = list(content.sources)[index_of(name, content.sources.values())]
                 content = remove_source(connection, content, row)
             self._publish(content)
+
+    def trials_dataframe(self) -> pd.DataFrame:
+        """Return a row per trial: its study, number, state, values, start and, as ``params_<name>``, its parameters."""
+        from autometa.transfer.archive.trial_tables import trials_frame  # loads pandas
+
+        return trials_frame(self.sources)
 
     def select(self, pattern: str = "*", tags: Mapping[str, str] | None = None) -> StudyArchive:
         """Return an archive in memory of the studies whose name matches the glob `pattern` and that have all `tags`."""
@@ -205,53 +274,47 @@ class StudyArchive(PastStudies):
                 content = read_content(connection, self._content)
             self._publish(content)
 
-    def report(self, study: Study, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+    def report(
+        self,
+        study: Study,
+        names: Mapping[str, str] | None = None,
+        choices: Mapping[str, Mapping[Any, Any]] | None = None,
+    ) -> pd.DataFrame:
         """Return which past studies match a study, how parameters were aligned, and what is predicted.
 
         See `autometa.transfer.sampling.report.report`.
         """
         from autometa.transfer.sampling.report import report  # loads SciPy
 
-        return report(self, study, names)
+        return report(self, study, names, choices)
 
     def _enter(self, read: Sequence[StudySnapshot], name: str | None, tags: Mapping[str, str] | None) -> None:
+        self._change(lambda sources: with_entries(sources, read, name, tags))
+
+    def _replace(self, known: str, **fields: Any) -> None:
+        def changed(sources: tuple[SourceStudy, ...]) -> list[SourceStudy]:
+            index = index_of(known, sources)
+            return [*sources[:index], replace(sources[index], **fields), *sources[index + 1 :]]
+
+        self._change(changed)
+
+    def _change(self, changed: Callable[[tuple[SourceStudy, ...]], list[SourceStudy]]) -> None:
+        """Replace the sources by what a function makes of them: each at its index, and new ones behind."""
         with self._lock:
             if self.path is None:
-                sources = _with_entries(self.sources, read, name, tags)
+                sources = changed(self.sources)
                 if any(map(operator.is_not, sources, self.sources)) or len(sources) > len(self.sources):
                     self.sources = tuple(sources)
                 return
             with writing(self.path) as connection:
                 content = read_content(connection, self._content)
-                sources = _with_entries(tuple(content.sources.values()), read, name, tags)
-                content = write_sources(connection, content, sources)
+                content = write_sources(connection, content, changed(tuple(content.sources.values())))
             self._publish(content)
 
     def _publish(self, content: Content) -> None:
         # Samplers learn again from a new tuple, so there is one only if something has changed.
         if content is not self._content:
             self._content, self.sources = content, tuple(content.sources.values())
-
-
-def _with_entries(
-    sources: Sequence[SourceStudy],
-    read: Sequence[StudySnapshot],
-    name: str | None,
-    tags: Mapping[str, str] | None,
-) -> list[SourceStudy]:
-    """Return the sources with the entries of the studies that were read; new ones come last."""
-    found = list(sources)
-    for snapshot in read:
-        index, entry = entered(found, snapshot, name, tags)
-        found[index : index + 1] = [entry]
-    return found
-
-
-def _index_of(name: str, sources: Iterable[SourceStudy]) -> int:
-    names = [source.name for source in sources]
-    if name not in names:
-        raise KeyError(f"The archive has no study {name!r}; it has {names[:20]}.")
-    return names.index(name)
 
 
 def _checked_path(path: str | os.PathLike[str] | None) -> Path | None:

@@ -59,19 +59,30 @@ class Content:
     stamp: str = ""
 
 
-def begin_file(path: Path) -> None:
-    """Create the file of an archive if it does not exist; raises ArchiveError if something else is there."""
+def is_archive_file(path: Path) -> bool:
+    """Whether a file is an archive of past studies."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    # https://www.sqlite.org/fileformat.html#the_database_header
+    return header.startswith(b"SQLite format 3\0") and int.from_bytes(header[68:72]) == APPLICATION
+
+
+def begin_file(path: Path) -> bool:
+    """Create the file of an archive if it does not exist; return whether it was made.
+
+    Raises ArchiveError if something else is there.
+    """
     if not path.parent.is_dir():
         raise ArchiveError(f"The archive {path} cannot be made: there is no folder {path.parent}. Make it first.")
     if path.is_dir():
         raise ArchiveError(f"The archive {path} is a folder; give the name of a file in it, such as 'studies.db'.")
     with _connected(path, "rwc") as connection:
         if _pragma(connection, "application_id") == APPLICATION:
-            return
+            return False
         # Another process may be creating it: whoever has the write lock checks again.
         with _transaction(connection, "IMMEDIATE"):
             if _pragma(connection, "application_id") == APPLICATION:
-                return
+                return False
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if tables:
                 hint = f" It looks like a storage of Optuna: add_storage('sqlite:///{path}') reads it."
@@ -80,6 +91,7 @@ def begin_file(path: Path) -> None:
                     f"{hint if 'alembic_version' in tables else ''} Give the archive a file of its own."
                 )
             _make_tables(connection)
+    return True
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any
 
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autometa._support.optuna_internals import storage_of
 from autometa.transfer.archive.origins import IN_MEMORY, kind_of, origin_of
@@ -27,6 +27,7 @@ from autometa.transfer.archive.sources import Direction, SourceStudy, SourceTria
 
 logger = logging.getLogger(__name__)
 
+_INFEASIBLE = create_trial(value=0.0, constraints={"any": 1.0}).system_attrs
 _FINISHED = tuple(state for state in TrialState if state.is_finished())
 
 
@@ -70,6 +71,26 @@ def snapshot_of(study: Study) -> StudySnapshot:
         trials = study.get_trials(deepcopy=False)
         directions = tuple(_direction(direction) for direction in study.directions)
         return StudySnapshot(study.study_name, origin_of(study), directions, trials)
+
+
+def snapshot_of_source(source: SourceStudy) -> StudySnapshot:
+    """Return the entry of an archive as a study, to be entered into another archive."""
+    trials = [_frozen(trial, source) for trial in source.trials]
+    return StudySnapshot(source.study_name or source.name, source.origin, source.directions, trials)
+
+
+def with_entries(
+    sources: Sequence[SourceStudy],
+    read: Sequence[StudySnapshot],
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> list[SourceStudy]:
+    """Return the sources with the entries of the studies that were read; new ones come last."""
+    found = list(sources)
+    for snapshot in read:
+        index, entry = entered(found, snapshot, name, tags)
+        found[index : index + 1] = [entry]
+    return found
 
 
 def entered(
@@ -183,6 +204,23 @@ def _source_trial(trial: FrozenTrial) -> SourceTrial:
         {int(step): float(value) for step, value in sorted(trial.intermediate_values.items())},
         all(value <= 0 for value in trial.constraints.values()),
         trial.datetime_start,
+    )
+
+
+def _frozen(trial: SourceTrial, source: SourceStudy) -> FrozenTrial:
+    return FrozenTrial(
+        trial.number,
+        trial.state,
+        None,
+        trial.started,
+        None,
+        dict(trial.params),
+        {name: source.distributions[name] for name in trial.params},
+        {},
+        {} if trial.feasible else _INFEASIBLE,
+        dict(trial.intermediate),
+        trial.number,
+        values=trial.values,
     )
 
 

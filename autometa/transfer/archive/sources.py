@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -143,25 +144,49 @@ class SourceStudy:
 
 
 class PastStudies:
-    """Past studies to learn from; `autometa.StudyArchive` is the one kind of them.
+    """Past studies to learn from; `autometa.StudyArchive` is the kind of them that can be changed.
 
     Attributes
     ----------
     sources : tuple of SourceStudy
         The past studies. It is a new tuple whenever something has changed.
+    path : Path or None
+        The file that holds them, None in memory.
+    is_new : bool
+        Whether the file did not exist before.
     """
 
     sources: tuple[SourceStudy, ...] = ()
+    path: Path | None = None
+    is_new: bool = False
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __iter__(self) -> Iterator[SourceStudy]:
+        return iter(self.sources)
+
+    def __contains__(self, name: object) -> bool:
+        return any(source.name == name or source is name for source in self.sources)
+
+    def __getitem__(self, name: str | int) -> SourceStudy:
+        """Return the past study of a name, or at an index."""
+        if isinstance(name, str):
+            return self.sources[index_of(name, self.sources)]
+        return self.sources[name]
+
+    def __repr__(self) -> str:
+        where = "in memory" if self.path is None else str(self.path)
+        n_trials = sum(len(source.trials) for source in self.sources)
+        return f"<{type(self).__name__} {where}: {len(self)} studies, {n_trials} trials>"
 
 
-def checked_archive(archive: object) -> PastStudies:
-    """Return an archive, or raise a TypeError that tells how to make one."""
-    if not isinstance(archive, PastStudies):
-        raise TypeError(
-            f"archive must be a StudyArchive, got {type(archive).__name__}. Make one with StudyArchive(), or "
-            "StudyArchive('studies.db') for a file, and fill it with archive.add(study)."
-        )
-    return archive
+def index_of(name: str, sources: Iterable[SourceStudy]) -> int:
+    """Return the index of the study of a name, or raise a KeyError."""
+    names = [source.name for source in sources]
+    if name not in names:
+        raise KeyError(f"The archive has no study {name!r}; it has {names[:20]}.")
+    return names.index(name)
 
 
 def merged_distributions(found: Iterable[Mapping[str, BaseDistribution]]) -> dict[str, BaseDistribution]:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from autometa.exceptions import ArchiveError, MissingDependencyError
-from autometa.transfer.archive.archive_file import APPLICATION
+from autometa.transfer.archive.archive_file import is_archive_file
 from autometa.transfer.archive.origins import backend_of
 
 
@@ -134,10 +134,7 @@ def _check_is_journal(path: Path) -> None:
 
 
 def _check_is_no_archive(path: Path) -> None:
-    with path.open("rb") as file:
-        header = file.read(100)
-    # https://www.sqlite.org/fileformat.html#the_database_header
-    if header.startswith(b"SQLite format 3\0") and int.from_bytes(header[68:72]) == APPLICATION:
+    if is_archive_file(path):
         raise ArchiveError(
             f"{path} is an archive of past studies, no storage of Optuna: StudyArchive({str(path)!r}) opens it."
         )

@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.optuna_internals import storage_of, study_id
 from autometa._support.seeds import checked_seed
-from autometa.transfer.archive.sources import PastStudies, SourceStudy, checked_archive
+from autometa.transfer.archive.accepted import past_studies
+from autometa.transfer.archive.sources import PastStudies, SourceStudy
 from autometa.transfer.pruning.calibration import (
     Calibration,
     PastCurves,
@@ -98,7 +99,7 @@ class MetaPruner(BasePruner):
             raise ValueError(f"rate must lie in [0, 1), got {rate!r}.")
         if curve_model not in CURVE_MODELS:
             raise ValueError(f"curve_model must be one of {', '.join(CURVE_MODELS)}, got {curve_model!r}.")
-        self._archive: PastStudies = checked_archive(archive)
+        self._archive: PastStudies = past_studies(archive)
         self._rate: float = float(rate)
         self._curve_model: str = curve_model
         self._seed: int = checked_seed(seed)

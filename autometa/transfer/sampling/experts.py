@@ -39,6 +39,7 @@ _PRIOR_SCORES = 2.0  # extra scores that say that the scale is 1
 _FIRST_FIT = 8
 _N_FIT_TRIALS = 100
 _N_FIT_STEPS = 15
+_N_NAMED = 5  # past studies that a user attribute names
 _LOG_PRIORS = {"past": math.log(0.6), "alike": math.log(0.2), "no transfer": math.log(0.2)}
 
 
@@ -65,6 +66,15 @@ class Expert:
     population: Population | None = None
     has_covariance: bool = False
     choice_cost: float = 0.0
+
+    @property
+    def origin(self) -> str:
+        """Where its suggestions come from, for the user to read."""
+        if self.population is None:
+            return "the study's own model"
+        studies = ", ".join(self.population.studies[:_N_NAMED])
+        more = len(self.population.studies) - _N_NAMED
+        return f"past studies{' alike' if self.name == 'alike' else ''}: {studies}{f' and {more} more' * (more > 0)}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.seeds import child_seed
+from autometa._support.user_warnings import warn_user
 from autometa.transfer.archive.sources import SourceStudy, merged_distributions
 from autometa.transfer.sampling.outcomes import behind_complete
 from autometa.transfer.sampling.population import Population, encoding_of, fitted_population
@@ -144,10 +144,12 @@ def checked_names(names: Mapping[str, str] | None, sources: Sequence[SourceStudy
     found = {name for source in sources for name in source.distributions}
     unknown = [name for name in names if name not in found]
     if sources and unknown:
-        warnings.warn(
+        hint = ""
+        if all(names[name] in found for name in unknown):
+            hint = f" It seems to be reversed: names={ ({new: past for past, new in names.items()})!r}."
+        warn_user(
             f"names renames {unknown}, which no study of the archive has; their parameters are {sorted(found)[:20]}. "
-            "names maps past names to new ones. Leave out what no past study has to silence this.",
-            stacklevel=3,
+            f"names maps past names to new ones.{hint} Leave out what no past study has to silence this."
         )
     return dict(names)
 

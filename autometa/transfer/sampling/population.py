@@ -59,6 +59,10 @@ class Population:
         Expected weights of each past study.
     tops : ndarray of shape (n_tops, n_parameters)
         Points on the grid that were among the best of some past study.
+    top_studies : tuple of str
+        A past study that each of them was among the best of.
+    studies : tuple of str
+        The past studies that the mean is of.
     n_studies : int
         Number of past studies.
     """
@@ -71,6 +75,8 @@ class Population:
     root: np.ndarray
     weights: np.ndarray
     tops: np.ndarray
+    top_studies: tuple[str, ...]
+    studies: tuple[str, ...]
     n_studies: int
 
     def features(self, inputs: np.ndarray) -> np.ndarray:
@@ -91,7 +97,7 @@ class Population:
         away = predicted - predicted.mean(axis=0)
         agreement = (ranks - ranks.mean()) @ away / np.maximum(np.linalg.norm(away, axis=0), 1e-12)
         best = np.argsort(-agreement, kind="stable")[:_N_ALIKE]
-        return replace(self, mean=self.weights[best].mean(axis=0))
+        return replace(self, mean=self.weights[best].mean(axis=0), studies=tuple(self.studies[row] for row in best))
 
 
 def fitted_population(
@@ -115,14 +121,20 @@ def fitted_population(
     mean, root, weights = _expectation_maximisation(features, scores, kernel)
     # Trials are sorted best first; only complete ones are worth recommending.
     n_complete = [len(study.points) for study in studies]
-    tops = best_points(encoding, *([part[:n] for part, n in zip(p, n_complete, strict=True)] for p in (points, scores)))
-    return Population(encoding, kernel, centres, factor, mean, root, weights, tops, len(studies))
+    complete = ([part[:n] for part, n in zip(parts, n_complete, strict=True)] for parts in (points, scores))
+    names = tuple(study.name for study in studies)
+    tops, top_studies = best_points(encoding, names, *complete)
+    return Population(encoding, kernel, centres, factor, mean, root, weights, tops, top_studies, names, len(studies))
 
 
-def best_points(encoding: Encoding, points: Sequence[np.ndarray], losses: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the distinct points on the grid that were among the best three of some study."""
+def best_points(
+    encoding: Encoding, names: Sequence[str], points: Sequence[np.ndarray], losses: Sequence[np.ndarray]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the distinct points on the grid that were among the best three of some study, and one such study each."""
     best = [found[np.argsort(values, kind="stable")[:_N_TOP]] for found, values in zip(points, losses, strict=True)]
-    return np.unique(encoding.on_grid(np.concatenate(best)), axis=0)
+    owners = np.repeat(np.arange(len(best)), [len(found) for found in best])
+    distinct, first = np.unique(encoding.on_grid(np.concatenate(best)), axis=0, return_index=True)
+    return distinct, tuple(names[owner] for owner in owners[first])
 
 
 def encoding_of(distributions: dict, studies: Sequence[AlignedStudy], own: np.ndarray) -> Encoding:
@@ -138,8 +150,10 @@ def _subset(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return points and scores of at most `_N_TRIALS` trials; unknown parameters are drawn at random."""
     every, ranks = study.points, study.losses
+    unknown = np.broadcast_to(~study.known, every.shape)
     if worse is not None and len(worse.points):
         every = np.concatenate([every, worse.points])
+        unknown = np.concatenate([unknown, np.broadcast_to(~(study.known & worse.known), worse.points.shape)])
         ranks = rankdata(ranks, method="dense")
         ranks = np.concatenate([ranks, ranks.max() + 1 + worse.losses])
     scores = normal_scores(ranks)
@@ -147,12 +161,10 @@ def _subset(
     if len(order) > _N_TRIALS:
         half = _N_TRIALS // 2
         order = np.concatenate([order[:half], order[half:][:: -(-(len(order) - half) // half)]])
-    points = every[order].copy()
-    unknown = ~study.known
+    points, unknown = every[order].copy(), unknown[order]
     if unknown.any():
         # Spread over the range, so that the population has no preference where nothing is known.
-        drawn = encoding.uniform(rng.random(points.shape))
-        points[:, unknown] = drawn[:, unknown]
+        points = np.where(unknown, encoding.uniform(rng.random(points.shape)), points)
     # Gaps that no condition explains become the middle of the range.
     gaps = np.isnan(points)
     gaps[:, list(encoding.conditions)] = False

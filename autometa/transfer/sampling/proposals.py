@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,22 @@ class TriedPoints:
         return bool((np.isnan(tried) | np.isclose(tried, point, equal_nan=True)).all(axis=1).any())
 
 
+@dataclass(frozen=True)
+class Suggestion:
+    """A point to try next.
+
+    Parameters
+    ----------
+    point : ndarray of shape (n_parameters,)
+        The point, on the grid.
+    origin : str
+        Where it came from, for the user to read.
+    """
+
+    point: np.ndarray
+    origin: str
+
+
 def proposed(
     encoding: Encoding,
     posteriors: list[Posterior],
@@ -57,8 +73,8 @@ def proposed(
     tops: np.ndarray,
     rng: np.random.Generator,
     fixed: Mapping[int, float] | None = None,
-) -> np.ndarray:
-    """Return the point to try next, on the grid, shape (n_parameters,).
+) -> Suggestion:
+    """Return the point to try next.
 
     It has the highest expected improvement, averaged over the experts; before any trial, the lowest expected score.
     Running trials count as if they had given their expected scores, so that several workers do not try the same.
@@ -66,21 +82,10 @@ def proposed(
     `tops` of shape (n_tops, n_parameters) are points that were good in past studies. `fixed` holds the positions of the
     columns that are decided already.
     """
-    weights = weights_of(posteriors)
-    if len(tried.running):
-        inputs, running = encoding.inputs(tried.points), encoding.inputs(tried.running)
-        both = np.concatenate([inputs, running])
-        posteriors = [
-            posterior(p.expert, both, np.concatenate([tried.scores, p.predict(running)[0]])) for p in posteriors
-        ]
-    relevant = [(weight, p) for weight, p in zip(weights, posteriors, strict=True) if weight > 1e-3]
-    population = next((p.expert.population for _, p in relevant if p.expert.population is not None), None)
+    gains_of = _gains_function(encoding, posteriors, tried)
 
     def acquisition(points: np.ndarray) -> np.ndarray:
-        rows = encoding.inputs(points)
-        # All experts with a population share its features.
-        features = None if population is None else population.features(rows)
-        return sum(weight * _acquisition(p, *p.predict(rows, features)) for weight, p in relevant)
+        return gains_of(points).sum(axis=0)
 
     best = tried.points[np.argsort(tried.scores, kind="stable")[:5]]
     near = [_mutated(rows, _N_NEAR // 2, encoding, rng) for rows in (best, tops) if len(rows)]
@@ -95,22 +100,53 @@ def proposed(
     best_first = points[np.argsort(-gains, kind="stable")]
     for point in {candidate.tobytes(): candidate for candidate in best_first}.values():
         if not tried.has(point):
-            return point
+            origin = posteriors[int(gains_of(point[None])[:, 0].argmax())].expert.origin
+            return Suggestion(point, origin)
     # All of a small space was tried: repeat a point that was not the worst.
     again = tried.points[tried.scores < tried.scores.max(initial=-np.inf)]
     again = again if len(again) else points
-    return _with_fixed(encoding, fixed, again[[rng.integers(len(again))]])[0]
+    return Suggestion(_with_fixed(encoding, fixed, again[[rng.integers(len(again))]])[0], "an earlier trial, again")
+
+
+def _gains_function(
+    encoding: Encoding, posteriors: list[Posterior], tried: TriedPoints
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from points to the weighted acquisition of each expert, shape (n_experts, n)."""
+    weights = weights_of(posteriors)
+    if len(tried.running):
+        inputs, running = encoding.inputs(tried.points), encoding.inputs(tried.running)
+        both = np.concatenate([inputs, running])
+        posteriors = [
+            posterior(p.expert, both, np.concatenate([tried.scores, p.predict(running)[0]])) for p in posteriors
+        ]
+    is_relevant = weights > 1e-3
+    population = next(
+        (p.expert.population for p, used in zip(posteriors, is_relevant, strict=True) if used and p.expert.population),
+        None,
+    )
+
+    def gains(points: np.ndarray) -> np.ndarray:
+        rows = encoding.inputs(points)
+        # All experts with a population share its features.
+        features = None if population is None else population.features(rows)
+        found = np.zeros((len(posteriors), len(points)))
+        for index in np.flatnonzero(is_relevant):
+            belief = posteriors[index]
+            found[index] = weights[index] * _acquisition(belief, *belief.predict(rows, features))
+        return found
+
+    return gains
 
 
 def drawn_point(
     encoding: Encoding, tried: TriedPoints, rng: np.random.Generator, fixed: Mapping[int, float] | None = None
-) -> np.ndarray:
-    """Return a random point on the grid, shape (n_parameters,); an untried one if a few draws find any."""
+) -> Suggestion:
+    """Return a random point, an untried one if a few draws find any."""
     for _ in range(_N_DRAWS):
         (point,) = _with_fixed(encoding, fixed, encoding.uniform(rng.random((1, len(encoding.names)))))
         if not tried.has(point):
             break
-    return point
+    return Suggestion(point, "a random draw")
 
 
 def _with_fixed(encoding: Encoding, fixed: Mapping[int, float] | None, points: np.ndarray) -> np.ndarray:

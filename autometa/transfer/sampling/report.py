@@ -12,12 +12,14 @@ from scipy.linalg import solve
 
 from autometa._support.numeric_threads import one_blas_thread
 from autometa.transfer.archive.sources import PastStudies
+from autometa.transfer.sampling.cold_start import cause_of_cold_start, warn_of_cold_start
 from autometa.transfer.sampling.experts import OwnKernel, experts_of, weights_of
 from autometa.transfer.sampling.kernel import OFFSET_VARIANCE, Kernel, normal_scores
 from autometa.transfer.sampling.past_studies import Past, checked_names
 from autometa.transfer.sampling.proposals import TriedPoints, posteriors_of
 from autometa.transfer.sampling.study import Observed, finished_trials, observed_trials, own_space
 from autometa.transfer.space.alignment import AlignedStudy, ParameterNote, align
+from autometa.transfer.space.choices import Choices, checked_choices, translated
 from autometa.transfer.space.encoding import Encoding
 
 COLUMNS = (
@@ -27,7 +29,9 @@ COLUMNS = (
 
 
 @one_blas_thread()
-def report(archive: PastStudies, study: Study, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+def report(
+    archive: PastStudies, study: Study, names: Mapping[str, str] | None = None, choices: Choices | None = None
+) -> pd.DataFrame:
     """Return how the past studies of an archive relate to a study; neither is changed.
 
     Parameters
@@ -38,6 +42,8 @@ def report(archive: PastStudies, study: Study, names: Mapping[str, str] | None =
         The new study. Before its first trial its space is taken to be that of the past studies.
     names : mapping of str to str or None, default=None
         Past name → name in the study, as given to `MetaSampler`.
+    choices : mapping of str to mapping or None, default=None
+        Parameter → past choice → new choice, as given to `MetaSampler`.
 
     Returns
     -------
@@ -55,7 +61,8 @@ def report(archive: PastStudies, study: Study, names: Mapping[str, str] | None =
         - ``predicted_score``: expected score of the new study there, in standard deviations of its
           losses so far, lower is better.
 
-        ``attrs["experts"]`` holds the probabilities of the experts, of which "no transfer" is one.
+        ``attrs["experts"]`` holds the probabilities of the experts, of which "no transfer" is one;
+        ``attrs["cold_start"]`` why nothing is learnt from the past, which is also a warning, or "".
 
     Raises
     ------
@@ -69,7 +76,12 @@ def report(archive: PastStudies, study: Study, names: Mapping[str, str] | None =
     if len(study.directions) != 1:
         raise ValueError(f"report is for studies with one objective, and this one has {len(study.directions)}.")
     names = checked_names(names, archive.sources)
-    learnt = Past().learn(archive.sources, own_space(study), names, finished_trials(study))
+    sources = translated(archive.sources, checked_choices(choices, archive.sources, names), names)
+    space = own_space(study)
+    learnt = Past().learn(sources, space, names, finished_trials(study))
+    cause = cause_of_cold_start(archive, learnt, space, names)
+    if cause:
+        warn_of_cold_start(study, cause)
     encoding = learnt.encoding
     observed = observed_trials(study, encoding)
     experts = experts_of(learnt, observed.points, observed.outcomes, OwnKernel())
@@ -80,7 +92,7 @@ def report(archive: PastStudies, study: Study, names: Mapping[str, str] | None =
     used = suited if learnt.population is not None else set()
     considered = {aligned.name: aligned for aligned in learnt.studies}
     rows = []
-    for source in archive.sources:
+    for source in sources:
         aligned = considered.get(source.name) or align(source, encoding.distributions, names)
         is_used = aligned.name in used
         row: dict[str, Any] = {
@@ -109,6 +121,7 @@ def report(archive: PastStudies, study: Study, names: Mapping[str, str] | None =
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     found = pd.DataFrame({**columns, "study": pd.Series(columns["study"], dtype=object)})
     found.attrs["experts"] = {e.name: float(weight) for e, weight in zip(experts, weights, strict=True)}
+    found.attrs["cold_start"] = cause
     return found
 
 

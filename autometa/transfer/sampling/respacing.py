@@ -12,6 +12,7 @@ from scipy.linalg import cholesky, solve_triangular
 from autometa.transfer.sampling.kernel import Kernel
 from autometa.transfer.sampling.population import JITTER, Population, best_points
 from autometa.transfer.space.alignment import MARGIN, AlignedStudy
+from autometa.transfer.space.choices import matched
 from autometa.transfer.space.encoding import CHOICE, Encoding, halves_of
 
 _FEWEST_CENTRES = 0.5  # fraction of the centres; fewer no longer describe the functions
@@ -56,6 +57,9 @@ def moved_population(population: Population, encoding: Encoding, studies: Sequen
     if len(kept) < _FEWEST_CENTRES * len(population.centres):
         return None
     centres = np.column_stack([part.inputs for part in parts])[kept]
+    tops, top_studies = best_points(
+        encoding, population.studies, [study.points for study in studies], [study.losses for study in studies]
+    )
     old_kernel = population.kernel
     kernel = Kernel(np.concatenate([part.inverse_scales for part in parts]), old_kernel.amplitude, old_kernel.noise)
     factor = cholesky(kernel(centres, centres) + JITTER * kernel.amplitude * np.eye(len(centres)), lower=True)
@@ -71,7 +75,9 @@ def moved_population(population: Population, encoding: Encoding, studies: Sequen
         transform @ population.mean,
         transform @ population.root,
         population.weights @ transform.T,
-        best_points(encoding, [study.points for study in studies], [study.losses for study in studies]),
+        tops,
+        top_studies,
+        population.studies,
         population.n_studies,
     )
 
@@ -79,11 +85,11 @@ def moved_population(population: Population, encoding: Encoding, studies: Sequen
 def _moved(old: BaseDistribution, new: BaseDistribution, rows: np.ndarray, scale: float) -> _Moved | None:
     match old, new:
         case CategoricalDistribution(), CategoricalDistribution():
-            texts = [str(choice) for choice in old.choices]
             found = np.zeros((len(rows), len(new.choices)))
-            for index, choice in enumerate(new.choices):
-                if str(choice) in texts:
-                    found[:, index] = rows[:, texts.index(str(choice))]
+            for index, choice in enumerate(old.choices):
+                new_index = matched(new, choice)
+                if new_index is not None:
+                    found[:, new_index] = np.maximum(found[:, new_index], rows[:, index])
             return _Moved(found, np.full(len(new.choices), scale), (found == CHOICE).any(axis=1))
         case (FloatDistribution() | IntDistribution(), FloatDistribution() | IntDistribution()) if old.log == new.log:
             (old_low, old_width), (low, width) = halves_of(old), halves_of(new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,11 @@ from weakref import ref
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from autometa._support.numbers import is_whole_number
 from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.optuna_internals import (
     current_trials,
@@ -23,19 +25,28 @@ from autometa._support.optuna_internals import (
     forget_current_trials,
     storage_of,
     study_id,
+    trial_id,
 )
 from autometa._support.seeds import checked_seed, child_seed
 from autometa.core.space import is_valid
-from autometa.transfer.archive.sources import PastStudies, checked_archive
+from autometa.transfer.archive.accepted import past_studies
+from autometa.transfer.archive.sources import PastStudies, SourceStudy
+from autometa.transfer.sampling.cold_start import (
+    ColdStarts,
+    cause_of_cold_start,
+    cause_of_several_objectives,
+    cause_without_studies,
+)
 from autometa.transfer.sampling.experts import OwnKernel
 from autometa.transfer.sampling.past_studies import Past, checked_names
 from autometa.transfer.sampling.plans import announce, expected_params, forget, plan_of
 from autometa.transfer.sampling.situation import Situation, situation_of
 from autometa.transfer.sampling.study import finished_trials, own_space
+from autometa.transfer.space.choices import Choices, checked_choices, translated
 from autometa.transfer.space.encoding import drawn_value
 
-logger = logging.getLogger(__name__)
-
+ORIGIN = "suggested_by"
+"""User attribute of a trial: where its configuration came from."""
 _HEDGE = 3  # while the past is useless, every third trial is suggested by Optuna's default sampler
 _MOST_AWAITED = 16  # trials that have begun without a configuration yet, and whose configurations are predicted
 
@@ -49,12 +60,26 @@ class MetaSampler(BaseSampler):
 
     Parameters
     ----------
-    archive : StudyArchive
-        Past studies. An empty archive means a cold start, which is logged once at INFO.
+    archive : StudyArchive, optuna.Study, optuna.storages.BaseStorage, str, Path, or a list of them
+        Past studies. A text is the URL of a storage, or the path of an archive or a journal. All but archives
+        are read once, now. A study that can learn nothing from the past begins with a warning that says why.
     names : mapping of str to str or None, default=None
         Past name → name in the study, for parameters that were renamed.
+    choices : mapping of str to mapping or None, default=None
+        Parameter → past choice → new choice, such as ``{"opt": {"adam": "adamw"}}``, for choices that were renamed.
+        Other spellings (``"adam"`` and ``"ADAM"``, True and 1) are found without it.
     seed : int or None, default=None
         Seed of all random draws. With a seed, one worker and the same archive, suggestions repeat.
+    independent_sampler : optuna.samplers.BaseSampler or None, default=None
+        Chooses the parameters that neither past studies nor an earlier trial had; None draws them at random.
+    n_startup_trials : int, default=0
+        Number of finished trials before the past and the model are used; until then `independent_sampler` chooses.
+    probes : bool, default=True
+        Whether some trials are drawn at random (see `autometa.transfer.sampling.proposals.is_probe`), to find out
+        whether the past misleads.
+    annotate : bool, default=True
+        Whether the user attribute ``suggested_by`` of each trial says where its configuration came from: past
+        studies, with their names, the study's own model, a random draw, or the queue.
 
     Notes
     -----
@@ -79,9 +104,11 @@ class MetaSampler(BaseSampler):
     Raises
     ------
     TypeError
-        If `archive`, `names` or `seed` has another type.
+        If an argument has another type.
     ValueError
-        If `seed` is negative, or `names` gives two parameters of a past study the same name.
+        If `seed` or `n_startup_trials` is negative, or `names` gives two parameters of a past study the same name.
+    ArchiveError
+        If a file or a storage is missing or cannot be read.
 
     Examples
     --------
@@ -101,18 +128,53 @@ class MetaSampler(BaseSampler):
     """
 
     def __init__(
-        self, archive: PastStudies, *, names: Mapping[str, str] | None = None, seed: int | None = None
+        self,
+        archive: PastStudies | Study | BaseStorage | str | os.PathLike[str] | Sequence[Any],
+        *,
+        names: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
+        seed: int | None = None,
+        independent_sampler: BaseSampler | None = None,
+        n_startup_trials: int = 0,
+        probes: bool = True,
+        annotate: bool = True,
     ) -> None:
-        self._archive = checked_archive(archive)
-        self._names = checked_names(names, archive.sources)
+        if independent_sampler is not None and not isinstance(independent_sampler, BaseSampler):
+            raise TypeError(f"independent_sampler must be a sampler of Optuna, got {independent_sampler!r}.")
+        if not is_whole_number(n_startup_trials) or n_startup_trials < 0:
+            raise ValueError(f"n_startup_trials must be a whole number of at least 0, got {n_startup_trials!r}.")
+        self._archive = past_studies(archive)
+        self._names = checked_names(names, self._archive.sources)
+        self._choices = checked_choices(choices, self._archive.sources, self._names)
+        self._given = {"names": names, "choices": choices, "seed": seed, "independent_sampler": independent_sampler}
+        self._given |= {"n_startup_trials": n_startup_trials or None, "probes": None if probes else False}
+        self._given |= {"annotate": None if annotate else False}
         self._seed = secrets.randbits(31) if seed is None else checked_seed(seed)
+        self._independent = independent_sampler
+        self._n_startup_trials = int(n_startup_trials)
+        self._probes, self._annotate = bool(probes), bool(annotate)
         self._default = TPESampler(seed=child_seed(self._seed, "default"))
         self._past = Past()
         self._own_kernel = OwnKernel()
         self._lock = threading.Lock()
-        self._is_cold_said = False
+        self._cold_starts = ColdStarts()
+        self._translated: tuple[tuple[SourceStudy, ...], tuple[SourceStudy, ...]] = ((), ())
         # The space is not known yet; most often it is that of the past, and then the first suggestion need not learn.
-        self._past.learn(archive.sources, {}, self._names, [])
+        self._past.learn(self._sources, {}, self._names, [])
+
+    def __repr__(self) -> str:
+        given = [f"{name}={value!r}" for name, value in self._given.items() if value is not None]
+        return f"MetaSampler({', '.join([repr(self._archive), *given])})"
+
+    @property
+    def _sources(self) -> tuple[SourceStudy, ...]:
+        """The past studies with their choices renamed; a new tuple if the archive has changed."""
+        if not self._choices:
+            return self._archive.sources
+        if self._translated[0] is not self._archive.sources:
+            sources = self._archive.sources
+            self._translated = (sources, translated(sources, self._choices, self._names))
+        return self._translated[1]
 
     # Samplers are pickled for worker processes; a lock cannot be.
     def __getstate__(self) -> dict[str, Any]:
@@ -123,20 +185,27 @@ class MetaSampler(BaseSampler):
         self._lock = threading.Lock()
 
     def reseed_rng(self) -> None:
-        """Draw a new seed for studies with several objectives; other draws are seeded by the trial's number."""
-        self._default.reseed_rng()
+        """Draw new seeds for the samplers that are called; other draws are seeded by the trial's number."""
+        for sampler in filter(None, (self._default, self._independent)):
+            sampler.reseed_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Log once that there is nothing to learn from."""
-        if not self._archive.sources and not self._is_cold_said:
-            self._is_cold_said = True
-            logger.info("The archive has no studies: %s starts without a past.", study.study_name)
+        """Warn once for each study that there is nothing to learn from."""
+        if not self._archive.sources:
+            self._cold_starts.warn(study, cause_without_studies(self._archive))
+        if self._independent is not None:
+            self._independent.before_trial(study, trial)
         if len(study.directions) > 1:
+            self._cold_starts.warn(study, cause_of_several_objectives(study))
             self._default.before_trial(study, trial)
+        elif enqueued_parameters(trial):
+            self._note(study, trial, "the queue")
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Forget the plan of a finished trial."""
         forget(study, trial)
+        if self._independent is not None:
+            self._independent.after_trial(study, trial, state, values)
         if len(study.directions) > 1:
             self._default.after_trial(study, trial, state, values)
 
@@ -144,6 +213,8 @@ class MetaSampler(BaseSampler):
         """Return the parameters that trials of the study have had, each with its latest distribution."""
         if len(study.directions) > 1:
             return self._default.infer_relative_search_space(study, trial)
+        if self._is_starting(study):
+            return {}
         return {name: d for name, d in own_space(study).items() if not d.single()}
 
     def sample_relative(
@@ -167,12 +238,24 @@ class MetaSampler(BaseSampler):
         """Return a value for a parameter that no trial of the study has had, or had in another range."""
         if len(study.directions) > 1:
             return self._default.sample_independent(study, trial, param_name, param_distribution)
-        if param_name in self._past.parameters(self._archive.sources, self._names):
+        if not self._is_starting(study) and param_name in self._past.parameters(self._sources, self._names):
             space = {**own_space(study), **trial.distributions, param_name: param_distribution}
             plan = self._plan(study, trial, space)
             if param_name in plan and is_valid(param_distribution, plan[param_name]):
                 return plan[param_name]
+        if ORIGIN not in trial.user_attrs:
+            self._note(study, trial, "a random draw" if self._independent is None else type(self._independent).__name__)
+        if self._independent is not None:
+            return self._independent.sample_independent(study, trial, param_name, param_distribution)
         return self._drawn(trial, param_name, param_distribution)
+
+    def _is_starting(self, study: Study) -> bool:
+        return self._n_startup_trials > 0 and len(finished_trials(study)) < self._n_startup_trials
+
+    def _note(self, study: Study, trial: FrozenTrial, origin: str) -> None:
+        """Note where the configuration of a trial came from."""
+        if self._annotate and trial.user_attrs.get(ORIGIN) != origin:
+            storage_of(study).set_trial_user_attr(trial_id(trial), ORIGIN, origin)
 
     def _drawn(self, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
         # Seeded by number and name, so that samplers with one seed in several processes draw different values.
@@ -191,19 +274,24 @@ class MetaSampler(BaseSampler):
         space = {**{name: d for name, d in own_space(study).items() if name in fixed and not d.single()}, **space}
         # Samplers of other threads see a plan as soon as the next one is made.
         with self._lock, one_blas_thread():
-            plan = self._proposed(study, trial, space, fixed)
+            plan, origin = self._proposed(study, trial, space, fixed)
             if plan != known:
                 announce(study, trial, plan)
+        if not enqueued_parameters(trial):
+            self._note(study, trial, origin)
         return plan
 
     def _proposed(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], fixed: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], str]:
         # Trials may have ended, and others have begun, while the lock was waited for.
         forget_current_trials(study)
         finished = finished_trials(study)
         study_key = (ref(storage_of(study)), study_id(study))
-        learnt = self._past.learn(self._archive.sources, space, self._names, finished, study_key)
+        learnt = self._past.learn(self._sources, space, self._names, finished, study_key)
+        # The parameters of a study are known after its first trial.
+        if finished and (cause := cause_of_cold_start(self._archive, learnt, space, self._names)):
+            self._cold_starts.warn(study, cause)
         now = situation_of(study, learnt, self._own_kernel)
         running = current_trials(study, states=(TrialState.RUNNING,))
         others = {t.number: expected_params(study, t, now.encoding.distributions) for t in running}
@@ -212,18 +300,19 @@ class MetaSampler(BaseSampler):
         # Trials that began shortly before this one are about to choose: they will choose what this sampler would.
         choosing = sorted(number for number, params in others.items() if not params and number < trial.number)
         for number in choosing[:_MOST_AWAITED]:
-            now = now.with_running([self._chosen(now, number, {})])
+            now = now.with_running([self._chosen(now, number, {})[0]])
         if now.is_past_useless and now.n_tried % _HEDGE == 0 and finished:
             plan = {**self._suggested_by_default(study, trial, space), **fixed}
             if now.is_worth_trying(plan):
-                return plan
+                return plan, "Optuna's TPESampler"
         return self._chosen(now, trial.number, fixed)
 
-    def _chosen(self, now: Situation, number: int, fixed: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the configuration for the trial of that number."""
+    def _chosen(self, now: Situation, number: int, fixed: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Return the configuration for the trial of that number, and where it came from."""
         columns = now.columns(fixed)
         rng = np.random.default_rng(child_seed(self._seed, "plan", number, len(columns)))
-        return now.encoding.configuration(now.next_point(rng, columns))
+        found = now.next_point(rng, columns, self._probes)
+        return now.encoding.configuration(found.point), found.origin
 
     def _suggested_by_default(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]

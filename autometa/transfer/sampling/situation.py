@@ -13,7 +13,14 @@ from optuna.study import Study
 from autometa.transfer.sampling.experts import OwnKernel, Posterior, experts_of, weights_of
 from autometa.transfer.sampling.failures import FailurePattern
 from autometa.transfer.sampling.past_studies import Learnt
-from autometa.transfer.sampling.proposals import TriedPoints, drawn_point, is_probe, posteriors_of, proposed
+from autometa.transfer.sampling.proposals import (
+    Suggestion,
+    TriedPoints,
+    drawn_point,
+    is_probe,
+    posteriors_of,
+    proposed,
+)
 from autometa.transfer.sampling.study import filled, observed_trials
 from autometa.transfer.space.encoding import Encoding
 
@@ -74,10 +81,10 @@ class Situation:
         point = self.encoding.points([values])[0]
         return {int(column): float(point[column]) for column in np.flatnonzero(~np.isnan(point))}
 
-    def next_point(self, rng: np.random.Generator, fixed: Mapping[int, float]) -> np.ndarray:
-        """Return the point to try next, on the grid; `fixed` holds the positions of columns that are decided."""
+    def next_point(self, rng: np.random.Generator, fixed: Mapping[int, float], probes: bool = True) -> Suggestion:
+        """Return the point to try next; `fixed` holds the positions of columns that are decided."""
         # Without any success only the past is left to go by, and it may be what is wrong.
-        if is_probe(self.n_tried) or (self.is_all_bad and self.n_tried % 2):
+        if (probes and is_probe(self.n_tried)) or (self.is_all_bad and self.n_tried % 2):
             return drawn_point(self.encoding, self.tried, rng, fixed)
         population = self.learnt.population
         tops = population.tops if population is not None else np.zeros((0, len(self.encoding.names)))

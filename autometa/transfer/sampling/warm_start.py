@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
@@ -17,12 +16,15 @@ from optuna.study import Study
 from autometa._support.numbers import checked_count
 from autometa._support.optuna_internals import storage_of
 from autometa._support.seeds import child_seed
+from autometa.transfer.archive.accepted import is_past, past_studies
 from autometa.transfer.archive.origins import IN_MEMORY, kind_of
 from autometa.transfer.archive.sources import PastStudies
+from autometa.transfer.sampling.cold_start import cause_of_cold_start, warn_of_cold_start
 from autometa.transfer.sampling.past_studies import Past, checked_names
 from autometa.transfer.sampling.population import Population
 from autometa.transfer.sampling.study import finished_trials, own_space
 from autometa.transfer.space.alignment import value_in
+from autometa.transfer.space.choices import Choices, checked_choices, translated
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ def warm_start(
     n: int = 8,
     strategy: str | None = None,
     names: Mapping[str, str] | None = None,
+    choices: Choices | None = None,
     space: Mapping[str, BaseDistribution] | None = None,
     **about: Any,
 ) -> tuple[dict[str, Any], ...]:
@@ -50,7 +53,8 @@ def warm_start(
     study : optuna.Study
         A study with one objective.
     source : StudyArchive, or the table X as `recommend` takes it
-        Past studies; or a table, for which the policy recommends configurations.
+        Past studies, also as studies, storages, files, or a list of them; or a table, for which the policy recommends
+        configurations.
     y : Series, array or list or None, default=None
         The target, if `source` is a table.
     n : int, default=8
@@ -59,6 +63,8 @@ def warm_start(
         The strategy that the study tunes, such as ``"lightgbm"``; needed with a table.
     names : mapping of str to str or None, default=None
         Past name → name in the study, for parameters whose names differ.
+    choices : mapping of str to mapping or None, default=None
+        Parameter → past choice → new choice, for choices that were renamed.
     space : mapping of str to BaseDistribution or None, default=None
         The search space of the study: values are clipped to it, choices are found by value or text,
         other parameters are left out. None takes the parameters of its trials so far, if any.
@@ -68,7 +74,7 @@ def warm_start(
     Returns
     -------
     tuple of dict
-        The enqueued configurations, in order; empty, with a message at INFO, without a suitable past.
+        The enqueued configurations, in order; empty, with a warning, without a suitable past.
 
     Raises
     ------
@@ -94,16 +100,22 @@ def warm_start(
     if len(study.directions) != 1:
         raise ValueError(f"warm_start is for studies with one objective, and this one has {len(study.directions)}.")
     n = checked_count("n", n)
-    names = checked_names(names, source.sources if isinstance(source, PastStudies) else ())
+    source = past_studies(source) if is_past(source) else source
+    sources = source.sources if isinstance(source, PastStudies) else ()
+    names = checked_names(names, sources)
+    renamed = checked_choices(choices, sources, names)
     known = _checked_space(space) if space is not None else own_space(study)
     if isinstance(source, PastStudies):
         _check_goes_with_archive({"y": y, "strategy": strategy, **about})
-        found = _from_archive(study, source, n, names, known)
+        found = _from_archive(study, source, n, names, renamed, known)
         unsure = _unsure_choices(study, source, names, known) if space is None else set()
         found = [{name: c[name] for name in c if name not in unsure} for c in found]
     else:
-        if isinstance(source, (Study, str, os.PathLike)) or y is None or strategy is None:
-            raise TypeError(_how_to_call(source))
+        if y is None or strategy is None:
+            raise TypeError(
+                "Give past studies, or a table with its target and a strategy: warm_start(study, X, y, "
+                "strategy='lightgbm')."
+            )
         found = _from_policy(source, y, n, strategy, names, known, about)
     enqueued = [kept for configuration in found if (kept := _enqueueable(study, configuration))]
     for configuration in enqueued:
@@ -139,14 +151,6 @@ def _check_goes_with_archive(options: Mapping[str, Any]) -> None:
     )
 
 
-def _how_to_call(source: Any) -> str:
-    if isinstance(source, Study):
-        return "A study is learnt from in an archive: archive = StudyArchive(); archive.add(old_study)."
-    if isinstance(source, (str, os.PathLike)):
-        return f"Give the archive, not its path: warm_start(study, StudyArchive({os.fspath(source)!r}))."
-    return "Give an archive, or a table with its target and a strategy: warm_start(study, X, y, strategy='lightgbm')."
-
-
 def _enqueueable(study: Study, configuration: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without values that the study's storage would change.
 
@@ -173,11 +177,16 @@ def _is_plain(value: Any) -> bool:
 
 
 def _from_archive(
-    study: Study, archive: PastStudies, n: int, names: dict[str, str], known: dict[str, BaseDistribution]
+    study: Study,
+    archive: PastStudies,
+    n: int,
+    names: dict[str, str],
+    renamed: Choices,
+    known: dict[str, BaseDistribution],
 ) -> list[dict[str, Any]]:
-    learnt = Past().learn(archive.sources, known, names, finished_trials(study))
+    learnt = Past().learn(translated(archive.sources, renamed, names), known, names, finished_trials(study))
     if learnt.population is None:
-        logger.info("The archive has no study that suits %r: nothing is enqueued.", study.study_name)
+        warn_of_cold_start(study, f"{cause_of_cold_start(archive, learnt, known, names)} Nothing is enqueued.")
         return []
     rng = np.random.default_rng(child_seed(0, "warm start"))
     points = complementary_points(learnt.population, n, rng)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from autometa.core.space import is_valid
 from autometa.transfer.archive.sources import Column, SourceStudy
+from autometa.transfer.space.choices import matched
 from autometa.transfer.space.encoding import position_function, positions_of, value_at
 
 MARGIN = 0.5
 """Numbers outside the new range by up to this fraction of it are kept, as they tell what happens at its edge."""
+_FEWEST_KEPT = 0.1
+"""Fraction of a study's trials that must lie inside the new space; otherwise parameters are ignored until they do."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def align_all(
 
     A number keeps its value, whatever range, step and log scale the parameter has now. Trials more than half a range
     outside are left out. A choice is found by value, then by its text; among numbers the nearest one is taken. Trials
-    with a choice that no longer exists are left out. Parameters that the new space does not have are ignored.
+    with a choice that no longer exists are left out. Parameters that the new space does not have are ignored, and so
+    is a parameter of a past study that would leave out most of its trials.
     """
     renamed = dict(names or {})
     past_names = [{renamed.get(past, past): past for past in source.distributions} for source in sources]
@@ -96,25 +99,41 @@ def align_all(
         for name, distribution in distributions.items()
     ]
     points = np.full((bounds[-1], len(columns)), np.nan)
-    kept = np.ones(len(points), dtype=bool)
+    outside = np.zeros(points.shape, dtype=bool)
     for index, column in enumerate(columns):
-        points[:, index] = column.positions
-        kept &= ~column.is_outside
+        points[:, index], outside[:, index] = column.positions, column.is_outside
     found = []
     for number, (source, past) in enumerate(zip(sources, past_names, strict=True)):
         rows = slice(bounds[number], bounds[number + 1])
+        ignored = _ignored(outside[rows])
+        points[rows, ignored], outside[rows, ignored] = np.nan, False
         notes = [
             _note(source, past.get(name), name, distribution, column, number, rows)
             for (name, distribution), column in zip(distributions.items(), columns, strict=True)
         ]
+        for index in ignored:
+            notes[index] = ParameterNote(notes[index].past, notes[index].new, f"{notes[index].change}, ignored")
         notes += [
             ParameterNote(old, "", "not in the new space, ignored")
             for new, old in past.items()
             if new not in distributions
         ]
         known = np.array([column.known[number] for column in columns], dtype=bool)
-        found.append(_aligned(source, points[rows], kept[rows], known, tuple(notes)))
+        is_shared = bool(known.any())
+        known[ignored] = False
+        kept = np.logical_and(~outside[rows].any(axis=1), known.any())
+        found.append(_aligned(source, points[rows], kept, known, tuple(notes), is_shared))
     return tuple(found)
+
+
+def _ignored(outside: np.ndarray) -> list[int]:
+    """Return the columns that have to be ignored so that enough trials of a study are kept."""
+    found: list[int] = []
+    outside = outside.copy()
+    while len(outside) and outside.any(axis=1).mean() > 1.0 - _FEWEST_KEPT:
+        found.append(int(outside.sum(axis=0).argmax()))
+        outside[:, found[-1]] = False
+    return found
 
 
 @dataclass(frozen=True)
@@ -175,14 +194,19 @@ def _note(
 
 
 def _aligned(
-    source: SourceStudy, points: np.ndarray, kept: np.ndarray, known: np.ndarray, notes: tuple[ParameterNote, ...]
+    source: SourceStudy,
+    points: np.ndarray,
+    kept: np.ndarray,
+    known: np.ndarray,
+    notes: tuple[ParameterNote, ...],
+    is_shared: bool,
 ) -> AlignedStudy:
     reason = ""
     if len(source.directions) != 1:
         reason = "several objectives"
     elif not len(points):
         reason = "no completed trial"
-    elif not known.any():
+    elif not is_shared:
         reason = "no parameter in common"
     elif not kept.any():
         reason = "no trial inside the new space"
@@ -217,35 +241,30 @@ def _conversion(before: BaseDistribution, after: BaseDistribution) -> _Conversio
     """
     position = position_function(after)
     if not isinstance(after, CategoricalDistribution):
-        if isinstance(before, CategoricalDistribution) and not all(_is_number(choice) for choice in before.choices):
+        if isinstance(before, CategoricalDistribution) and not all(
+            _is_number(choice) or isinstance(choice, bool) for choice in before.choices
+        ):
             return None
 
         def of_number(value: Any) -> tuple[float, bool]:
-            found = position(value) if _is_number(value) else math.nan
+            found = position(value) if _is_number(value) or isinstance(value, bool) else math.nan
             return (found if abs(found - 0.5) <= 0.5 + MARGIN else math.nan), False
 
         return of_number
-    texts = {_text(choice): float(index) for index, choice in enumerate(after.choices)}
     numbers = [(index, choice) for index, choice in enumerate(after.choices) if _is_number(choice)]
     is_ordered = len(numbers) == len(after.choices) and not isinstance(before, CategoricalDistribution)
     if not is_ordered and not isinstance(before, CategoricalDistribution) and not numbers:
         return None
 
     def of_choice(value: Any) -> tuple[float, bool]:
-        if is_valid(after, value):
-            return position(value), False
-        if _text(value) in texts:
-            return texts[_text(value)], True
+        index = matched(after, value)
+        if index is not None:
+            return float(index), math.isnan(position(value))
         if is_ordered and _is_number(value):
             return float(min(numbers, key=lambda item: abs(item[1] - value))[0]), True
         return math.nan, False
 
     return of_choice
-
-
-def _text(value: Any) -> str:
-    """Return the text by which choices of different types are compared; databases turn tuples into lists."""
-    return str([_text(item) for item in value]) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -276,7 +295,8 @@ def value_in(distribution: BaseDistribution, value: Any) -> Any:
     """
     if isinstance(distribution, CategoricalDistribution):
         same = next((c for c in distribution.choices if type(c) is type(value) and c == value), None)
-        return same if same is not None else next((c for c in distribution.choices if _text(c) == _text(value)), None)
+        index = matched(distribution, value) if same is None else None
+        return same if index is None else distribution.choices[index]
     if not _is_number(value):
         return None
     position = position_function(distribution)(value)

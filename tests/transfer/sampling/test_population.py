@@ -46,7 +46,10 @@ def test_normal_scores_keep_the_order_and_forget_the_scale(losses):
     scores = normal_scores(losses)
     order = np.argsort(losses, kind="stable")
     assert (np.diff(scores[order]) >= 0).all()
-    assert np.allclose(scores, normal_scores(np.sign(losses) * np.abs(losses) ** (1 / 3)))
+    stretched = np.sign(losses) * np.abs(losses) ** (1 / 3)
+    # The roots of two neighbouring floats may be one.
+    if len(np.unique(stretched)) == len(np.unique(losses)):
+        assert np.allclose(scores, normal_scores(stretched))
     if len(set(losses)) == len(losses):
         assert abs(scores.mean()) < 1e-6
 

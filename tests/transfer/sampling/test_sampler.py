@@ -16,6 +16,7 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState
 
+from autometa.exceptions import ArchiveError
 from autometa.transfer.sampling.sampler import MetaSampler
 from autometa.transfer.study_archive import StudyArchive
 from tests.helpers.past_studies import archive_of
@@ -167,13 +168,6 @@ def test_sampler_travels_to_other_processes(bowls):
     assert best_after(optuna.create_study(sampler=sampler), 1) < 0.1
 
 
-def test_empty_archive_is_said_once(caplog):
-    caplog.set_level(logging.INFO, "autometa")
-    study = optuna.create_study(sampler=MetaSampler(StudyArchive(), seed=0))
-    study.optimize(bowl, n_trials=3)
-    assert caplog.text.count("The archive has no studies") == 1
-
-
 def test_archive_without_usable_studies_is_a_cold_start():
     archive = StudyArchive()
     archive.add(optuna.create_study())
@@ -231,7 +225,11 @@ def test_study_is_not_modified_beyond_its_trials(bowls):
     study.optimize(bowl, n_trials=3)
     assert len(study.trials) == 3
     assert study.user_attrs == {}
-    assert all(trial.user_attrs == {} and trial.system_attrs == {} for trial in study.trials)
+    assert all(set(trial.user_attrs) == {"suggested_by"} and trial.system_attrs == {} for trial in study.trials)
+    quiet = optuna.create_study(sampler=MetaSampler(bowls, seed=0, annotate=False))
+    quiet.optimize(bowl, n_trials=3)
+    assert all(trial.user_attrs == {} for trial in quiet.trials)
+    assert [trial.params for trial in quiet.trials] == [trial.params for trial in study.trials]
 
 
 def test_global_random_state_is_left_alone(bowls):
@@ -257,7 +255,12 @@ def test_space_of_single_values_and_steps():
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"archive": "studies.db"}, TypeError, r"got str. Make one with StudyArchive\(\)"),
+        ({"archive": 3}, TypeError, r"got int. Make an archive with StudyArchive\(\)"),
+        ({"archive": ["studies.db", 3]}, TypeError, "got list of int, str"),
+        ({"archive": "nowhere.db"}, ArchiveError, "There is no file nowhere.db"),
+        ({"choices": {"x": "y"}}, TypeError, "choices must map a parameter"),
+        ({"n_startup_trials": -1}, ValueError, "n_startup_trials must be"),
+        ({"independent_sampler": "tpe"}, TypeError, "independent_sampler must be a sampler"),
         ({"names": {1: "x"}}, TypeError, "names must map past names to new ones"),
         ({"names": {"x": "z", "y": "z"}}, ValueError, "would all be 'z'"),
         ({"seed": -1}, ValueError, "seed must be a whole number of at least 0, got -1"),
@@ -274,3 +277,66 @@ def test_wrong_arguments_are_named(arguments, error, text, bowls):
 @pytest.mark.parametrize("seed", [0, 2**70, np.int64(3)])
 def test_any_whole_number_is_a_seed(seed, bowls):
     assert best_after(optuna.create_study(sampler=MetaSampler(bowls, seed=seed)), 1) < 0.1
+
+
+def test_past_studies_need_no_archive(bowls, tmp_path):
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    old = optuna.create_study(study_name="old", storage=url, sampler=RandomSampler(seed=0))
+    old.optimize(bowl, n_trials=25)
+    kept = StudyArchive(tmp_path / "archive.db")
+    kept.add(old)
+    for source in (old, [old], url, old._storage, tmp_path / "archive.db", [url, bowls]):
+        study = optuna.create_study(sampler=MetaSampler(source, seed=0))
+        study.optimize(bowl, n_trials=2)
+        assert study.trials[0].user_attrs["suggested_by"].startswith("past")
+
+
+def test_startup_trials_are_those_of_the_independent_sampler(bowls):
+    independent = RandomSampler(seed=5)
+    study = optuna.create_study(sampler=MetaSampler(bowls, seed=0, independent_sampler=independent, n_startup_trials=3))
+    study.optimize(bowl, n_trials=4)
+    plain = optuna.create_study(sampler=RandomSampler(seed=5))
+    plain.optimize(bowl, n_trials=3)
+    assert [trial.params for trial in study.trials[:3]] == [trial.params for trial in plain.trials]
+    assert [trial.user_attrs["suggested_by"] for trial in study.trials[:3]] == ["RandomSampler"] * 3
+    assert study.trials[3].user_attrs["suggested_by"].startswith("past")
+
+
+def test_unknown_parameters_are_those_of_the_independent_sampler(bowls):
+    def objective(trial: optuna.Trial) -> float:
+        return bowl(trial) + trial.suggest_float("added", 0, 1)
+
+    fixed = optuna.samplers.PartialFixedSampler({"added": 0.25}, RandomSampler())
+    study = optuna.create_study(sampler=MetaSampler(bowls, seed=0, independent_sampler=fixed))
+    study.optimize(objective, n_trials=1)
+    found = optuna.create_study(sampler=MetaSampler(bowls, seed=0))
+    found.optimize(objective, n_trials=1)
+    assert study.trials[0].params["x"] == found.trials[0].params["x"]
+
+
+def test_without_probes_no_trial_is_drawn_at_random(bowls):
+    origins = {}
+    for probes in (True, False):
+        study = optuna.create_study(sampler=MetaSampler(bowls, seed=0, probes=probes))
+        study.enqueue_trial({"x": 0.0, "y": 0.0})
+        study.optimize(bowl, n_trials=8)
+        origins[probes] = [trial.user_attrs["suggested_by"] for trial in study.trials]
+        assert origins[probes][0] == "the queue"
+    assert "a random draw" in origins[True] and "a random draw" not in origins[False]
+
+
+def test_repr_shows_what_was_given(bowls):
+    found = repr(MetaSampler(bowls, names={"x": "z"}, seed=3, probes=False))
+    assert found == (
+        "MetaSampler(<StudyArchive in memory: 4 studies, 100 trials>, names={'x': 'z'}, seed=3, probes=False)"
+    )
+
+
+def test_renamed_choices_are_learnt_from():
+    def objective(trial: optuna.Trial, best: str, choices: list[str]) -> float:
+        return float(trial.suggest_categorical("opt", choices) != best) + trial.suggest_float("x", 0, 1)
+
+    archive = archive_of(lambda trial: objective(trial, "adam", ["sgd", "adam"]), n_studies=3, n_trials=20)
+    study = optuna.create_study(sampler=MetaSampler(archive, seed=0, choices={"opt": {"adam": "lion"}}))
+    study.optimize(lambda trial: objective(trial, "lion", ["ftrl", "lion", "sgd"]), n_trials=3)
+    assert study.trials[0].params["opt"] == "lion"

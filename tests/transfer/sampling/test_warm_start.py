@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import optuna
@@ -11,6 +10,7 @@ from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from autometa.exceptions import ArchiveError
 from autometa.transfer.sampling.warm_start import warm_start
 from autometa.transfer.study_archive import StudyArchive
 
@@ -74,11 +74,11 @@ def test_space_of_the_trials_so_far_counts(archive):
     assert all(set(configuration) == {"x"} and 0.4 <= configuration["x"] <= 0.5 for configuration in enqueued)
 
 
-def test_empty_archive_enqueues_nothing_and_says_so(caplog):
-    caplog.set_level(logging.INFO, "autometa")
+def test_empty_archive_enqueues_nothing_and_says_so():
     study = optuna.create_study()
-    assert warm_start(study, StudyArchive()) == ()
-    assert study.trials == [] and "nothing is enqueued" in caplog.text
+    with pytest.warns(UserWarning, match="Cold start of .*the archive is empty.*Nothing is enqueued"):
+        assert warm_start(study, StudyArchive()) == ()
+    assert study.trials == []
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_policy_advises_in_the_names_and_ranges_of_the_user():
         ((None,), {"space": [("x", 1)]}, TypeError, "space must map names"),
         ((None,), {"space": {1: FloatDistribution(0, 1)}}, TypeError, "names of parameters as keys, got 1"),
         ((None,), {"names": {"x": 1}}, TypeError, "names must"),
-        (([[1.0]],), {}, TypeError, "Give an archive, or a table"),
+        (([[1.0]],), {}, TypeError, "Give past studies, or a table"),
     ],
     ids=[*("study", "n", "half", "strategy", "n by position", "options", "range", "pairs", "key"), "names", "table"],
 )
@@ -121,17 +121,24 @@ def test_wrong_arguments_are_named(arguments, options, error, text):
         warm_start(study, source, **options)
 
 
-@pytest.mark.parametrize(
-    ("source", "text"),
-    [
-        ("studies.db", r"warm_start\(study, StudyArchive\('studies.db'\)\)"),
-        (optuna.create_study(), r"archive.add\(old_study\)"),
-    ],
-    ids=["path", "study"],
-)
-def test_what_should_be_an_archive_first_is_said(source, text):
-    with pytest.raises(TypeError, match=text):
-        warm_start(optuna.create_study(), source)
+def test_past_studies_need_no_archive(archive):
+    old = optuna.create_study(sampler=RandomSampler(seed=0))
+    old.optimize(lambda trial: (trial.suggest_float("x", 0, 1) - 0.5) ** 2, n_trials=20)
+    for source in (old, [old], [old, archive]):
+        assert warm_start(optuna.create_study(), source, n=1)
+
+
+def test_missing_file_is_said():
+    with pytest.raises(ArchiveError, match="There is no file nowhere.db"):
+        warm_start(optuna.create_study(), "nowhere.db")
+
+
+def test_renamed_choices_are_enqueued_by_their_new_names():
+    old = optuna.create_study(sampler=RandomSampler(seed=0))
+    old.optimize(lambda trial: float(trial.suggest_categorical("opt", ["adam", "sgd"]) == "sgd"), n_trials=20)
+    study = optuna.create_study()
+    space = {"opt": CategoricalDistribution(["adamw", "sgd"])}
+    assert warm_start(study, old, n=1, choices={"opt": {"adam": "adamw"}}, space=space) == ({"opt": "adamw"},)
 
 
 def in_memory(folder: Path) -> InMemoryStorage:
