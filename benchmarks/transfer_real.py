@@ -52,7 +52,7 @@ N_PAST_TRIALS = 40
 N_TRIALS = 30
 N_WARM = 5
 CHECKPOINTS = (1, 3, 5, 10, 20, 30)
-FIELDS = ("role", "situation", "table", "seed", "sampler", "suggest_s", "losses")
+FIELDS = ("role", "situation", "table", "seed", "sampler", "past_best", "suggest_s", "losses")
 
 
 # ---- objectives -------------------------------------------------------------------------------------------------
@@ -210,6 +210,7 @@ SITUATIONS = {
     "added and dropped": (boosting, other_parameters, "others"),
     "log to linear": (boosting, linear, "others"),
     "everything changed": (boosting, everything_changed, "others"),
+    "misleading": (boosting, boosting, "others, negated"),
 }
 SAMPLERS = ("tpe", "warm start + tpe", "past bests + tpe", "meta")
 
@@ -231,8 +232,20 @@ def past_of(objectives: Objectives, situation: str, table: str, role: str) -> li
     """Return the past studies for a new study of a table: five, or six with one of the table itself."""
     space, _, tables = SITUATIONS[situation]
     others = [past_study(objectives, space, t, n) for n, t in enumerate(TABLES[role]) if t != table]
+    if tables == "others":
+        return others
+    if tables == "others, negated":
+        return [negated(study) for study in others]
     own = [past_study(objectives, space, table, number) for number in range(10, 15)]
-    return {"others": others, "others and itself": [*others[:3], own[0], *others[3:]], "itself": own}[tables]
+    return own if tables == "itself" else [*others[:3], own[0], *others[3:]]
+
+
+def negated(study: optuna.Study) -> optuna.Study:
+    """Return a study in which good and bad are exchanged."""
+    found = optuna.create_study(study_name=f"not {study.study_name}")
+    for trial in study.trials:
+        found.add_trial(optuna.create_trial(value=-trial.value, params=trial.params, distributions=trial.distributions))
+    return found
 
 
 def measure(objectives: Objectives, situation: str, table: str, seed: int, sampler: str, role: str) -> dict[str, Any]:
@@ -258,6 +271,7 @@ def measure(objectives: Objectives, situation: str, table: str, seed: int, sampl
         losses.append(objectives.loss(table, configuration))
         study.tell(trial, losses[-1])
     row = {"role": role, "situation": situation, "table": table, "seed": seed, "sampler": sampler}
+    row["past_best"] = min(old.best_value for old in past) if SITUATIONS[situation][2] == "itself" else ""
     return {**row, "suggest_s": seconds / N_TRIALS, "losses": " ".join(f"{loss:.6g}" for loss in losses)}
 
 
@@ -288,7 +302,8 @@ def _inside(configuration: Mapping[str, Any], space: Mapping[str, BaseDistributi
 def regrets(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the regret of the incumbent of each run at the checkpoints.
 
-    0 is the best loss of all runs on a table in a situation, 1 the median of the first random trials of TPE.
+    0 is the best loss of all runs on a table in a situation, 1 the median of the first random trials of TPE. The column
+    "found" says whether one of the first three trials is as good as the best of past studies of the same function.
     """
     parts = []
     for _, group in rows.groupby(["role", "situation", "table"]):
@@ -297,7 +312,10 @@ def regrets(rows: pd.DataFrame) -> pd.DataFrame:
         scale = np.median(losses[(group["sampler"] == "tpe").to_numpy()][:, :10]) - best
         incumbent = np.minimum.accumulate(losses, axis=1)[:, [n - 1 for n in CHECKPOINTS]]
         found = np.clip((incumbent - best) / max(scale, 1e-12), 0.0, 1.0)
-        parts.append(group.assign(**{str(n): found[:, i] for i, n in enumerate(CHECKPOINTS)}))
+        columns: dict[str, Any] = {str(n): found[:, i] for i, n in enumerate(CHECKPOINTS)}
+        past_best = group["past_best"].to_numpy(dtype=float)
+        is_found = losses[:, :3].min(axis=1) <= past_best + 1e-5 * np.abs(past_best)
+        parts.append(group.assign(**columns, found=np.where(np.isnan(past_best), np.nan, is_found)))
     return pd.concat(parts)
 
 
@@ -315,9 +333,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if arguments.report:
         found = regrets(read_results(arguments.out))
-        columns = [*map(str, CHECKPOINTS), "suggest_s"]
+        columns = [*map(str, CHECKPOINTS), "suggest_s", "found"]
         table = found.groupby(["role", "situation", "sampler"], sort=False)[columns].mean().round(3)
-        print(table.to_string())
+        print(table.to_string(na_rep=""))
         return
     if arguments.corpus is None or arguments.cache is None:
         parser.error("give the folder of tables and the folder of the cache, or --report")

@@ -42,6 +42,7 @@ _LONGEST_RUN = 200
 _MIN_ROWS = 200  # to fit the regression at an index
 _NEAR = 0.02  # differences in units of the study's scale that are resolved linearly
 _RIDGE = 1.0
+_ENOUGH = 0.2  # fraction of steps to be saved; a lower rate that saves as much is taken
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,16 @@ class Calibration:
         Weights of the logistic regressions, the intercept last; NaN where there were too few rows.
     thresholds : ndarray of shape (K,)
         Probability of being the best below which a trial is pruned, by index; 0 prunes none.
+    rate : float
+        Fraction of eventual bests that may be lost.
+    saved : float
+        Fraction of steps that trials of held-out studies saved in replays.
     """
 
     weights: np.ndarray
     thresholds: np.ndarray
+    rate: float = 0.0
+    saved: float = 0.0
 
     def probability(self, features: np.ndarray, index: int) -> float:
         """Return the probability of being the best of the study, NaN where nothing was learnt."""
@@ -116,11 +123,14 @@ def features(
     )
 
 
-def learn(past: Sequence[PastCurves], held_out_models: Sequence[CurveModel], rate: float, seed: int) -> Calibration:
+def learn(
+    past: Sequence[PastCurves], held_out_models: Sequence[CurveModel], rates: Sequence[float], seed: int
+) -> Calibration:
     """Return regressions fitted to all past studies, and thresholds by held-out studies.
 
-    `held_out_models` has for each of the studies, at least two, a curve model that was not fitted to it. `rate` is the
-    fraction of eventual bests that may be lost, in [0, 1).
+    `held_out_models` has for each of the studies, at least two, a curve model that was not fitted to it. `rates` are
+    fractions of eventual bests that may be lost, in [0, 1), in ascending order; the first one that saves enough steps
+    is taken, else the last.
     """
     rng = np.random.default_rng(seed)
     n_curves = sum(len(study.finals) for study in past)
@@ -136,15 +146,35 @@ def learn(past: Sequence[PastCurves], held_out_models: Sequence[CurveModel], rat
             owners.append(number)
     folds = folds_of(len(past))
     lowest = np.full(len(winners), np.inf)
+    levels = []
     for fold in range(max(folds) + 1):
         weights = _regressions([(x, y) for number, x, y in parts if folds[number] != fold])
         for run, (owner, won) in enumerate(zip(owners, winners, strict=True)):
             if folds[owner] == fold and won is not None:
-                found = sigmoid((won * weights[:, :-1]).sum(axis=1) + weights[:, -1]) / GRID
+                found = _levels(won[None], weights)[0]
                 lowest[run] = np.inf if np.isnan(found).all() else np.nanmin(found)
-    level = _low_quantile(lowest, _n_effective(won_by), rate)
+        levels += [_levels(x, weights) for number, x, _ in parts if folds[number] == fold and len(x)]
+    ends = np.concatenate(levels)
+    for rate in rates:
+        level = _low_quantile(lowest, _n_effective(won_by), rate)
+        saved = _saved(ends, level)
+        if saved >= _ENOUGH:
+            break
     # A trial that more probably wins than not is never pruned.
-    return Calibration(_regressions([(x, y) for _, x, y in parts]), np.minimum(level * GRID, 0.5))
+    return Calibration(_regressions([(x, y) for _, x, y in parts]), np.minimum(level * GRID, 0.5), rate, saved)
+
+
+def _levels(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the level at which each of the trials would just be kept at each index, shape (n, K); NaN if unknown."""
+    return sigmoid((x * weights[:, :-1]).sum(axis=2) + weights[:, -1]) / GRID
+
+
+def _saved(levels: np.ndarray, level: float) -> float:
+    """Return the fraction of all steps after the first index at which a trial is below a level."""
+    with np.errstate(invalid="ignore"):
+        is_below = (levels < level) & (levels * GRID < 0.5)
+    first = np.where(is_below.any(axis=1), GRID[is_below.argmax(axis=1)], 1.0)
+    return float(1.0 - np.minimum(first, 1.0).mean())
 
 
 def _n_effective(won_by: Sequence[tuple[int, int]]) -> float:

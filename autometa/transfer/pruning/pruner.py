@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from numbers import Real
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autometa._support.numeric_threads import one_blas_thread
 from autometa._support.optuna_internals import storage_of, study_id
 from autometa._support.seeds import checked_seed
+from autometa._support.user_warnings import warn_user
 from autometa.transfer.archive.accepted import past_studies
 from autometa.transfer.archive.sources import PastStudies, SourceStudy
 from autometa.transfer.pruning.calibration import (
@@ -41,6 +43,8 @@ from autometa.transfer.pruning.curves import (
 logger = logging.getLogger(__name__)
 
 CURVE_MODELS = ("last", "power_law", "lstm")
+_RATES = (0.05, 0.1, 0.2)  # one is chosen by the evidence if none is given
+_HARDLY = 0.1  # fraction of saved steps
 _MIN_CURVES = 20
 _MIN_CURVES_OF_STUDY = 4
 _MAX_CURVES_OF_STUDY = 1000
@@ -53,9 +57,10 @@ class MetaPruner(BasePruner):
     ----------
     archive : StudyArchive
         Past studies; it learns from those with one objective and at least 4 complete curves.
-    rate : float, default=0.05
+    rate : float or None, default=None
         Fraction of studies whose eventual best may be lost, in [0, 1). The thresholds on the probability
-        keep to it in replays of held-out past studies. 0 prunes nothing.
+        keep to it in replays of held-out past studies. 0 prunes nothing. None takes the lowest of 0.05, 0.1
+        and 0.2 that saves a fifth of the steps in these replays, else 0.2; it is said at INFO.
     curve_model : {"last", "power_law", "lstm"}, default="last"
         Prediction of the final value of a curve: its last value, a power law, or a recurrent network that
         is trained on past curves (needs torch, and half a minute at the first report).
@@ -91,16 +96,16 @@ class MetaPruner(BasePruner):
     def __init__(
         self,
         archive: PastStudies,
-        rate: float = 0.05,
+        rate: float | None = None,
         curve_model: Literal["last", "power_law", "lstm"] = "last",
         seed: int = 0,
     ) -> None:
-        if not isinstance(rate, Real) or not 0 <= rate < 1:
+        if rate is not None and (not isinstance(rate, Real) or not 0 <= rate < 1):
             raise ValueError(f"rate must lie in [0, 1), got {rate!r}.")
         if curve_model not in CURVE_MODELS:
             raise ValueError(f"curve_model must be one of {', '.join(CURVE_MODELS)}, got {curve_model!r}.")
         self._archive: PastStudies = past_studies(archive)
-        self._rate: float = float(rate)
+        self._rate: float | None = None if rate is None else float(rate)
         self._curve_model: str = curve_model
         self._seed: int = checked_seed(seed)
         self._forget()
@@ -110,6 +115,7 @@ class MetaPruner(BasePruner):
         self._learnt: tuple[CurveModel, Calibration] | None = None
         # By storage and id, because ids of studies repeat in other storages.
         self._curves: WeakKeyDictionary[object, dict[int, _StudyCurves]] = WeakKeyDictionary()
+        self._warned: WeakKeyDictionary[object, set[int]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     # Pruners are pickled for worker processes, which learn again; a lock cannot be pickled.
@@ -120,6 +126,11 @@ class MetaPruner(BasePruner):
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         self._forget()
+
+    def __repr__(self) -> str:
+        return (
+            f"MetaPruner({self._archive!r}, rate={self._rate!r}, curve_model={self._curve_model!r}, seed={self._seed})"
+        )
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether `trial` should end; called by `optuna.trial.Trial.should_prune`."""
@@ -140,6 +151,7 @@ class MetaPruner(BasePruner):
         # Differences of the largest floats overflow to infinity, which is clipped like any large difference.
         with self._lock, one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             learnt = self._fitted()
+            self._warn(study, learnt)
             if learnt is None:
                 return np.nan, 0.0
             curves = self._curves.setdefault(storage_of(study), {}).setdefault(study_id(study), _StudyCurves())
@@ -150,9 +162,31 @@ class MetaPruner(BasePruner):
         # An archive has a new tuple of sources whenever it has changed.
         if self._learnt_from is not self._archive.sources:
             sources = self._archive.sources
-            self._learnt = _fit(sources, self._curve_model, self._rate, self._seed)
+            rates = _RATES if self._rate is None else (self._rate,)
+            self._learnt = _fit(sources, self._curve_model, rates, self._seed)
             self._learnt_from = sources
         return self._learnt
+
+    def _warn(self, study: Study, learnt: tuple[CurveModel, Calibration] | None) -> None:
+        """Warn once for each study that nothing or hardly anything will be pruned."""
+        warned = self._warned.setdefault(storage_of(study), set())
+        if study_id(study) in warned:
+            return
+        warned.add(study_id(study))
+        silence = "Silence this with warnings.filterwarnings('ignore', message='MetaPruner')."
+        if learnt is None:
+            n_curves = sum(len(found.finals) for source in self._archive.sources if (found := _past_curves(source)))
+            warn_user(
+                f"MetaPruner prunes nothing in {study.study_name!r}: the archive holds {n_curves} complete curves of "
+                f"at least 2 steps, in studies with one objective and {_MIN_CURVES_OF_STUDY} such curves or more, and "
+                f"{_MIN_CURVES} are needed. {silence}"
+            )
+        elif learnt[1].saved < _HARDLY:
+            warn_user(
+                f"MetaPruner will hardly prune in {study.study_name!r}: with rate={learnt[1].rate:g} it saved "
+                f"{learnt[1].saved:.0%} of the steps in replays of the past. More past studies or a higher rate save "
+                f"more. {silence}"
+            )
 
 
 class _StudyCurves:
@@ -240,13 +274,11 @@ def _first(curve: dict[int, float], sign: float) -> float:
 
 
 def _fit(
-    sources: tuple[SourceStudy, ...], curve_model: str, rate: float, seed: int
+    sources: tuple[SourceStudy, ...], curve_model: str, rates: Sequence[float], seed: int
 ) -> tuple[CurveModel, Calibration] | None:
     past = [found for source in sources if (found := _past_curves(source)) is not None]
     n_curves = sum(len(study.finals) for study in past)
     if n_curves < _MIN_CURVES:
-        logger.info("MetaPruner prunes nothing: the archive holds %d complete curves, %d are needed.",
-                    n_curves, _MIN_CURVES)  # fmt: skip
         return None
     if len(past) == 1:
         # Two halves of a single study stand for two studies, each of which is judged by the other.
@@ -259,9 +291,10 @@ def _fit(
         parts = ([p for p, f in zip(past, folds, strict=True) if f != fold] for fold in range(max(folds) + 1))
         by_fold = [_model(curve_model, part, seed) for part in parts]
         models = [by_fold[fold] for fold in folds]
-    calibration = learn(past, models, rate, seed)
-    logger.info("MetaPruner has learnt from %d curves of %d studies; it prunes below a probability of %.3g early on "
-                "and %.3g late.", n_curves, len(past), calibration.thresholds[0],
+    calibration = learn(past, models, rates, seed)
+    logger.info("MetaPruner has learnt from %d curves of %d studies: with rate=%g it saved %.0f%% of the steps in "
+                "replays. It prunes below a probability of %.3g early on and %.3g late.", n_curves, len(past),
+                calibration.rate, 100 * calibration.saved, calibration.thresholds[0],
                 calibration.thresholds[-1])  # fmt: skip
     return model, calibration
 

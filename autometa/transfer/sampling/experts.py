@@ -40,7 +40,7 @@ _FIRST_FIT = 8
 _N_FIT_TRIALS = 100
 _N_FIT_STEPS = 15
 _N_NAMED = 5  # past studies that a user attribute names
-_LOG_PRIORS = {"past": math.log(0.6), "alike": math.log(0.2), "no transfer": math.log(0.2)}
+_LOG_PRIORS = {"past": math.log(0.6), "alike": math.log(0.2), "no transfer": math.log(0.2), "same": 0.0}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Expert:
     Parameters
     ----------
     name : str
-        "past", "alike" or "no transfer".
+        "past", "alike" or "no transfer"; "same" for a study that continues past ones, with their trials.
     kernel : Kernel
         Covariance of the part that past studies do not describe.
     population : Population or None
@@ -70,6 +70,8 @@ class Expert:
     @property
     def origin(self) -> str:
         """Where its suggestions come from, for the user to read."""
+        if self.name == "same":
+            return "past studies with like values"
         if self.population is None:
             return "the study's own model"
         studies = ", ".join(self.population.studies[:_N_NAMED])
@@ -95,6 +97,8 @@ class Posterior:
         1 / t.
     log_likelihood : float
         Log-likelihood of the scores.
+    scores : ndarray of shape (n,)
+        The scores.
     features : ndarray of shape (n, n_features) or None
         The population's features of the inputs; None for an expert without one.
     """
@@ -105,6 +109,7 @@ class Posterior:
     residual: np.ndarray
     scale: float
     log_likelihood: float
+    scores: np.ndarray
     features: np.ndarray | None = None
 
     def predict(self, inputs: np.ndarray, features: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +135,7 @@ def posterior(expert: Expert, inputs: np.ndarray, scores: np.ndarray) -> Posteri
     """Return an expert after scores of shape (n,) were observed at inputs; n may be 0."""
     features = _features(expert, inputs)
     if not len(inputs):
-        return Posterior(expert, inputs, np.zeros((0, 0)), np.zeros(0), 1.0, 0.0, features)
+        return Posterior(expert, inputs, np.zeros((0, 0)), np.zeros(0), 1.0, 0.0, scores, features)
     mean, covariance, _ = _moments(expert, inputs, inputs, features, features)
     covariance = covariance + expert.kernel.noise * np.eye(len(inputs))
     factor = cholesky(covariance + 1e-8 * np.eye(len(inputs)), lower=True)
@@ -146,7 +151,7 @@ def posterior(expert: Expert, inputs: np.ndarray, scores: np.ndarray) -> Posteri
         - 0.5 * (float(residual @ residual) + _PRIOR_SCORES * t * t)
         - float(np.log(factor.diagonal()).sum())
     )
-    return Posterior(expert, inputs, factor, residual, 1.0 / t, log_likelihood, features)
+    return Posterior(expert, inputs, factor, residual, 1.0 / t, log_likelihood, scores, features)
 
 
 def weights_of(posteriors: list[Posterior]) -> np.ndarray:

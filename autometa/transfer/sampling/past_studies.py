@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from autometa._support.seeds import child_seed
 from autometa._support.user_warnings import warn_user
 from autometa.transfer.archive.sources import SourceStudy, merged_distributions
 from autometa.transfer.sampling.outcomes import behind_complete
+from autometa.transfer.sampling.past_values import PastValues
 from autometa.transfer.sampling.population import Population, encoding_of, fitted_population
 from autometa.transfer.sampling.respacing import moved_population
 from autometa.transfer.space.alignment import AlignedStudy, align_all
@@ -55,6 +57,11 @@ class Learnt:
     usable: tuple[AlignedStudy, ...]
     population: Population | None
     is_moved: bool = False
+
+    @cached_property
+    def values(self) -> PastValues | None:
+        """The values of the studies that were learnt from."""
+        return None if self.population is None else PastValues(self.usable, self.encoding, self.population.kernel)
 
 
 class Past:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,10 +114,14 @@ def _gains_function(
     """Return the function from points to the weighted acquisition of each expert, shape (n_experts, n)."""
     weights = weights_of(posteriors)
     if len(tried.running):
-        inputs, running = encoding.inputs(tried.points), encoding.inputs(tried.running)
-        both = np.concatenate([inputs, running])
+        running = encoding.inputs(tried.running)
         posteriors = [
-            posterior(p.expert, both, np.concatenate([tried.scores, p.predict(running)[0]])) for p in posteriors
+            posterior(
+                p.expert,
+                np.concatenate([p.inputs, running]),
+                np.concatenate([p.scores, p.predict(running)[0]]),
+            )
+            for p in posteriors
         ]
     is_relevant = weights > 1e-3
     population = next(
@@ -136,6 +140,26 @@ def _gains_function(
         return found
 
     return gains
+
+
+def best_of_past(
+    encoding: Encoding,
+    posteriors: list[Posterior],
+    tried: TriedPoints,
+    tops: np.ndarray,
+    studies: Sequence[str],
+    fixed: Mapping[int, float] | None = None,
+) -> Suggestion | None:
+    """Return the untried one of `tops`, the best of `studies`, that `proposed` would choose; None if there is none.
+
+    What was good in some past study is a safer start than what the model of all studies makes of it.
+    """
+    points = _with_fixed(encoding, fixed, tops.copy())
+    gains = _gains_function(encoding, posteriors, tried)(points).sum(axis=0)
+    for row in np.argsort(-gains, kind="stable"):
+        if not tried.has(points[row]):
+            return Suggestion(points[row], f"past study, one of its best: {studies[row]}")
+    return None
 
 
 def drawn_point(

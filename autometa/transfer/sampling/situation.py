@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from optuna.study import Study
 
-from autometa.transfer.sampling.experts import OwnKernel, Posterior, experts_of, weights_of
+from autometa.transfer.sampling.experts import Expert, OwnKernel, Posterior, experts_of, posterior, weights_of
 from autometa.transfer.sampling.failures import FailurePattern
 from autometa.transfer.sampling.past_studies import Learnt
+from autometa.transfer.sampling.past_values import SameFunction
 from autometa.transfer.sampling.proposals import (
     Suggestion,
     TriedPoints,
+    best_of_past,
     drawn_point,
     is_probe,
     posteriors_of,
@@ -23,6 +25,11 @@ from autometa.transfer.sampling.proposals import (
 )
 from autometa.transfer.sampling.study import filled, observed_trials
 from autometa.transfer.space.encoding import Encoding
+
+N_START = 5  # trials that are chosen among the best of past studies, before the model of them may suggest anything else
+N_AGAIN = 5  # trials that past studies of the same function had too
+N_SAME_PAST, N_SAME_TRIALS = 60, 60  # trials of past studies of the same function, and of the study that continues them
+THIN = 0.1  # probability that the past misleads, above which trials are drawn at random
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,10 @@ class Situation:
         Whether all finished trials have failed or were equally worthless.
     failures : FailurePattern or None
         Where trials fail.
+    losses : ndarray of shape (n,)
+        Losses of the trials in `tried`, infinite without a value.
+    same : SameFunction or None
+        Past studies of the very same function.
     """
 
     learnt: Learnt
@@ -51,6 +62,19 @@ class Situation:
     n_tried: int
     is_all_bad: bool
     failures: FailurePattern | None
+    losses: np.ndarray
+    same: SameFunction | None
+
+    @property
+    def best_loss(self) -> float:
+        """Loss of the best trial, infinite without any."""
+        return float(self.losses.min(initial=np.inf))
+
+    @property
+    def n_again(self) -> int:
+        """Number of trials that past studies of the same function had too."""
+        known = self.same.points if self.same is not None else self.tried.points[:0]
+        return sum(bool(np.isclose(known, p, equal_nan=True).all(axis=1).any()) for p in self.tried.earlier[:20])
 
     @property
     def encoding(self) -> Encoding:
@@ -84,11 +108,58 @@ class Situation:
     def next_point(self, rng: np.random.Generator, fixed: Mapping[int, float], probes: bool = True) -> Suggestion:
         """Return the point to try next; `fixed` holds the positions of columns that are decided."""
         # Without any success only the past is left to go by, and it may be what is wrong.
-        if (probes and is_probe(self.n_tried)) or (self.is_all_bad and self.n_tried % 2):
+        if self.is_all_bad and self.n_tried % 2:
             return drawn_point(self.encoding, self.tried, rng, fixed)
         population = self.learnt.population
-        tops = population.tops if population is not None else np.zeros((0, len(self.encoding.names)))
-        return proposed(self.encoding, self.posteriors, self.tried, tops, rng, fixed)
+        if population is None:
+            tops = np.zeros((0, len(self.encoding.names)))
+        else:
+            tops = population.tops
+            if self.same is not None and (again := self._again(fixed)) is not None:
+                return again
+            if self.n_tried < N_START and not self.is_past_useless:
+                start = best_of_past(self.encoding, self.posteriors, self.tried, tops, population.top_studies, fixed)
+                if start is not None:
+                    return start
+        if probes and self.is_probe_due:
+            return drawn_point(self.encoding, self.tried, rng, fixed)
+        posteriors = self.posteriors
+        if self.same is not None and len(self.tried.points) <= N_SAME_TRIALS:
+            posteriors = [self._continued(self.same)]
+        return proposed(self.encoding, posteriors, self.tried, tops, rng, fixed)
+
+    @property
+    def is_probe_due(self) -> bool:
+        """Whether a random trial is due, to find out whether the past misleads, while the evidence for it is thin."""
+        weight = weights_of(self.posteriors)[-1]
+        return is_probe(self.n_tried) and self.same is None and (len(self.posteriors) == 1 or weight > THIN)
+
+    def _again(self, fixed: Mapping[int, float]) -> Suggestion | None:
+        """Return the best untried trial of past studies of the same function, None if the study has a better one."""
+        assert self.same is not None
+        if fixed or self.n_again >= N_AGAIN:
+            return None
+        for point, loss, study in zip(self.same.points, self.same.losses, self.same.studies, strict=True):
+            if loss >= self.best_loss:
+                break
+            inside = self.encoding.on_grid(point[None])[0]
+            if np.allclose(inside, point, equal_nan=True) and not self.tried.has(inside):
+                return Suggestion(inside, f"past study with like values: {study}")
+        return None
+
+    def _continued(self, same: SameFunction) -> Posterior:
+        """Return the model of the study's trials and those of past studies of the same function."""
+        population = self.learnt.population
+        assert population is not None
+        rows = np.arange(len(same.losses))
+        if len(rows) > N_SAME_PAST:
+            half = N_SAME_PAST // 2
+            rows = np.concatenate([rows[:half], rows[half:][:: -(-(len(rows) - half) // half)]])
+        inputs = np.concatenate(
+            [self.encoding.inputs(filled(self.encoding, same.points[rows])), self.encoding.inputs(self.tried.points)]
+        )
+        scores = np.concatenate([same.scaled(same.losses[rows]), same.scaled(self.losses)])
+        return posterior(Expert("same", population.kernel), inputs, np.minimum(scores, same.scaled(np.array(np.inf))))
 
 
 def situation_of(study: Study, learnt: Learnt, own_kernel: OwnKernel) -> Situation:
@@ -98,4 +169,6 @@ def situation_of(study: Study, learnt: Learnt, own_kernel: OwnKernel) -> Situati
     experts = experts_of(learnt, observed.points, observed.outcomes, own_kernel)
     posteriors = posteriors_of(learnt.encoding, experts, tried)
     n_tried, is_all_bad = len(observed.every_point), observed.outcomes.is_all_bad
-    return Situation(learnt, posteriors, tried, n_tried, is_all_bad, observed.failures)
+    losses = observed.outcomes.losses
+    same = None if learnt.values is None else learnt.values.same_function(observed.points, losses)
+    return Situation(learnt, posteriors, tried, n_tried, is_all_bad, observed.failures, losses, same)

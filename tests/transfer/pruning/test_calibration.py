@@ -32,7 +32,7 @@ def study(seed: int, n: int = 30) -> PastCurves:
 
 @pytest.fixture(scope="module")
 def verdict():
-    return learn([study(seed) for seed in range(4)], [LastValue()] * 4, rate=0.2, seed=0)
+    return learn([study(seed) for seed in range(4)], [LastValue()] * 4, rates=[0.2], seed=0)
 
 
 def test_thresholds_are_in_proportion_to_what_the_next_look_costs(verdict):
@@ -43,7 +43,7 @@ def test_thresholds_are_in_proportion_to_what_the_next_look_costs(verdict):
 
 def test_more_may_be_lost_at_a_higher_rate_and_nothing_at_0():
     past, models = [study(seed, n=20) for seed in range(2)], [LastValue()] * 2
-    levels = [learn(past, models, rate, seed=0).thresholds[0] for rate in (0.0, 0.05, 0.3)]
+    levels = [learn(past, models, [rate], seed=0).thresholds[0] for rate in (0.0, 0.05, 0.3)]
     assert levels[0] == 0 and (np.diff(levels) > 0).all()
 
 
