@@ -44,12 +44,12 @@ FIELDS = ("task", "seed", "pruner", "steps", "steps_to_1", "reached", "lost", "r
 # Pruners that learn from the archive, fitted once per task. Optuna's have the settings of its documentation or more
 # careful ones.
 META: dict[str, Callable[[StudyArchive], BasePruner]] = {
-    "meta last": MetaPruner,
+    "meta last": lambda archive: MetaPruner(archive, rate=0.05),
     "meta last 3%": lambda archive: MetaPruner(archive, rate=0.03),
     "meta last 10%": lambda archive: MetaPruner(archive, rate=0.1),
     "meta last 20%": lambda archive: MetaPruner(archive, rate=0.2),
-    "meta power_law": lambda archive: MetaPruner(archive, curve_model="power_law"),
-    "meta lstm": lambda archive: MetaPruner(archive, curve_model="lstm"),
+    "meta power_law": lambda archive: MetaPruner(archive, rate=0.05, curve_model="power_law"),
+    "meta lstm": lambda archive: MetaPruner(archive, rate=0.05, curve_model="lstm"),
 }
 OPTUNA: dict[str, Callable[[], BasePruner]] = {
     "none": NopPruner,

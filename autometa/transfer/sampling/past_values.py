@@ -36,6 +36,7 @@ _FEWEST_TRIALS = 5
 _PRIOR = 0.5  # probability that some past study is of the same function
 _LOG_HIT = 5.0  # log Bayes factor of a repeated trial with the same value
 _NEAR_BEST = 2.0  # log-likelihood by which studies may be behind the best one and still be of the same function
+_LOG_BEYOND = 3.0  # log Bayes factor against a study of a loss above all of its own
 _PADDING_VARIANCE = 1e8
 _WIDER = 3.0  # deviation of other values, in deviations within a past study
 
@@ -89,6 +90,7 @@ class PastValues:
         finite = [s.losses[np.isfinite(s.losses)] for s in self._studies]
         self._centre = np.array([np.median(losses) for losses in finite])
         self._cut = np.array([m + 2.0 * (m - losses.min()) for m, losses in zip(self._centre, finite, strict=True)])
+        self._highest = np.array([losses.max() for losses in finite])
         self._scale = np.array(
             [max(np.minimum(y, cut).std(), 1e-12 * (abs(cut) + 1.0)) for y, cut in zip(finite, self._cut, strict=True)]
         )
@@ -185,7 +187,12 @@ class PastValues:
         middle, deviation = self._others
         other = -0.5 * ((losses - middle) / deviation) ** 2 - math.log(deviation) - 0.5 * math.log(2 * math.pi)
         # A diverged trial is far from everything, and must not outweigh all others.
-        return found.sum(axis=1), float(np.maximum(other, other.max() - 8.0).sum())
+        other = np.maximum(other, other.max() - 8.0)
+        # Losses above the cut are alike, so they are no evidence for a study, and against it if it had none as high.
+        is_above = losses > self._cut[:, None]
+        is_beyond = losses > (self._highest + self._scale)[:, None]
+        found = np.where(is_above, np.minimum(found, other - _LOG_BEYOND * is_beyond), found)
+        return found.sum(axis=1), float(other.sum())
 
 
 def _key(point: np.ndarray) -> bytes:

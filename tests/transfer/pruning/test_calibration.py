@@ -51,3 +51,13 @@ def test_what_is_behind_is_less_probable_to_win(verdict):
     ahead, behind = np.array([0.0, 0.0, -2.0, 3.0, 0.0]), np.array([3.0, 3.0, 2.0, 3.0, 0.0])
     for place in range(4, len(GRID)):
         assert 0 < verdict.probability(behind, place) < verdict.probability(ahead, place) < 1
+
+
+def test_lowest_rate_that_saves_enough_is_taken():
+    past, models = [study(seed, n=20) for seed in range(3)], [LastValue()] * 3
+    alone = [learn(past, models, [rate], seed=0) for rate in (0.01, 0.1, 0.4)]
+    saved = [found.saved for found in alone]
+    assert 0 <= saved[0] <= saved[1] <= saved[2] < 1
+    chosen = learn(past, models, (0.01, 0.1, 0.4), seed=0)
+    enough = [found.rate for found in alone if found.saved >= 0.2]
+    assert chosen.rate == (enough[0] if enough else 0.4)

@@ -317,3 +317,37 @@ def test_trials_in_threads_share_a_pruner(learnt):
 def test_wrong_argument_is_named(options, error, match):
     with pytest.raises(error, match=match):
         MetaPruner(**{"archive": StudyArchive(), **options})
+
+
+def pruner_warnings(pruner: MetaPruner) -> list[str]:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        play(pruner, made_up_curves(1, 4))
+    return [str(warning.message) for warning in found if str(warning.message).startswith("MetaPruner")]
+
+
+def test_pruner_without_curves_is_said_once_for_each_study():
+    pruner = MetaPruner(archive_of(source(made_up_curves(0, 10))))
+    for _ in range(2):
+        (text,) = pruner_warnings(pruner)
+        assert "prunes nothing" in text and "holds 10 complete curves" in text and "message='MetaPruner'" in text
+
+
+def test_pruner_that_will_hardly_prune_is_said():
+    (text,) = pruner_warnings(MetaPruner(past(n_studies=2, n=12), rate=0.001))
+    assert "will hardly prune" in text and "rate=0.001" in text
+
+
+def test_rate_is_chosen_by_the_evidence_and_stated(learnt, caplog):
+    caplog.set_level("INFO", "autometa")
+    pruner = MetaPruner(past())
+    assert pruner_warnings(pruner) == []
+    assert "with rate=" in caplog.text and "of the steps in replays" in caplog.text
+    _, chosen = pruner._fitted()
+    assert chosen.rate in (0.05, 0.1, 0.2)
+    assert chosen.saved >= 0.2 or chosen.rate == 0.2
+
+
+def test_repr_shows_the_archive_and_the_rate():
+    found = repr(MetaPruner(StudyArchive(), rate=0.1))
+    assert found == ("MetaPruner(<StudyArchive in memory: 0 studies, 0 trials>, rate=0.1, curve_model='last', seed=0)")
