@@ -26,6 +26,7 @@ from autometa.transfer.sampling.proposals import (
 from autometa.transfer.sampling.study import filled, observed_trials
 from autometa.transfer.space.encoding import Encoding
 
+_N_LOOKED_AT = 20  # trials of the study among which repeated ones are counted
 N_START = 5  # trials that are chosen among the best of past studies, before the model of them may suggest anything else
 N_AGAIN = 5  # trials that past studies of the same function had too
 N_SAME_PAST, N_SAME_TRIALS = 60, 60  # trials of past studies of the same function, and of the study that continues them
@@ -73,8 +74,10 @@ class Situation:
     @property
     def n_again(self) -> int:
         """Number of trials that past studies of the same function had too."""
-        known = self.same.points if self.same is not None else self.tried.points[:0]
-        return sum(bool(np.isclose(known, p, equal_nan=True).all(axis=1).any()) for p in self.tried.earlier[:20])
+        if self.same is None or self.tried.earlier is None:
+            return 0
+        first = self.tried.earlier[:_N_LOOKED_AT]
+        return sum(bool(np.isclose(self.same.points, p, equal_nan=True).all(axis=1).any()) for p in first)
 
     @property
     def encoding(self) -> Encoding:
