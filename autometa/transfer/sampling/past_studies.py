@@ -59,6 +59,11 @@ class Learnt:
     is_moved: bool = False
 
     @cached_property
+    def is_all_complete(self) -> bool:
+        """Whether no trial of the studies was pruned or failed."""
+        return all(len(source.completed) == len(source.trials) for source in self.sources)
+
+    @cached_property
     def values(self) -> PastValues | None:
         """The values of the studies that were learnt from."""
         return None if self.population is None else PastValues(self.usable, self.encoding, self.population.kernel)

@@ -36,6 +36,7 @@ _FEWEST_TRIALS = 5
 _PRIOR = 0.5  # probability that some past study is of the same function
 _LOG_HIT = 5.0  # log Bayes factor of a repeated trial with the same value
 _NEAR_BEST = 2.0  # log-likelihood by which studies may be behind the best one and still be of the same function
+_LARGEST = 1e100  # squares of larger losses overflow
 _LOG_BEYOND = 3.0  # log Bayes factor against a study of a loss above all of its own
 _PADDING_VARIANCE = 1e8
 _WIDER = 3.0  # deviation of other values, in deviations within a past study
@@ -85,7 +86,12 @@ class PastValues:
     def __init__(self, studies: Sequence[AlignedStudy], encoding: Encoding, kernel: Kernel) -> None:
         self._encoding, self._kernel = encoding, kernel
         self._studies = [
-            s for s in studies if s.known.all() and len(np.unique(s.losses[np.isfinite(s.losses)])) >= _FEWEST_TRIALS
+            s
+            for s in studies
+            if s.known.all()
+            and len(np.unique(s.losses[np.isfinite(s.losses)])) >= _FEWEST_TRIALS
+            and np.abs(s.losses[np.isfinite(s.losses)]).max() < _LARGEST
+            and not np.isneginf(s.losses).any()
         ]
         finite = [s.losses[np.isfinite(s.losses)] for s in self._studies]
         self._centre = np.array([np.median(losses) for losses in finite])
@@ -104,7 +110,7 @@ class PastValues:
         Points are those of `Encoding.points`, with NaN for parameters that a trial did not have.
         """
         rows = np.flatnonzero(np.isfinite(losses))[:_N_COMPARED]
-        if not len(rows) or not self._studies:
+        if not len(rows) or not self._studies or losses.min() < -_LARGEST or losses[rows].max() > _LARGEST:
             return None
         points, losses = points[rows], losses[rows]
         likelihoods, other = self._log_likelihoods(points, losses)

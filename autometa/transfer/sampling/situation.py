@@ -27,7 +27,7 @@ from autometa.transfer.sampling.study import filled, observed_trials
 from autometa.transfer.space.encoding import Encoding
 
 _N_LOOKED_AT = 20  # trials of the study among which repeated ones are counted
-N_START = 5  # trials that are chosen among the best of past studies, before the model of them may suggest anything else
+N_START = 3  # trials that are chosen among the best of past studies, before the model of them may suggest anything else
 N_AGAIN = 5  # trials that past studies of the same function had too
 N_SAME_PAST, N_SAME_TRIALS = 60, 60  # trials of past studies of the same function, and of the study that continues them
 THIN = 0.1  # probability that the past misleads, above which trials are drawn at random
@@ -118,24 +118,29 @@ class Situation:
             tops = np.zeros((0, len(self.encoding.names)))
         else:
             tops = population.tops
-            if self.same is not None and (again := self._again(fixed)) is not None:
+            # What was good before may be what fails now.
+            is_safe = self.failures is None
+            if is_safe and self.same is not None and (again := self._again(fixed)) is not None:
                 return again
-            if self.n_tried < N_START and not self.is_past_useless:
+            if is_safe and self.n_tried < N_START and not self.is_past_useless:
                 start = best_of_past(self.encoding, self.posteriors, self.tried, tops, population.top_studies, fixed)
                 if start is not None:
                     return start
         if probes and self.is_probe_due:
             return drawn_point(self.encoding, self.tried, rng, fixed)
         posteriors = self.posteriors
-        if self.same is not None and len(self.tried.points) <= N_SAME_TRIALS:
+        # Values alone do not tell where the past was pruned or failed; the experts know.
+        if self.same is not None and self.learnt.is_all_complete and len(self.tried.points) <= N_SAME_TRIALS:
             posteriors = [self._continued(self.same)]
         return proposed(self.encoding, posteriors, self.tried, tops, rng, fixed)
 
     @property
     def is_probe_due(self) -> bool:
         """Whether a random trial is due, to find out whether the past misleads, while the evidence for it is thin."""
-        weight = weights_of(self.posteriors)[-1]
-        return is_probe(self.n_tried) and self.same is None and (len(self.posteriors) == 1 or weight > THIN)
+        if self.learnt.population is None:
+            return is_probe(self.n_tried)
+        is_due = self.n_tried == N_START or is_probe(self.n_tried)
+        return is_due and self.same is None and bool(weights_of(self.posteriors)[-1] > THIN)
 
     def _again(self, fixed: Mapping[int, float]) -> Suggestion | None:
         """Return the best untried trial of past studies of the same function, None if the study has a better one."""

@@ -93,7 +93,7 @@ def test_first_trials_are_best_trials_of_past_studies(seed):
     best = [sorted(study.trials, key=lambda t: t.value)[:3] for study in past]
     known = {(round(t.params["x"], 6), round(t.params["y"], 6)) for trials in best for t in trials}
     new = optuna.create_study(sampler=MetaSampler(past, seed=seed))
-    new.optimize(lambda trial: peak(trial, 0.45, 1000.0), n_trials=5)
+    new.optimize(lambda trial: peak(trial, 0.45, 1000.0), n_trials=3)
     assert {(round(t.params["x"], 6), round(t.params["y"], 6)) for t in new.trials} <= known
 
 
