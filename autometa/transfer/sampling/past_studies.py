@@ -59,6 +59,12 @@ class Learnt:
     is_moved: bool = False
 
     @cached_property
+    def is_changed(self) -> bool:
+        """Whether the space is conditional, or differs from that of a past study in more than names."""
+        notes = (note for study in self.usable for note in study.notes)
+        return bool(self.encoding.conditions) or any(note.change not in ("same", "renamed") for note in notes)
+
+    @cached_property
     def is_all_complete(self) -> bool:
         """Whether no trial of the studies was pruned or failed."""
         return all(len(source.completed) == len(source.trials) for source in self.sources)

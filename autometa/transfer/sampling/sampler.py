@@ -75,8 +75,8 @@ class MetaSampler(BaseSampler):
     n_startup_trials : int, default=0
         Number of finished trials before the past and the model are used; until then `independent_sampler` chooses.
     probes : bool, default=True
-        Whether the 4th, 6th, 10th, 15th … trial is drawn at random while the evidence for the past is thin, to find out
-        whether it misleads.
+        Whether the 3rd (or 4th), 6th, 10th, 15th … trial is drawn at random while the evidence for the past is
+        thin, to find out whether it misleads.
     annotate : bool, default=True
         Whether the user attribute ``suggested_by`` of each trial says where its configuration came from: past
         studies, with their names, the study's own model, a random draw, or the queue.
@@ -86,9 +86,9 @@ class MetaSampler(BaseSampler):
     Studies with several objectives are searched with Optuna's ``TPESampler``. Parameters that
     neither the archive nor an earlier trial of the study knows are drawn at random.
 
-    The first three trials are the best ones of past studies that the model expects most from. If the values of a past
-    study predict the values of the new one, it is probably of the same function: then its best trials come next, and
-    its trials count like the study's own.
+    If the space is conditional or has changed, the first three trials are the best ones of past studies that the
+    model expects most from. If the values of a past study predict the values of the new one, it is probably of the
+    same function: then its best trials come next, and its trials count like the study's own.
 
     Pruned trials rank behind complete ones, by the step and the value that they reached. Failed trials
     (exceptions, NaN) rank behind those. Failures that come by chance, wherever the search is, are left

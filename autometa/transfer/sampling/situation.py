@@ -122,7 +122,9 @@ class Situation:
             is_safe = self.failures is None
             if is_safe and self.same is not None and (again := self._again(fixed)) is not None:
                 return again
-            if is_safe and self.n_tried < N_START and not self.is_past_useless:
+            # In the space that past studies had, the model of all of them is better than the best of each.
+            is_start = self.learnt.is_changed and self.n_tried < N_START
+            if is_safe and is_start and not self.is_past_useless:
                 start = best_of_past(self.encoding, self.posteriors, self.tried, tops, population.top_studies, fixed)
                 if start is not None:
                     return start
@@ -139,7 +141,7 @@ class Situation:
         """Whether a random trial is due, to find out whether the past misleads, while the evidence for it is thin."""
         if self.learnt.population is None:
             return is_probe(self.n_tried)
-        is_due = self.n_tried == N_START or is_probe(self.n_tried)
+        is_due = (self.learnt.is_changed and self.n_tried == N_START) or is_probe(self.n_tried)
         return is_due and self.same is None and bool(weights_of(self.posteriors)[-1] > THIN)
 
     def _again(self, fixed: Mapping[int, float]) -> Suggestion | None:
