@@ -115,8 +115,8 @@ class PastValues:
         points, losses = points[rows], losses[rows]
         likelihoods, other = self._log_likelihoods(points, losses)
         hits = np.zeros(len(self._studies))
-        for point, loss in zip(points, losses, strict=True):
-            for study, before in self._hits.get(_key(point), ()):
+        for key, loss in zip(_keys(points), losses, strict=True):
+            for study, before in self._hits.get(key, ()):
                 hits[study] += math.isclose(before, loss, rel_tol=1e-6)
         logs = likelihoods + _LOG_HIT * hits + math.log(_PRIOR / len(self._studies)) - other - math.log(1.0 - _PRIOR)
         # The odds that some study is the same one.
@@ -147,9 +147,9 @@ class PastValues:
             values, counts = np.unique(study.losses, return_counts=True)
             # A value that many trials have tells nothing.
             common = set(values[counts > max(2, len(study.losses) // 10)].tolist())
-            for point, loss in zip(study.points, study.losses.tolist(), strict=True):
+            for key, loss in zip(_keys(study.points), study.losses.tolist(), strict=True):
                 if math.isfinite(loss) and loss not in common:
-                    found.setdefault(_key(point), []).append((index, loss))
+                    found.setdefault(key, []).append((index, loss))
         return found
 
     def _fit(self) -> None:
@@ -167,7 +167,9 @@ class PastValues:
                 order = np.concatenate([order[:half], order[half:][:: -(-(len(order) - half) // half)]])
             n = len(order)
             self._X[index, :n] = rows = self._encoding.inputs(study.points[order])
-            z[index, :n] = self._scaled(study.losses[order])[index]
+            z[index, :n] = (np.minimum(study.losses[order], self._cut[index]) - self._centre[index]) / self._scale[
+                index
+            ]
             covariance[index, :n, :n] = self._kernel(rows, rows) + OFFSET_VARIANCE + self._kernel.noise * np.eye(n)
         self._is_row = covariance[:, diagonal, diagonal] < _PADDING_VARIANCE
         self._whitening = whitening_of(covariance)
@@ -201,5 +203,6 @@ class PastValues:
         return found.sum(axis=1), float(other.sum())
 
 
-def _key(point: np.ndarray) -> bytes:
-    return (np.round(point, 9) + 0.0).tobytes()
+def _keys(points: np.ndarray) -> list[bytes]:
+    """Return a key for each point that equal points share."""
+    return [row.tobytes() for row in np.round(points, 9) + 0.0]

@@ -164,7 +164,7 @@ class MetaSampler(BaseSampler):
         self._cold_starts = ColdStarts()
         self._translated: tuple[tuple[SourceStudy, ...], tuple[SourceStudy, ...]] = ((), ())
         # The space is not known yet; most often it is that of the past, and then the first suggestion need not learn.
-        self._past.learn(self._sources, {}, self._names, [])
+        self._past.learn(self._sources, {}, self._names, []).values  # noqa: B018 (kept for the first suggestion)
 
     def __repr__(self) -> str:
         given = [f"{name}={value!r}" for name, value in self._given.items() if value is not None]

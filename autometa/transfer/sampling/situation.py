@@ -132,7 +132,7 @@ class Situation:
             return drawn_point(self.encoding, self.tried, rng, fixed)
         posteriors = self.posteriors
         # Values alone do not tell where the past was pruned or failed; the experts know.
-        if self.same is not None and self.learnt.is_all_complete and len(self.tried.points) <= N_SAME_TRIALS:
+        if self.same is not None and self.learnt.is_all_complete:
             posteriors = [self._continued(self.same)]
         return proposed(self.encoding, posteriors, self.tried, tops, rng, fixed)
 
@@ -180,5 +180,7 @@ def situation_of(study: Study, learnt: Learnt, own_kernel: OwnKernel) -> Situati
     posteriors = posteriors_of(learnt.encoding, experts, tried)
     n_tried, is_all_bad = len(observed.every_point), observed.outcomes.is_all_bad
     losses = observed.outcomes.losses
-    same = None if learnt.values is None else learnt.values.same_function(observed.points, losses)
+    # A long study has a model of its own.
+    values = learnt.values if len(losses) <= N_SAME_TRIALS else None
+    same = None if values is None else values.same_function(observed.points, losses)
     return Situation(learnt, posteriors, tried, n_tried, is_all_bad, observed.failures, losses, same)
