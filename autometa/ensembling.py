@@ -131,7 +131,7 @@ def make_ensemble(
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
     parts = _chosen_without(ranked, common, rows[selected], selected, predictions, weights, task, metric, size, search)
     refitted: set[int] = set()
-    if plan.refit_share and search.stop_reason != "interrupted" and search.budget.has_time_limit:
+    if plan.refit_share and search.stop_reason != "interrupted":
         refitted = refit(
             [record for record, _ in chosen],
             evaluator=search.evaluator,
@@ -141,8 +141,10 @@ def make_ensemble(
             n_threads=search.n_threads,
             seed=search.seed,
         )
-    predictor = _load(chosen, refitted, workspace, task.n_classes)
-    fold_predictors = _fold_predictors(chosen, refitted, common, predictor, workspace)
+    latest = max(common) if task.times is not None else None
+    predictor = _load(chosen, refitted, workspace, task.n_classes, latest)
+    own_fold = refitted if latest is None else {record.number for record, _ in chosen}
+    fold_predictors = _fold_predictors(chosen, own_fold, common, predictor, workspace)
     out_of_fold = _out_of_fold(chosen, rows, common, fold_predictors, folds)
     final_weights = {record.number: weight for record, weight in chosen}
     return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold, parts, curve)
@@ -327,13 +329,20 @@ def _choose(
 
 
 def _load(
-    chosen: Sequence[tuple[TrialRecord, float]], refitted: set[int], workspace: Workspace, n_classes: int
+    chosen: Sequence[tuple[TrialRecord, float]],
+    refitted: set[int],
+    workspace: Workspace,
+    n_classes: int,
+    latest: int | None,
 ) -> FittedPredictor:
+    """Return the predictor; without a model of all rows a trial has those of its folds, or of the latest fold alone."""
     preparations: list[Any] = []
     index: dict[tuple[int, str], int] = {}
     members = []
     for record, weight in chosen:
         folds = [ALL_ROWS] if record.number in refitted else sorted(record.predictions)
+        if latest is not None and record.number not in refitted:
+            folds = [latest]
         view = workspace.shared.learners[record.configuration.strategy].view
         member = Member(record.number, weight, [], [])
         for fold in folds:

@@ -70,10 +70,14 @@ class AutoMeta(JudgedModel, BaseEstimator):
         Folder of your own experience. Every fit adds what it measured (meta-features,
         configurations, losses, seconds, types of errors; no rows, labels or names), and
         learnt policies use it.
-    cv : int, splitter, iterable or None, default=None
+    cv : int, "time", splitter, iterable or None, default=None
         Number of folds, a scikit-learn splitter, which gets X, y and groups as they were
         given, or (train, validation) row numbers or masks. None chooses folds or a holdout by
         rows and budget; folds are stratified, and keep groups together if `fit` gets any.
+        ``"time"`` validates on later rows than it trains on, and fits the final models on all rows.
+    time_column : label or None, default=None
+        Column with the times of the rows, dates or numbers, for ``cv="time"``; its position if X
+        has no labels. None takes the order of the rows.
     ensemble_size : int, default=40
         Rounds of ensemble selection, >= 1; 1 keeps the best trial alone.
     calibrate : bool, default=True
@@ -153,6 +157,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         policy: str | Path | Policy = DEFAULT_POLICY,
         experience: str | Path | None = None,
         cv: Any = None,
+        time_column: Any = None,
         ensemble_size: int = 40,
         calibrate: bool = True,
         tune_threshold: bool = True,
@@ -175,6 +180,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self.policy = policy
         self.experience = experience
         self.cv = cv
+        self.time_column = time_column
         self.ensemble_size = ensemble_size
         self.calibrate = calibrate
         self.tune_threshold = tune_threshold
@@ -230,6 +236,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
             metric=self.metric,
             pos_label=getattr(self, "pos_label", None),
             cv=settings.cv,
+            time_column=self.time_column,
         )
         if inputs.folds is not None:
             settings = replace(settings, cv=inputs.folds)

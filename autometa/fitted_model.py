@@ -193,7 +193,8 @@ class FittedModel:
         The widths come from the errors of out-of-fold predictions. They are larger where the members of the ensemble
         disagree, and where errors of predictions of that size were larger. The coverage is an average over rows that
         are drawn like those of `fit`: it is not promised for each part of the rows, nor for groups or times that `fit`
-        has not seen unless its folds kept them apart (`groups`, `cv`).
+        has not seen unless its folds kept them apart (`groups`, `cv`). With ``cv="time"`` the errors are those on
+        later rows, and the coverage holds as far as the future errs like them.
 
         Parameters
         ----------

@@ -32,7 +32,7 @@ from autometa.ensemble.out_of_fold import OutOfFold
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensembling import Ensemble, make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
-from autometa.evaluation.resampling import Fold, make_folds
+from autometa.evaluation.resampling import Fold, make_folds, make_time_folds
 from autometa.evaluation.workers import Workers
 from autometa.evaluation.workspace import Workspace
 from autometa.exceptions import MetaDatasetError, SearchFailedError
@@ -68,6 +68,13 @@ logger = logging.getLogger(__name__)
 _MAX_QUICK_CELLS = 300_000
 
 
+_MOST_TIME_PARTS = 5
+"""Largest number of parts of rows in time: the first part alone is trained on first, and must not be too small."""
+
+_REFIT_SHARE = 0.2
+"""Fraction of the time for the final fits on all rows where folds follow time."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a fit; see ``AutoMeta`` for the meaning of each field."""
@@ -77,7 +84,7 @@ class Settings:
     n_jobs: int
     ensemble_size: int
     memory_bytes: int | None
-    cv: int | tuple[Fold, ...] | None
+    cv: int | str | tuple[Fold, ...] | None
     study: Study | None
     storage: Any
     study_name: str | None
@@ -293,6 +300,10 @@ def _plan_and_folds(task: Task, settings: Settings) -> tuple[Plan, tuple[Fold, .
     if isinstance(settings.cv, tuple):
         return plan, settings.cv
     n_kept = 1 if plan.is_holdout else None
+    if task.times is not None:
+        # The models of the folds know early rows only, so that the final ones are fitted on all rows.
+        plan = replace(plan, n_splits=min(plan.n_splits, _MOST_TIME_PARTS), refit_share=_REFIT_SHARE)
+        return plan, make_time_folds(task, plan.n_splits, n_kept=n_kept)
     return plan, make_folds(task, plan.n_splits, child_seed(settings.seed, "folds"), n_kept=n_kept)
 
 
