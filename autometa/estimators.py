@@ -30,6 +30,7 @@ from autometa.posthoc.threshold import labels_at
 from autometa.report import closing_line, logged_fit
 from autometa.scoring import score_predictions
 from autometa.tables.target import ProblemChoice
+from autometa.validation_rows import join_rows
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +195,9 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self.progress = progress
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> Self:
         """Fit the estimator: search for `time_budget` seconds or `n_trials`, then build the ensemble.
 
         Parameters
@@ -208,6 +211,9 @@ class AutoMeta(JudgedModel, BaseEstimator):
             Non-negative weights in fitting and in the loss; rows of weight 0 are left out.
         groups : array of shape (n_rows,), optional
             Rows of one group are never split over training and validation.
+        X_val, y_val : like X and y, optional
+            Rows of your own to validate on, in place of folds of X: iterations, trials and the ensemble are chosen on
+            them, and no model is ever fitted on them. `oof_predictions` has the rows of X first (NaN), then these.
 
         Returns
         -------
@@ -221,11 +227,16 @@ class AutoMeta(JudgedModel, BaseEstimator):
             If no trial gave a model.
         """
         with kept_process_state(), logged_fit(self.verbose):
-            return self._fit(X, y, sample_weight, groups)
+            return self._fit(X, y, sample_weight, groups, X_val, y_val)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any, X_val: Any, y_val: Any) -> Self:
         start_s = time.monotonic()
         settings = read_settings(self, start_s)
+        cv: Any = settings.cv
+        if X_val is not None or y_val is not None:
+            joined = join_rows(X, y, sample_weight, groups, X_val, y_val, cv)
+            X, y, sample_weight = joined.X, joined.y, joined.sample_weight
+            settings, cv = replace(settings, refits=False), [joined.fold]
         strategies = load_strategies(self.strategies)
         inputs = read_inputs(
             X,
@@ -235,7 +246,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
             problem=self._problem_choice(),
             metric=self.metric,
             pos_label=getattr(self, "pos_label", None),
-            cv=settings.cv,
+            cv=cv,
             time_column=self.time_column,
         )
         if inputs.folds is not None:

@@ -95,6 +95,7 @@ class Settings:
     experience: Path | None = None
     calibrate: bool = True
     tune_threshold: bool = True
+    refits: bool = True  # whether final models may be fitted on validation rows
 
 
 @dataclass(frozen=True)
@@ -297,6 +298,8 @@ def _show(bar: ProgressBar, metric: Metric, records: Sequence[TrialRecord]) -> N
 def _plan_and_folds(task: Task, settings: Settings) -> tuple[Plan, tuple[Fold, ...]]:
     n_folds = settings.cv if isinstance(settings.cv, int) else None
     plan = make_plan(task.describe(), settings.budget, settings.n_jobs, n_folds)
+    if not settings.refits:
+        plan = replace(plan, refit_share=0.0)
     if isinstance(settings.cv, tuple):
         return plan, settings.cv
     n_kept = 1 if plan.is_holdout else None
