@@ -135,7 +135,7 @@ def make_ensemble(
         refitted = refit(
             [record for record, _ in chosen],
             evaluator=search.evaluator,
-            plan=plan,
+            growth=plan.growth,
             deadline=deadline.sooner(plan.finish_s / 2),
             n_jobs=search.n_jobs,
             n_threads=search.n_threads,

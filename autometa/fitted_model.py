@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -136,6 +136,44 @@ class FittedModel:
         from autometa.persistence import save
 
         return save(self, path)
+
+    def refit(self, X: Any, y: Any, *, sample_weight: Any = None, time_budget: float | None = None) -> Self:
+        """Return a new model: the ensemble of this one, fitted on other rows without a search.
+
+        Configurations and weights are those of this model, which stays as it is. Each configuration is fitted once, on
+        all rows, with the mean number of iterations that early stopping chose in `fit`, times the square root of how
+        many times more rows there are. Kinds of columns and levels of categories are learnt again; classes,
+        temperature, threshold and the errors behind intervals and sets are kept. There are no out-of-fold predictions.
+
+        Parameters
+        ----------
+        X, y, sample_weight : like in `fit`
+            The rows to fit on, with the columns of `fit`. Classes may be missing, but none may be new.
+        time_budget : float or None, default=None
+            Seconds, > 0; None for no limit. Members with more weight come first.
+
+        Returns
+        -------
+        AutoMeta, AutoMetaClassifier or AutoMetaRegressor
+            The new model, of the same class and with the same parameters. It can be saved as well.
+
+        Raises
+        ------
+        ValueError
+            If columns are missing, y has unknown classes, or there are too few rows.
+        SearchFailedError
+            If no member could be fitted within the budget.
+
+        Warns
+        -----
+        UserWarning
+            If some members could not be fitted; the others share their weight.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.refitting import refitted_model
+
+        with kept_process_state():
+            return refitted_model(self, X, y, sample_weight, time_budget)
 
     def columns(self) -> pd.DataFrame:
         """Return what was made of each column of X.

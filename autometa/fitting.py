@@ -233,7 +233,7 @@ def _planned(
     unknown = strategies_without_records(policy, available, description)
     workspace = Workspace(task, folds, metric, learners, child_seed(settings.seed, "preparation"))
     stack.callback(workspace.close)
-    workers = Workers(workspace, settings.n_jobs, _memory_per_worker(most_cells(task.table), settings), quick)
+    workers = Workers(workspace, settings.n_jobs, memory_per_worker(most_cells(task.table), settings), quick)
     stack.callback(workers.stop)
     search = Search(
         task=description,
@@ -391,7 +391,7 @@ def available_strategies(strategies: Sequence[Strategy], task: Task) -> tuple[li
     return available, reasons
 
 
-def _memory_per_worker(n_cells: int, settings: Settings) -> int:
+def memory_per_worker(n_cells: int, settings: Settings) -> int:
     """Return the bytes that one worker may allocate.
 
     Unless the user sets a limit, all workers together may use 2 GiB plus ten times the prepared
