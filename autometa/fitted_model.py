@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -174,6 +175,37 @@ class FittedModel:
 
         with kept_process_state():
             return refitted_model(self, X, y, sample_weight, time_budget)
+
+    def pipeline(self, trial: int | None = None) -> Pipeline:
+        """Return a trial as an unfitted scikit-learn pipeline, which works without the rest of autometa.
+
+        The step ``"prepare"`` is autometa's preparation of raw tables, the step ``"model"`` the estimator of LightGBM,
+        CatBoost, XGBoost or scikit-learn itself. autometa's own learners (networks, kernel machines, nearest
+        neighbours, discriminant analysis, and XGBoost for labels other than 0, 1, …) are there as estimators of
+        autometa. Parameters reproduce the trial as nearly as the library allows; the number of iterations is the mean
+        that early stopping chose in the trial.
+
+        Parameters
+        ----------
+        trial : int or None, default=None
+            Number of a trial, as in ``leaderboard()``; None for the best one.
+
+        Returns
+        -------
+        sklearn.pipeline.Pipeline
+            For ``clone``, ``cross_val_score`` or ``GridSearchCV``, e.g. over ``model__C``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such trial, or its `Strategy` is not known to a loaded model.
+        MissingDependencyError
+            If the library is not installed.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.pipelines import pipeline_of_trial
+
+        return pipeline_of_trial(self, trial)
 
     def columns(self) -> pd.DataFrame:
         """Return what was made of each column of X.
