@@ -194,7 +194,7 @@ def _pipeline(
     if learner.name == "catboost":
         prepare.set_params(missing_level=True)
         if kept:
-            model.set_params(cat_features=list(range(len(kept))))
+            model.set_params(cat_features=tuple(range(len(kept))))
     elif learner.name in ("random_forest", "extra_trees"):
         prepare.set_params(categories=[])  # they take categories as numbers
     return Pipeline([("prepare", prepare), ("model", model)])
