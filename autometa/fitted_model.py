@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
 from autometa.core.task import Problem
-from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
+from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold, weighted_spread
 from autometa.ensemble.predictor import MOST_ROWS_OF_PART, FittedPredictor
 from autometa.posthoc.adjustments import Adjustments
 from autometa.posthoc.conformal import class_sets
@@ -60,6 +60,7 @@ class FittedModel:
     _adjustments = Adjustments()
     _out_of_fold: OutOfFold | None = None
     _targets: np.ndarray | None = None
+    _member_predictions: MemberPredictions | None = None
     _n_rows: int
     # Columns of the file that the command line fitted, by their role: "target", "weight" and "id".
     _roles: Mapping[str, Any] = MappingProxyType({})
@@ -175,6 +176,76 @@ class FittedModel:
 
         with kept_process_state():
             return refitted_model(self, X, y, sample_weight, time_budget)
+
+    def compact_options(self, X: Any = None, y: Any = None) -> pd.DataFrame:
+        """Return smaller ensembles of this model's members with their price.
+
+        Each member alone is an option, and so are ensembles that grow from the best one member at a time. Their weights
+        are chosen again, on out-of-fold predictions or on the rows that are given.
+
+        Parameters
+        ----------
+        X, y : like in `fit`, optional
+            Rows that `fit` has not seen; needed for a loaded model, as files keep no out-of-fold predictions.
+
+        Returns
+        -------
+        DataFrame
+            A row per option, least loss first: ``trials`` and ``weights`` of the members; ``loss`` on the rows, lower
+            is better; ``price``, the loss minus that of this model on the same rows; ``ms``, milliseconds of predicting
+            1,000 cleaned rows in one thread; ``mb``, megabytes in a saved file.
+
+        Raises
+        ------
+        ValueError
+            If there are no out-of-fold predictions and no rows are given.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.compacting import compact_options
+
+        with kept_process_state():
+            return compact_options(self, X, y)
+
+    def compact(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        max_ms: float | None = None,
+        max_mb: float | None = None,
+        max_loss: float | None = None,
+    ) -> Self:
+        """Return a smaller model: the ensemble of `compact_options` with the least loss within the limits.
+
+        With `max_loss` alone it is the quickest one. This model stays as it is. ``refit`` on the rows of `fit` first
+        puts one model in place of those of the folds, which is several times smaller and quicker.
+
+        Parameters
+        ----------
+        X, y : like in `fit`, optional
+            Rows that `fit` has not seen; needed for a loaded model.
+        max_ms : float or None
+            Most milliseconds for predicting 1,000 rows in one thread.
+        max_mb : float or None
+            Most megabytes in a saved file.
+        max_loss : float or None
+            Largest loss, as in the column ``loss`` of `compact_options`.
+
+        Returns
+        -------
+        AutoMeta, AutoMetaClassifier or AutoMetaRegressor
+            The smaller model. Its price in loss is logged, and is a note in its report.
+
+        Raises
+        ------
+        ValueError
+            If no option is within the limits, with what is possible; or as in `compact_options`.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.compacting import compact_model
+
+        with kept_process_state():
+            return compact_model(self, X, y, {"ms": max_ms, "mb": max_mb, "loss": max_loss})
 
     def pipeline(self, trial: int | None = None) -> Pipeline:
         """Return a trial as an unfitted scikit-learn pipeline, which works without the rest of autometa.

@@ -28,7 +28,7 @@ from autometa.core.proposal import ExplainingPolicy, Policy, Prediction, Proposa
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.ensemble.out_of_fold import OutOfFold
+from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensembling import Ensemble, make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
@@ -107,6 +107,7 @@ class Fitted:
     adjustments: Adjustments = Adjustments()
     out_of_fold: OutOfFold | None = None
     score_estimate: ScoreEstimate | None = None
+    members: MemberPredictions | None = None
 
 
 def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -162,7 +163,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         _remember(settings.experience, task, search.task, search.history, settings.seed)
     history = _history(search, ensemble, metric, strategies, notes, advice, expected)
     history.total_s = time.monotonic() - start_s
-    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate)
+    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate, ensemble.members)
 
 
 def _history(

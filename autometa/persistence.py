@@ -105,7 +105,7 @@ _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "
 _WARNED_ABOUT = ("autometa", "scikit-learn")
 # Attributes that are written in files of their own, or not at all.
 _LEAST_SHARED_BYTES = 1024
-_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold", "_held_out", "_targets")
+_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold", "_held_out", "_targets", "_member_predictions")
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 
@@ -165,7 +165,7 @@ def save(model: BaseEstimator, path: str | Path) -> Path:
         "manifest.json": _as_json(record.manifest, indent=2),
         "history.json": _as_json(record.history),
         "schema.json": _as_json(record.schema),
-        "model.skops": _dumped(record.attributes),
+        "model.skops": dumped(record.attributes),
     }
     if record.manifest["not_kept"]:
         logger.info("Not kept in %s: %s.", path, record.manifest["not_kept"])
@@ -272,7 +272,8 @@ def _plain_number(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not a plain value")
 
 
-def _dumped(attributes: Mapping[str, Any]) -> bytes:
+def dumped(attributes: Mapping[str, Any]) -> bytes:
+    """Return attributes of models, with equal arrays shared, as skops writes them."""
     import skops.io  # takes seconds
 
     share_arrays(attributes["predictor_"])

@@ -166,9 +166,7 @@ def pipeline_of(
         return _pipeline(chosen, {**known, **(configuration or {})}, target, None)
 
 
-def _pipeline(
-    strategy: Strategy, parameters: Mapping[str, Any], target: _Target, n_iterations: int | None
-) -> Pipeline:
+def _pipeline(strategy: Strategy, parameters: Mapping[str, Any], target: _Target, n_iterations: int | None) -> Pipeline:
     if not isinstance(strategy.learner, str):
         own = clone(strategy.learner).set_params(**parameters)
         return Pipeline([("prepare", TablePreparation("numeric")), ("model", own)])

@@ -61,6 +61,8 @@ def refitted_model(model: Any, X: Any, y: Any, sample_weight: Any, time_budget: 
     new = copy.copy(model)
     new._schema, new.predictor_ = task.table.schema, predictor
     new._n_rows, new._out_of_fold = len(task.y), None
+    if model._member_predictions is not None:
+        new._member_predictions = model._member_predictions.of(list(kept))
     new.history_ = replace(
         model.history_,
         trials=[{**trial, "weight": kept.get(trial["number"], 0.0)} for trial in model.history_.trials],
@@ -75,28 +77,39 @@ def _members(model: Any) -> Sequence[Member]:
     return model.predictor_.members
 
 
-def _read_task(model: Any, X: Any, y: Any, sample_weight: Any) -> Task:
-    """Return the new rows as a task with the columns and classes of the fit."""
+def read_new_rows(model: Any, X: Any, y: Any) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return rows with the columns of the fit, and their class codes or values.
+
+    Raises
+    ------
+    ValueError
+        If used columns are missing, or y has unknown classes.
+    """
     schema = model._schema
     frame = as_frame(X, schema.columns, model.n_features_in_, owner=type(model).__name__)
     check_names(frame, schema)
     # Columns that the fit left out may be missing; they keep their place, for tables that are matched by position.
     frame = frame.reindex(columns=pd.Index(schema.columns, dtype=object))
-    n_rows = len(frame)
-    if n_rows < 2:
-        raise ValueError(f"refit needs at least 2 rows, got n_samples = {n_rows}.")
-    for name, values in (("y", y), ("sample_weight", sample_weight)):
-        warn_if_reordered(X, values, name)
+    warn_if_reordered(X, y, "y")
     classes = getattr(model, "classes_", None)
     if classes is None:
-        target = read_values(y, n_rows, getattr(model, "_number_format", None))
-    else:
-        target = read_codes(y, n_rows, classes)
-        if unknown := int((target < 0).sum()):
-            raise ValueError(
-                f"y has labels in {unknown} rows that are none of the classes of the fit, {classes.tolist()}. "
-                "Leave these rows out, or call fit, which learns new classes."
-            )
+        return frame, read_values(y, len(frame), getattr(model, "_number_format", None))
+    codes = read_codes(y, len(frame), classes)
+    if unknown := int((codes < 0).sum()):
+        raise ValueError(
+            f"y has labels in {unknown} rows that are none of the classes of the fit, {classes.tolist()}. "
+            "Leave these rows out, or call fit, which learns new classes."
+        )
+    return frame, codes
+
+
+def _read_task(model: Any, X: Any, y: Any, sample_weight: Any) -> Task:
+    """Return the new rows as a task with the columns and classes of the fit."""
+    frame, target = read_new_rows(model, X, y)
+    n_rows, classes = len(frame), getattr(model, "classes_", None)
+    if n_rows < 2:
+        raise ValueError(f"refit needs at least 2 rows, got n_samples = {n_rows}.")
+    warn_if_reordered(X, sample_weight, "sample_weight")
     weight, used = None, np.ones(n_rows, dtype=bool)
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, frame, dtype=np.float64, ensure_non_negative=True)

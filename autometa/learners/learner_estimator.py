@@ -1,4 +1,5 @@
 """Learners of autometa as scikit-learn estimators on prepared rows."""
+# Tests: tests/test_pipelines.py
 
 from __future__ import annotations
 

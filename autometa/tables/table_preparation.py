@@ -1,4 +1,5 @@
 """The preparation of raw tables as a scikit-learn transformer."""
+# Tests: tests/test_pipelines.py
 
 from __future__ import annotations
 
