@@ -47,6 +47,7 @@ from autometa.learners.boosting import BoostedModel
 from autometa.learners.constant import ConstantModel, NoPreparation
 from autometa.learners.numeric import TargetScale
 from autometa.learners.sklearn_estimator import OwnModel
+from autometa.learners.trees import ForestModel
 from autometa.learners.untrusted_trees import check_trees, reachable
 from autometa.posthoc.adjustments import Adjustments
 from autometa.posthoc.conformal import ErrorScale, Intervals
@@ -396,5 +397,8 @@ def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:
                 "If you know these types and who made the file, load it with "
                 f"autometa.load({str(file)!r}, trusted={asked!r})."
             ) from None
+        for part in reachable(attributes):
+            if isinstance(part, ForestModel):
+                _ = part.estimator  # made of its arrays now, so that a forged file is refused here
         check_trees(attributes)
     return attributes
