@@ -19,7 +19,7 @@ from autometa.ensemble.out_of_fold import MemberPredictions
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_ensemble
 from autometa.persistence import dumped
-from autometa.refitting import read_new_rows
+from autometa.refitting import forget_rows, read_new_rows
 from autometa.tables.cleaning import clean
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def _predictor(predictor: FittedPredictor, weights: Mapping[int, float]) -> Fitt
 def _with_members(model: Any, weights: Mapping[int, float], loss: float, price: str) -> Any:
     new = copy.copy(model)
     new.predictor_ = _predictor(model.predictor_, weights)
-    new._out_of_fold = None
+    forget_rows(new)
     if model._member_predictions is not None:
         new._member_predictions = model._member_predictions.of(list(weights))
     new.history_ = replace(

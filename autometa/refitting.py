@@ -60,7 +60,8 @@ def refitted_model(model: Any, X: Any, y: Any, sample_weight: Any, time_budget: 
         )
     new = copy.copy(model)
     new._schema, new.predictor_ = task.table.schema, predictor
-    new._n_rows, new._out_of_fold = len(task.y), None
+    new._n_rows = len(task.y)
+    forget_rows(new)
     if model._member_predictions is not None:
         new._member_predictions = model._member_predictions.of(list(kept))
     new.history_ = replace(
@@ -69,6 +70,11 @@ def refitted_model(model: Any, X: Any, y: Any, sample_weight: Any, time_budget: 
         notes=[*model.history_.notes, f"fitted again on {task.n_rows} rows without a search (refit)"],
     )
     return new
+
+
+def forget_rows(model: Any) -> None:
+    """Drop what a fitted estimator knows of the rows of its fit, which says nothing of other models."""
+    model._out_of_fold = model._held_out = model._targets = model._score_estimate = None
 
 
 def _members(model: Any) -> Sequence[Member]:

@@ -95,7 +95,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):
         columns = {name: prepared[:, j] for j, name in enumerate(fitted.names)}
         nothing = np.full(len(prepared), np.nan, dtype=np.float32)
         # In rows of one level alone a category has no column. Categories come first, so that their places are known.
-        first = [self._as_category(columns.pop(name, nothing), sizes.get(name, 0)) for name in found]
+        first = [self._as_category(columns.pop(name, nothing), int(sizes.get(name, 0))) for name in found]
         # The libraries refuse some characters in names.
         return pd.DataFrame(
             {f"category_{j}": values for j, values in enumerate(first)}
