@@ -163,7 +163,9 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         _remember(settings.experience, task, search.task, search.history, settings.seed)
     history = _history(search, ensemble, metric, strategies, notes, advice, expected)
     history.total_s = time.monotonic() - start_s
-    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate, ensemble.members)
+    return Fitted(
+        ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate, ensemble.members
+    )
 
 
 def _history(
