@@ -37,7 +37,10 @@ def test_options_have_each_member_alone_and_growing_ensembles(model: AutoMeta) -
 
 def test_the_best_option_within_the_limits_is_a_model_that_can_be_saved(model: AutoMeta, tmp_path: Path) -> None:
     options = model.compact_options()
-    limit = options["mb"].median()
+    sizes = np.sort(options["mb"])
+    gap = int(np.argmax(np.diff(sizes)))
+    # Sizes of dumps vary by some bytes, so the limit is far from each of them.
+    limit = sizes[gap : gap + 2].mean()
     small = model.compact(max_mb=limit)
     X, y = table(300, 1500)
     assert small.history_.ensemble_loss == pytest.approx(options[options["mb"] <= limit]["loss"].min())
