@@ -14,7 +14,7 @@ from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
 from autometa.ensemble.anytime import anytime_curve
 from autometa.ensemble.constant_loss import best_constant_loss
-from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
+from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold, weighted_spread
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.metrics import Metric
@@ -38,6 +38,8 @@ _BAGS_OF_PART = 3
 _RANKED_TRIALS = 4
 # Share of the time after the search that repeated choices may take, and seconds that they may take anyway.
 _CROSS_SHARE, _CROSS_S = 0.25, 0.3
+# Largest number of predictions of members that a fitted model keeps in memory, 4 bytes each.
+_MEMBER_CELLS = 500_000
 # Smallest weight of a member; members below it cost time in `predict` and change nothing.
 _MIN_WEIGHT = 0.01
 # Largest number of seconds for the curve of the ensemble over time, which nothing but the HTML report shows.
@@ -62,6 +64,8 @@ class Ensemble:
         Lowest loss, on these rows, of a prediction that is the same for every row.
     out_of_fold : OutOfFold
         Its predictions for all rows that the folds validate, before any refit.
+    members : MemberPredictions
+        The predictions of each member for a sample of these rows.
     parts : CrossFitted or None
         Predictions of ensembles that were chosen on other rows, None if there was no time for them.
     curve : list of (float, float)
@@ -73,6 +77,7 @@ class Ensemble:
     loss: float
     constant_loss: float
     out_of_fold: OutOfFold
+    members: MemberPredictions
     parts: CrossFitted | None = None
     curve: list[tuple[float, float]] = field(default_factory=list)
 
@@ -135,7 +140,7 @@ def make_ensemble(
         refitted = refit(
             [record for record, _ in chosen],
             evaluator=search.evaluator,
-            plan=plan,
+            growth=plan.growth,
             deadline=deadline.sooner(plan.finish_s / 2),
             n_jobs=search.n_jobs,
             n_threads=search.n_threads,
@@ -147,7 +152,27 @@ def make_ensemble(
     fold_predictors = _fold_predictors(chosen, own_fold, common, predictor, workspace)
     out_of_fold = _out_of_fold(chosen, rows, common, fold_predictors, folds)
     final_weights = {record.number: weight for record, weight in chosen}
-    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold, parts, curve)
+    members = _member_predictions(chosen, rows, common, task, search.seed)
+    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold, members, parts, curve)
+
+
+def _member_predictions(
+    chosen: Sequence[tuple[TrialRecord, float]], rows: np.ndarray, common: Sequence[int], task: Task, seed: int
+) -> MemberPredictions:
+    rng = np.random.default_rng(child_seed(seed, "members"))
+    n_kept = min(len(rows), max(100, _MEMBER_CELLS // (len(chosen) * max(1, task.n_classes))))
+    kept = np.sort(rng.choice(len(rows), n_kept, replace=False))
+    return MemberPredictions(
+        [record.number for record, _ in chosen],
+        task.y[rows[kept]],
+        None if task.sample_weight is None else task.sample_weight[rows[kept]],
+        np.stack(
+            [np.concatenate([record.predictions[fold] for fold in common])[kept] for record, _ in chosen],
+            dtype=np.float32,
+            casting="same_kind",
+        ),
+        task.table.take(rows[kept[:1000]]),
+    )
 
 
 def _out_of_fold(

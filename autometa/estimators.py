@@ -264,6 +264,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self._schema, self._metric = inputs.task.table.schema, inputs.metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
         self._adjustments, self._targets = fitted.adjustments, inputs.target.values
+        self._member_predictions = fitted.members
         self._n_rows, self._out_of_fold = len(inputs.raw.frame), fitted.out_of_fold
         if fitted.out_of_fold is not None and inputs.task.n_rows < self._n_rows:
             # Rows of weight 0 are not in the task.

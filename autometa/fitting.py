@@ -28,7 +28,7 @@ from autometa.core.proposal import ExplainingPolicy, Policy, Prediction, Proposa
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.ensemble.out_of_fold import OutOfFold
+from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensembling import Ensemble, make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
@@ -108,6 +108,7 @@ class Fitted:
     adjustments: Adjustments = Adjustments()
     out_of_fold: OutOfFold | None = None
     score_estimate: ScoreEstimate | None = None
+    members: MemberPredictions | None = None
 
 
 def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -163,7 +164,9 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         _remember(settings.experience, task, search.task, search.history, settings.seed)
     history = _history(search, ensemble, metric, strategies, notes, advice, expected)
     history.total_s = time.monotonic() - start_s
-    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate)
+    return Fitted(
+        ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate, ensemble.members
+    )
 
 
 def _history(
@@ -234,7 +237,7 @@ def _planned(
     unknown = strategies_without_records(policy, available, description)
     workspace = Workspace(task, folds, metric, learners, child_seed(settings.seed, "preparation"))
     stack.callback(workspace.close)
-    workers = Workers(workspace, settings.n_jobs, _memory_per_worker(most_cells(task.table), settings), quick)
+    workers = Workers(workspace, settings.n_jobs, memory_per_worker(most_cells(task.table), settings), quick)
     stack.callback(workers.stop)
     search = Search(
         task=description,
@@ -394,7 +397,7 @@ def available_strategies(strategies: Sequence[Strategy], task: Task) -> tuple[li
     return available, reasons
 
 
-def _memory_per_worker(n_cells: int, settings: Settings) -> int:
+def memory_per_worker(n_cells: int, settings: Settings) -> int:
     """Return the bytes that one worker may allocate.
 
     Unless the user sets a limit, all workers together may use 2 GiB plus ten times the prepared
