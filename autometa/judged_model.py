@@ -94,8 +94,8 @@ class JudgedModel(FittedModel, BaseEstimator):
         The score of the ensemble on its out-of-fold rows is a little too good, because its weights were chosen on them.
         This optimism is measured by cross-fitting: trials are ranked and weights chosen again on four fifths of the
         rows and judged on the other fifth, five times, or fewer where the time was short. The interval is a bootstrap
-        over the out-of-fold rows, or over
-        their groups. It is for new rows that are drawn like those of `fit`, and holds the models fixed.
+        over the out-of-fold rows, or over their groups. It is for new rows that are drawn like those of `fit`, and
+        holds the models fixed.
 
         Parameters
         ----------
