@@ -35,7 +35,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import autometa
 from autometa._support.files import replaced
-from autometa._support.imports import is_installed
+from autometa._support.imports import is_installed, skops_io
 from autometa._support.user_warnings import warn_user
 from autometa._support.warning_filters import ignored_warnings, kept_warning_filters
 from autometa.ensemble.class_subset import ClassSubsetModel
@@ -275,12 +275,12 @@ def _plain_number(value: Any) -> Any:
 
 def dumped(attributes: Mapping[str, Any]) -> bytes:
     """Return attributes of models, with equal arrays shared, as skops writes them."""
-    import skops.io  # takes seconds
+    skops = skops_io()  # takes seconds
 
     share_arrays(attributes["predictor_"])
     try:
         with kept_warning_filters():
-            return skops.io.dumps(dict(attributes), compression=zipfile.ZIP_DEFLATED, compresslevel=6)
+            return skops.dumps(dict(attributes), compression=zipfile.ZIP_DEFLATED, compresslevel=6)
     except Exception as error:  # whatever a foreign estimator's state holds
         raise PersistenceError(
             f"The model cannot be saved without pickle ({error}). That happens with estimators of your own that hold "
@@ -382,15 +382,15 @@ def _compare_versions(file: Path, then: Mapping[str, str]) -> None:
 
 
 def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:
-    import skops.io
+    skops = skops_io()
     from skops.io.exceptions import UntrustedTypesFoundException
 
     # `_compare_versions` has warned once; skops would warn once per tree.
     with reading_model(file), ignored_warnings(InconsistentVersionWarning):
         try:
-            attributes: dict[str, Any] = skops.io.loads(dump, trusted=trusted)
+            attributes: dict[str, Any] = skops.loads(dump, trusted=trusted)
         except UntrustedTypesFoundException:
-            unknown = sorted(set(skops.io.get_untrusted_types(data=dump)) - set(trusted))
+            unknown = sorted(set(skops.get_untrusted_types(data=dump)) - set(trusted))
             asked = sorted(set(trusted) - set(TRUSTED_TYPES)) + unknown
             raise PersistenceError(
                 f"{file} holds types that autometa does not trust: {', '.join(unknown)}. Nothing was loaded. "

@@ -139,7 +139,7 @@ def report(results: pd.DataFrame) -> str:
     table = results.set_index("task")[[name for name in shown if name != "task"]]
     numbers = table.select_dtypes("number")
     text = [table.round(3).to_string(), "", "median", numbers.median().round(3).to_string()]
-    failed = results[results["error"].fillna("") != ""]
+    failed = results[results["error"].notna() & (results["error"] != "")]
     text += [f"\n{len(failed)} of {len(results)} failed", *(f"{row.task}: {row.error}" for row in failed.itertuples())]
     return "\n".join(text)
 
