@@ -26,6 +26,7 @@ _PUBLIC = {
     "StudyArchive": "autometa.transfer.study_archive",
     "load": "autometa.loading",
     "load_strategies": "autometa.catalogue",
+    "pipeline_of": "autometa.pipelines",
     "recommend": "autometa.recommendation",
     "save": "autometa.persistence",
     "warm_start": "autometa.transfer.sampling.warm_start",

@@ -14,7 +14,7 @@ from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Deadline
 from autometa.ensemble.anytime import anytime_curve
 from autometa.ensemble.constant_loss import best_constant_loss
-from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
+from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold, weighted_spread
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensemble.selection import select_bagged_ensemble
 from autometa.evaluation.metrics import Metric
@@ -38,6 +38,8 @@ _BAGS_OF_PART = 3
 _RANKED_TRIALS = 4
 # Share of the time after the search that repeated choices may take, and seconds that they may take anyway.
 _CROSS_SHARE, _CROSS_S = 0.25, 0.3
+# Largest number of predictions of members that a fitted model keeps in memory, 4 bytes each.
+_MEMBER_CELLS = 500_000
 # Smallest weight of a member; members below it cost time in `predict` and change nothing.
 _MIN_WEIGHT = 0.01
 # Largest number of seconds for the curve of the ensemble over time, which nothing but the HTML report shows.
@@ -62,6 +64,8 @@ class Ensemble:
         Lowest loss, on these rows, of a prediction that is the same for every row.
     out_of_fold : OutOfFold
         Its predictions for all rows that the folds validate, before any refit.
+    members : MemberPredictions
+        The predictions of each member for a sample of these rows.
     parts : CrossFitted or None
         Predictions of ensembles that were chosen on other rows, None if there was no time for them.
     curve : list of (float, float)
@@ -73,6 +77,7 @@ class Ensemble:
     loss: float
     constant_loss: float
     out_of_fold: OutOfFold
+    members: MemberPredictions
     parts: CrossFitted | None = None
     curve: list[tuple[float, float]] = field(default_factory=list)
 
@@ -131,21 +136,43 @@ def make_ensemble(
     chosen = sorted(((record, float(weight / total)) for record, weight in chosen), key=lambda pair: -pair[1])
     parts = _chosen_without(ranked, common, rows[selected], selected, predictions, weights, task, metric, size, search)
     refitted: set[int] = set()
-    if plan.refit_share and search.stop_reason != "interrupted" and search.budget.has_time_limit:
+    if plan.refit_share and search.stop_reason != "interrupted":
         refitted = refit(
             [record for record, _ in chosen],
             evaluator=search.evaluator,
-            plan=plan,
+            growth=plan.growth,
             deadline=deadline.sooner(plan.finish_s / 2),
             n_jobs=search.n_jobs,
             n_threads=search.n_threads,
             seed=search.seed,
         )
-    predictor = _load(chosen, refitted, workspace, task.n_classes)
-    fold_predictors = _fold_predictors(chosen, refitted, common, predictor, workspace)
+    latest = max(common) if task.times is not None else None
+    predictor = _load(chosen, refitted, workspace, task.n_classes, latest)
+    own_fold = refitted if latest is None else {record.number for record, _ in chosen}
+    fold_predictors = _fold_predictors(chosen, own_fold, common, predictor, workspace)
     out_of_fold = _out_of_fold(chosen, rows, common, fold_predictors, folds)
     final_weights = {record.number: weight for record, weight in chosen}
-    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold, parts, curve)
+    members = _member_predictions(chosen, rows, common, task, search.seed)
+    return Ensemble(predictor, final_weights, ensemble_loss, constant_loss, out_of_fold, members, parts, curve)
+
+
+def _member_predictions(
+    chosen: Sequence[tuple[TrialRecord, float]], rows: np.ndarray, common: Sequence[int], task: Task, seed: int
+) -> MemberPredictions:
+    rng = np.random.default_rng(child_seed(seed, "members"))
+    n_kept = min(len(rows), max(100, _MEMBER_CELLS // (len(chosen) * max(1, task.n_classes))))
+    kept = np.sort(rng.choice(len(rows), n_kept, replace=False))
+    return MemberPredictions(
+        [record.number for record, _ in chosen],
+        task.y[rows[kept]],
+        None if task.sample_weight is None else task.sample_weight[rows[kept]],
+        np.stack(
+            [np.concatenate([record.predictions[fold] for fold in common])[kept] for record, _ in chosen],
+            dtype=np.float32,
+            casting="same_kind",
+        ),
+        task.table.take(rows[kept[:1000]]),
+    )
 
 
 def _out_of_fold(
@@ -327,13 +354,20 @@ def _choose(
 
 
 def _load(
-    chosen: Sequence[tuple[TrialRecord, float]], refitted: set[int], workspace: Workspace, n_classes: int
+    chosen: Sequence[tuple[TrialRecord, float]],
+    refitted: set[int],
+    workspace: Workspace,
+    n_classes: int,
+    latest: int | None,
 ) -> FittedPredictor:
+    """Return the predictor; without a model of all rows a trial has those of its folds, or of the latest fold alone."""
     preparations: list[Any] = []
     index: dict[tuple[int, str], int] = {}
     members = []
     for record, weight in chosen:
         folds = [ALL_ROWS] if record.number in refitted else sorted(record.predictions)
+        if latest is not None and record.number not in refitted:
+            folds = [latest]
         view = workspace.shared.learners[record.configuration.strategy].view
         member = Member(record.number, weight, [], [])
         for fold in folds:

@@ -30,6 +30,7 @@ from autometa.posthoc.threshold import labels_at
 from autometa.report import closing_line, logged_fit
 from autometa.scoring import score_predictions
 from autometa.tables.target import ProblemChoice
+from autometa.validation_rows import join_rows
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +71,14 @@ class AutoMeta(JudgedModel, BaseEstimator):
         Folder of your own experience. Every fit adds what it measured (meta-features,
         configurations, losses, seconds, types of errors; no rows, labels or names), and
         learnt policies use it.
-    cv : int, splitter, iterable or None, default=None
+    cv : int, "time", splitter, iterable or None, default=None
         Number of folds, a scikit-learn splitter, which gets X, y and groups as they were
         given, or (train, validation) row numbers or masks. None chooses folds or a holdout by
         rows and budget; folds are stratified, and keep groups together if `fit` gets any.
+        ``"time"`` validates on later rows than it trains on, and fits the final models on all rows.
+    time_column : label or None, default=None
+        Column with the times of the rows, dates or numbers, for ``cv="time"``; its position if X
+        has no labels. None takes the order of the rows.
     ensemble_size : int, default=40
         Rounds of ensemble selection, >= 1; 1 keeps the best trial alone.
     calibrate : bool, default=True
@@ -153,6 +158,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         policy: str | Path | Policy = DEFAULT_POLICY,
         experience: str | Path | None = None,
         cv: Any = None,
+        time_column: Any = None,
         ensemble_size: int = 40,
         calibrate: bool = True,
         tune_threshold: bool = True,
@@ -175,6 +181,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self.policy = policy
         self.experience = experience
         self.cv = cv
+        self.time_column = time_column
         self.ensemble_size = ensemble_size
         self.calibrate = calibrate
         self.tune_threshold = tune_threshold
@@ -188,7 +195,9 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self.progress = progress
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> Self:
         """Fit the estimator: search for `time_budget` seconds or `n_trials`, then build the ensemble.
 
         Parameters
@@ -202,6 +211,9 @@ class AutoMeta(JudgedModel, BaseEstimator):
             Non-negative weights in fitting and in the loss; rows of weight 0 are left out.
         groups : array of shape (n_rows,), optional
             Rows of one group are never split over training and validation.
+        X_val, y_val : like X and y, optional
+            Rows of your own to validate on, in place of folds of X: iterations, trials and the ensemble are chosen on
+            them, and no model is ever fitted on them. `oof_predictions` has the rows of X first (NaN), then these.
 
         Returns
         -------
@@ -215,11 +227,16 @@ class AutoMeta(JudgedModel, BaseEstimator):
             If no trial gave a model.
         """
         with kept_process_state(), logged_fit(self.verbose):
-            return self._fit(X, y, sample_weight, groups)
+            return self._fit(X, y, sample_weight, groups, X_val, y_val)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any, X_val: Any, y_val: Any) -> Self:
         start_s = time.monotonic()
         settings = read_settings(self, start_s)
+        cv: Any = settings.cv
+        if X_val is not None or y_val is not None:
+            joined = join_rows(X, y, sample_weight, groups, X_val, y_val, cv)
+            X, y, sample_weight = joined.X, joined.y, joined.sample_weight
+            settings, cv = replace(settings, refits=False), [joined.fold]
         strategies = load_strategies(self.strategies)
         inputs = read_inputs(
             X,
@@ -229,7 +246,8 @@ class AutoMeta(JudgedModel, BaseEstimator):
             problem=self._problem_choice(),
             metric=self.metric,
             pos_label=getattr(self, "pos_label", None),
-            cv=settings.cv,
+            cv=cv,
+            time_column=self.time_column,
         )
         if inputs.folds is not None:
             settings = replace(settings, cv=inputs.folds)
@@ -246,6 +264,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self._schema, self._metric = inputs.task.table.schema, inputs.metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
         self._adjustments, self._targets = fitted.adjustments, inputs.target.values
+        self._member_predictions = fitted.members
         self._n_rows, self._out_of_fold = len(inputs.raw.frame), fitted.out_of_fold
         if fitted.out_of_fold is not None and inputs.task.n_rows < self._n_rows:
             # Rows of weight 0 are not in the task.

@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from autometa._support.numbers import is_whole_number
 from autometa._support.user_warnings import warn_user
+from autometa.evaluation.drift import columns_that_drive
 from autometa.evaluation.leakage import columns_like_target
 from autometa.evaluation.metrics import Metric, kind_of_problem, positive_class, resolve_metric
 from autometa.evaluation.resampling import Fold, folds_of_splitter
@@ -21,6 +22,10 @@ from autometa.tables.column_names import listing
 from autometa.tables.inputs import RawTable, read_table
 from autometa.tables.table_task import Task
 from autometa.tables.target import ProblemChoice, Target, read_target
+from autometa.tables.time_order import time_ranks
+
+TIME = "time"
+"""The value of ``cv`` for validation on later rows."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,13 @@ def read_inputs(
     metric: str | Callable[..., Any] = "auto",
     pos_label: Any = None,
     cv: Any = None,
+    time_column: Any = None,
 ) -> FitInputs:
     """Return the checked inputs of a fit.
 
     Parameters
     ----------
-    X, y, sample_weight, groups, problem, metric, pos_label, cv
+    X, y, sample_weight, groups, problem, metric, pos_label, cv, time_column
         As in ``AutoMeta.fit`` and `AutoMeta`. With ``problem="auto"``, a metric for one kind of problem decides it.
 
     Raises
@@ -84,7 +90,11 @@ def read_inputs(
     target = read_target(y, n_rows, choice, reason)
     resolved = resolve_metric(metric, target.problem, target.classes, pos_label)
     _refuse_infinite_loss(resolved, metric, target)
-    has_own_folds = cv is not None and not is_whole_number(cv)
+    is_by_time = isinstance(cv, str) and cv == TIME
+    if is_by_time and groups is not None:
+        raise ValueError("cv='time' cannot keep groups together, as they may last over time. Leave out one of them.")
+    times = time_ranks(raw, time_column) if is_by_time else None
+    has_own_folds = cv is not None and not is_whole_number(cv) and not is_by_time
     group_codes = _group_codes(groups, n_rows)
     used, weight = _used_rows(sample_weight, raw.frame, target, keep_all=has_own_folds)
     folds = None
@@ -100,9 +110,12 @@ def read_inputs(
         sample_weight=weight,
         groups=None if group_codes is None else group_codes[used],
         classes=target.classes,
+        times=None if times is None else times[used],
     )
     notes = _notes(target, reason, positive_class(resolved, target.classes, pos_label), resolved, pos_label)
     notes += _warn_of_leaks(task)
+    if groups is None and (cv is None or is_whole_number(cv)):
+        _warn_of_drift(task)
     return FitInputs(task, target, raw, resolved, folds, notes)
 
 
@@ -218,6 +231,17 @@ def _warn_of_leaks(task: Task) -> list[str]:
         )
         return [f"possible leak: y can be told one to one from {listing(columns)}"]
     return []
+
+
+def _warn_of_drift(task: Task) -> None:
+    """Warn if the target changes with a date so much that random folds would look too good for later rows."""
+    if columns := columns_that_drive(task):
+        warn_user(
+            f"The target changes over time with {listing(columns)}, and the folds are random: the score is that of "
+            "rows between those of fit, not of later ones. If later rows are to be predicted, use cv='time' and "
+            "time_column; otherwise warnings.filterwarnings('ignore', message='The target changes over time') "
+            "silences this."
+        )
 
 
 def _notes(target: Target, reason: str, positive: Any, metric: Metric, pos_label: Any) -> list[str]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
 from autometa.core.task import Problem
-from autometa.ensemble.out_of_fold import OutOfFold, weighted_spread
+from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold, weighted_spread
 from autometa.ensemble.predictor import MOST_ROWS_OF_PART, FittedPredictor
 from autometa.posthoc.adjustments import Adjustments
 from autometa.posthoc.conformal import class_sets
@@ -59,6 +60,7 @@ class FittedModel:
     _adjustments = Adjustments()
     _out_of_fold: OutOfFold | None = None
     _targets: np.ndarray | None = None
+    _member_predictions: MemberPredictions | None = None
     _n_rows: int
     # Columns of the file that the command line fitted, by their role: "target", "weight" and "id".
     _roles: Mapping[str, Any] = MappingProxyType({})
@@ -137,6 +139,145 @@ class FittedModel:
 
         return save(self, path)
 
+    def refit(self, X: Any, y: Any, *, sample_weight: Any = None, time_budget: float | None = None) -> Self:
+        """Return a new model: the ensemble of this one, fitted on other rows without a search.
+
+        Configurations and weights are those of this model, which stays as it is. Each configuration is fitted once, on
+        all rows, with the mean number of iterations that early stopping chose in `fit`, times the square root of how
+        many times more rows there are. Kinds of columns and levels of categories are learnt again; classes,
+        temperature, threshold and the errors behind intervals and sets are kept. There are no out-of-fold predictions.
+
+        Parameters
+        ----------
+        X, y, sample_weight : like in `fit`
+            The rows to fit on, with the columns of `fit`. Classes may be missing, but none may be new.
+        time_budget : float or None, default=None
+            Seconds, > 0; None for no limit. Members with more weight come first.
+
+        Returns
+        -------
+        AutoMeta, AutoMetaClassifier or AutoMetaRegressor
+            The new model, of the same class and with the same parameters. It can be saved as well.
+
+        Raises
+        ------
+        ValueError
+            If columns are missing, y has unknown classes, or there are too few rows.
+        SearchFailedError
+            If no member could be fitted within the budget.
+
+        Warns
+        -----
+        UserWarning
+            If some members could not be fitted; the others share their weight.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.refitting import refitted_model
+
+        with kept_process_state():
+            return refitted_model(self, X, y, sample_weight, time_budget)
+
+    def compact_options(self, X: Any = None, y: Any = None) -> pd.DataFrame:
+        """Return smaller ensembles of this model's members with their price.
+
+        Each member alone is an option, and so are ensembles that grow from the best one member at a time. Their weights
+        are chosen again, on out-of-fold predictions or on the rows that are given.
+
+        Parameters
+        ----------
+        X, y : like in `fit`, optional
+            Rows that `fit` has not seen; needed for a loaded model, as files keep no out-of-fold predictions.
+
+        Returns
+        -------
+        DataFrame
+            A row per option, least loss first: ``trials`` and ``weights`` of the members; ``loss`` on the rows, lower
+            is better; ``price``, the loss minus that of this model on the same rows; ``ms``, milliseconds of predicting
+            1,000 cleaned rows in one thread; ``mb``, megabytes in a saved file.
+
+        Raises
+        ------
+        ValueError
+            If there are no out-of-fold predictions and no rows are given.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.compacting import compact_options
+
+        with kept_process_state():
+            return compact_options(self, X, y)
+
+    def compact(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        max_ms: float | None = None,
+        max_mb: float | None = None,
+        max_loss: float | None = None,
+    ) -> Self:
+        """Return a smaller model: the ensemble of `compact_options` with the least loss within the limits.
+
+        With `max_loss` alone it is the quickest one. This model stays as it is. ``refit`` on the rows of `fit` first
+        puts one model in place of those of the folds, which is several times smaller and quicker.
+
+        Parameters
+        ----------
+        X, y : like in `fit`, optional
+            Rows that `fit` has not seen; needed for a loaded model.
+        max_ms : float or None
+            Most milliseconds for predicting 1,000 rows in one thread.
+        max_mb : float or None
+            Most megabytes in a saved file.
+        max_loss : float or None
+            Largest loss, as in the column ``loss`` of `compact_options`.
+
+        Returns
+        -------
+        AutoMeta, AutoMetaClassifier or AutoMetaRegressor
+            The smaller model. Its price in loss is logged, and is a note in its report.
+
+        Raises
+        ------
+        ValueError
+            If no option is within the limits, with what is possible; or as in `compact_options`.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.compacting import compact_model
+
+        with kept_process_state():
+            return compact_model(self, X, y, {"ms": max_ms, "mb": max_mb, "loss": max_loss})
+
+    def pipeline(self, trial: int | None = None) -> Pipeline:
+        """Return a trial as an unfitted scikit-learn pipeline, which works without the rest of autometa.
+
+        The step ``"prepare"`` is autometa's preparation of raw tables, the step ``"model"`` the estimator of LightGBM,
+        CatBoost, XGBoost or scikit-learn itself. autometa's own learners (networks, kernel machines, nearest
+        neighbours, discriminant analysis, and XGBoost for labels other than 0, 1, …) are there as estimators of
+        autometa. Parameters reproduce the trial as nearly as the library allows; the number of iterations is the mean
+        that early stopping chose in the trial.
+
+        Parameters
+        ----------
+        trial : int or None, default=None
+            Number of a trial, as in ``leaderboard()``; None for the best one.
+
+        Returns
+        -------
+        sklearn.pipeline.Pipeline
+            For ``clone``, ``cross_val_score`` or ``GridSearchCV``, e.g. over ``model__C``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such trial, or its `Strategy` is not known to a loaded model.
+        MissingDependencyError
+            If the library is not installed.
+        """
+        check_is_fitted(self, "predictor_")
+        from autometa.pipelines import pipeline_of_trial
+
+        return pipeline_of_trial(self, trial)
+
     def columns(self) -> pd.DataFrame:
         """Return what was made of each column of X.
 
@@ -193,7 +334,8 @@ class FittedModel:
         The widths come from the errors of out-of-fold predictions. They are larger where the members of the ensemble
         disagree, and where errors of predictions of that size were larger. The coverage is an average over rows that
         are drawn like those of `fit`: it is not promised for each part of the rows, nor for groups or times that `fit`
-        has not seen unless its folds kept them apart (`groups`, `cv`).
+        has not seen unless its folds kept them apart (`groups`, `cv`). With ``cv="time"`` the errors are those on
+        later rows, and the coverage holds as far as the future errs like them.
 
         Parameters
         ----------

@@ -28,11 +28,11 @@ from autometa.core.proposal import ExplainingPolicy, Policy, Prediction, Proposa
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
-from autometa.ensemble.out_of_fold import OutOfFold
+from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold
 from autometa.ensemble.predictor import FittedPredictor, Member
 from autometa.ensembling import Ensemble, make_ensemble, warning_about
 from autometa.evaluation.metrics import Metric
-from autometa.evaluation.resampling import Fold, make_folds
+from autometa.evaluation.resampling import Fold, make_folds, make_time_folds
 from autometa.evaluation.workers import Workers
 from autometa.evaluation.workspace import Workspace
 from autometa.exceptions import MetaDatasetError, SearchFailedError
@@ -68,6 +68,13 @@ logger = logging.getLogger(__name__)
 _MAX_QUICK_CELLS = 300_000
 
 
+_MOST_TIME_PARTS = 5
+"""Largest number of parts of rows in time: the first part alone is trained on first, and must not be too small."""
+
+_REFIT_SHARE = 0.2
+"""Fraction of the time for the final fits on all rows where folds follow time."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a fit; see ``AutoMeta`` for the meaning of each field."""
@@ -77,7 +84,7 @@ class Settings:
     n_jobs: int
     ensemble_size: int
     memory_bytes: int | None
-    cv: int | tuple[Fold, ...] | None
+    cv: int | str | tuple[Fold, ...] | None
     study: Study | None
     storage: Any
     study_name: str | None
@@ -88,6 +95,7 @@ class Settings:
     experience: Path | None = None
     calibrate: bool = True
     tune_threshold: bool = True
+    refits: bool = True  # whether final models may be fitted on validation rows
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,7 @@ class Fitted:
     adjustments: Adjustments = Adjustments()
     out_of_fold: OutOfFold | None = None
     score_estimate: ScoreEstimate | None = None
+    members: MemberPredictions | None = None
 
 
 def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -155,7 +164,9 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         _remember(settings.experience, task, search.task, search.history, settings.seed)
     history = _history(search, ensemble, metric, strategies, notes, advice, expected)
     history.total_s = time.monotonic() - start_s
-    return Fitted(ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate)
+    return Fitted(
+        ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate, ensemble.members
+    )
 
 
 def _history(
@@ -226,7 +237,7 @@ def _planned(
     unknown = strategies_without_records(policy, available, description)
     workspace = Workspace(task, folds, metric, learners, child_seed(settings.seed, "preparation"))
     stack.callback(workspace.close)
-    workers = Workers(workspace, settings.n_jobs, _memory_per_worker(most_cells(task.table), settings), quick)
+    workers = Workers(workspace, settings.n_jobs, memory_per_worker(most_cells(task.table), settings), quick)
     stack.callback(workers.stop)
     search = Search(
         task=description,
@@ -290,9 +301,15 @@ def _show(bar: ProgressBar, metric: Metric, records: Sequence[TrialRecord]) -> N
 def _plan_and_folds(task: Task, settings: Settings) -> tuple[Plan, tuple[Fold, ...]]:
     n_folds = settings.cv if isinstance(settings.cv, int) else None
     plan = make_plan(task.describe(), settings.budget, settings.n_jobs, n_folds)
+    if not settings.refits:
+        plan = replace(plan, refit_share=0.0)
     if isinstance(settings.cv, tuple):
         return plan, settings.cv
     n_kept = 1 if plan.is_holdout else None
+    if task.times is not None:
+        # The models of the folds know early rows only, so that the final ones are fitted on all rows.
+        plan = replace(plan, n_splits=min(plan.n_splits, _MOST_TIME_PARTS), refit_share=_REFIT_SHARE)
+        return plan, make_time_folds(task, plan.n_splits, n_kept=n_kept)
     return plan, make_folds(task, plan.n_splits, child_seed(settings.seed, "folds"), n_kept=n_kept)
 
 
@@ -380,7 +397,7 @@ def available_strategies(strategies: Sequence[Strategy], task: Task) -> tuple[li
     return available, reasons
 
 
-def _memory_per_worker(n_cells: int, settings: Settings) -> int:
+def memory_per_worker(n_cells: int, settings: Settings) -> int:
     """Return the bytes that one worker may allocate.
 
     Unless the user sets a limit, all workers together may use 2 GiB plus ten times the prepared

@@ -64,6 +64,11 @@ def held_out_rows(
     chosen = _sampled(len(out_of_fold.rows))
     rows = out_of_fold.rows[chosen]
     weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)[rows]
+    # pandas cannot take rows of numbers in the byte order of other machines.
+    swapped = {
+        name: t.newbyteorder("=") for name, t in frame.dtypes.items() if isinstance(t, np.dtype) and not t.isnative
+    }
+    frame = frame.astype(swapped) if swapped else frame
     return HeldOutRows(frame.iloc[rows].reset_index(drop=True), y[rows], weight, out_of_fold.folds[chosen])
 
 
@@ -88,8 +93,9 @@ class JudgedModel(FittedModel, BaseEstimator):
 
         The score of the ensemble on its out-of-fold rows is a little too good, because its weights were chosen on them.
         This optimism is measured by cross-fitting: trials are ranked and weights chosen again on four fifths of the
-        rows and judged on the other fifth, five times. The interval is a bootstrap over the out-of-fold rows, or over
-        their groups. It is for new rows that are drawn like those of `fit`, and holds the models fixed.
+        rows and judged on the other fifth, five times, or fewer where the time was short. The interval is a bootstrap
+        over the out-of-fold rows, or over their groups. It is for new rows that are drawn like those of `fit`, and
+        holds the models fixed.
 
         Parameters
         ----------
@@ -112,8 +118,8 @@ class JudgedModel(FittedModel, BaseEstimator):
         if self._score_estimate is None:
             raise ValueError(
                 "The fit made no estimate of the score: y was constant, there were fewer than five rows or groups with "
-                "out-of-fold predictions, there was no time left for it, or the model comes from a file of an earlier "
-                "version. Fit again with more time_budget, or use evaluate(X, y) with rows that fit has not seen."
+                "out-of-fold predictions, the metric was not defined on them, or the model comes from a file of an "
+                "earlier version. Use evaluate(X, y) with rows that fit has not seen."
             )
         return self._score_estimate.as_series(self._metric, confidence)
 

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.numbers import is_number, is_whole_number
 from autometa.core.budget import Budget, Deadline
+from autometa.fit_inputs import TIME
 from autometa.fitting import Settings
 from autometa.policy.registry import checked_policy
 
@@ -53,6 +54,8 @@ def read_settings(model: Any, start_s: float) -> Settings:
     for name in ("calibrate", "tune_threshold"):
         if not isinstance(getattr(model, name, True), (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {getattr(model, name)!r}.")
+    if model.time_column is not None and not (isinstance(model.cv, str) and model.cv == TIME):
+        raise ValueError(f"time_column={model.time_column!r} orders the rows for cv='time'; got cv={model.cv!r}.")
     if model.n_jobs == 0:
         raise ValueError("n_jobs must not be 0: give a number of processes, or -1 for one per core.")
     return Settings(
@@ -76,16 +79,18 @@ def read_settings(model: Any, start_s: float) -> Settings:
 
 
 def _checked_cv(cv: Any) -> Any:
-    """Return the number of folds as an int, a splitter or an iterable of folds unchanged."""
+    """Return the number of folds as an int; ``"time"``, a splitter or an iterable of folds unchanged."""
     if is_whole_number(cv):
         if cv < 2:
             raise ValueError(f"cv must be at least 2 folds, a splitter or None, got {cv}.")
         return int(cv)
+    if isinstance(cv, str) and cv == TIME:
+        return cv
     if isinstance(cv, type):
         raise TypeError(f"cv must be a splitter, not its class: pass {cv.__name__}().")
     if cv is not None and (isinstance(cv, (bool, str, float)) or not (hasattr(cv, "split") or hasattr(cv, "__iter__"))):
         raise TypeError(
-            f"cv must be a whole number, a scikit-learn splitter, (train, validation) rows or None, got {cv!r}."
+            f"cv must be a whole number, 'time', a scikit-learn splitter, (train, validation) rows or None, got {cv!r}."
         )
     return cv
 

@@ -17,6 +17,7 @@ two files among the tests (``tests/saved_models/format_<n>_*``) that must load; 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import json
 import logging
@@ -34,7 +35,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import autometa
 from autometa._support.files import replaced
-from autometa._support.imports import is_installed
+from autometa._support.imports import is_installed, skops_io
 from autometa._support.user_warnings import warn_user
 from autometa._support.warning_filters import ignored_warnings, kept_warning_filters
 from autometa.ensemble.class_subset import ClassSubsetModel
@@ -46,7 +47,8 @@ from autometa.learners.boosting import BoostedModel
 from autometa.learners.constant import ConstantModel, NoPreparation
 from autometa.learners.numeric import TargetScale
 from autometa.learners.sklearn_estimator import OwnModel
-from autometa.learners.untrusted_trees import check_trees
+from autometa.learners.trees import ForestModel
+from autometa.learners.untrusted_trees import check_trees, reachable
 from autometa.posthoc.adjustments import Adjustments
 from autometa.posthoc.conformal import ErrorScale, Intervals
 from autometa.posthoc.score_estimate import ScoreEstimate
@@ -103,7 +105,8 @@ METRIC_FIELDS = ("name", "higher_is_better", "best")
 _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "lightgbm", "catboost", "xgboost")
 _WARNED_ABOUT = ("autometa", "scikit-learn")
 # Attributes that are written in files of their own, or not at all.
-_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold", "_held_out", "_targets")
+_LEAST_SHARED_BYTES = 1024
+_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold", "_held_out", "_targets", "_member_predictions")
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 
@@ -163,7 +166,7 @@ def save(model: BaseEstimator, path: str | Path) -> Path:
         "manifest.json": _as_json(record.manifest, indent=2),
         "history.json": _as_json(record.history),
         "schema.json": _as_json(record.schema),
-        "model.skops": _dumped(record.attributes),
+        "model.skops": dumped(record.attributes),
     }
     if record.manifest["not_kept"]:
         logger.info("Not kept in %s: %s.", path, record.manifest["not_kept"])
@@ -270,17 +273,36 @@ def _plain_number(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not a plain value")
 
 
-def _dumped(attributes: Mapping[str, Any]) -> bytes:
-    import skops.io  # takes seconds
+def dumped(attributes: Mapping[str, Any]) -> bytes:
+    """Return attributes of models, with equal arrays shared, as skops writes them."""
+    skops = skops_io()  # takes seconds
 
+    share_arrays(attributes["predictor_"])
     try:
         with kept_warning_filters():
-            return skops.io.dumps(dict(attributes), compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+            return skops.dumps(dict(attributes), compression=zipfile.ZIP_DEFLATED, compresslevel=6)
     except Exception as error:  # whatever a foreign estimator's state holds
         raise PersistenceError(
             f"The model cannot be saved without pickle ({error}). That happens with estimators of your own that hold "
             "functions or open files; joblib.dump(model, path) writes a pickle, which only you should load."
         ) from error
+
+
+def share_arrays(root: Any) -> None:
+    """Let equal arrays in the attributes of models be one array, which is then written once, and loaded once."""
+    known: dict[tuple[Any, ...], np.ndarray] = {}
+
+    def shared(value: Any) -> Any:
+        if not isinstance(value, np.ndarray) or value.dtype == object or value.nbytes < _LEAST_SHARED_BYTES:
+            return value
+        content = hashlib.sha256(np.ascontiguousarray(value).data).digest()
+        return known.setdefault((value.dtype.str, value.shape, value.flags.c_contiguous, content), value)
+
+    for part in reachable(root):
+        holder = part if isinstance(part, (dict, list)) else vars(part)
+        for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+            if (one := shared(value)) is not value:
+                holder[key] = one
 
 
 def _write(path: Path, content: Mapping[str, bytes]) -> None:
@@ -360,20 +382,23 @@ def _compare_versions(file: Path, then: Mapping[str, str]) -> None:
 
 
 def _load_dump(file: Path, dump: bytes, trusted: list[str]) -> dict[str, Any]:
-    import skops.io
+    skops = skops_io()
     from skops.io.exceptions import UntrustedTypesFoundException
 
     # `_compare_versions` has warned once; skops would warn once per tree.
     with reading_model(file), ignored_warnings(InconsistentVersionWarning):
         try:
-            attributes: dict[str, Any] = skops.io.loads(dump, trusted=trusted)
+            attributes: dict[str, Any] = skops.loads(dump, trusted=trusted)
         except UntrustedTypesFoundException:
-            unknown = sorted(set(skops.io.get_untrusted_types(data=dump)) - set(trusted))
+            unknown = sorted(set(skops.get_untrusted_types(data=dump)) - set(trusted))
             asked = sorted(set(trusted) - set(TRUSTED_TYPES)) + unknown
             raise PersistenceError(
                 f"{file} holds types that autometa does not trust: {', '.join(unknown)}. Nothing was loaded. "
                 "If you know these types and who made the file, load it with "
                 f"autometa.load({str(file)!r}, trusted={asked!r})."
             ) from None
+        for part in reachable(attributes):
+            if isinstance(part, ForestModel):
+                _ = part.estimator  # made of its arrays now, so that a forged file is refused here
         check_trees(attributes)
     return attributes

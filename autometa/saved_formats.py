@@ -11,7 +11,7 @@ from typing import Any
 from autometa.ensemble.predictor import FittedPredictor, upgrade_format_1
 from autometa.tables.format_1 import update_preparation
 
-FORMAT = 2
+FORMAT = 3
 """Version of the format that this autometa writes, and the newest that it reads."""
 
 MOVED_TYPES = {

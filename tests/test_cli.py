@@ -139,7 +139,8 @@ def test_every_option_reaches_the_estimator(train: Path, arguments_only: list[di
     off = {"calibrate": False, "tune_threshold": False}
     expected = options | off | {"strategies": ["ridge", "own.toml"], "progress": True, "verbose": 2}
     assert arguments_only[0]["parameters"] == expected
-    assert set(expected) | {"study", "callbacks"} == set(AutoMeta().get_params())
+    # `time_column` excludes `cv`, and has a test of its own.
+    assert set(expected) | {"study", "callbacks", "time_column"} == set(AutoMeta().get_params())
 
 
 @pytest.mark.parametrize(
@@ -778,3 +779,17 @@ def test_a_collection_that_is_stopped_says_that_it_can_go_on(
         assert main(_collect(tables)) == 130
     assert "stopped: what was measured is kept; the same command goes on" in capsys.readouterr().err
     assert main(_collect(tables)) == 0
+
+
+def test_a_time_column_makes_the_folds_follow_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")
+    frame = pd.DataFrame({"day": days, "a": rng.normal(size=120)})
+    frame.assign(y=frame["a"] + rng.normal(size=120)).to_csv(tmp_path / "rows.csv", index=False)
+    given = ["fit", str(tmp_path / "rows.csv"), "--target", "y", "--n-trials", "2", "--strategies", "ridge"]
+    assert main([*given, "--time-column", "day", "--save", str(tmp_path / "model.autometa")]) == 0
+    assert autometa.load(tmp_path / "model.autometa").get_params()["cv"] == "time"
+    assert main([*given, "--time-column", "day", "--cv", "3"]) == 2
+    assert "leave out --cv" in capsys.readouterr().err
+    assert main([*given, "--time-column", "dai"]) == 2
+    assert "'dai'" in capsys.readouterr().err

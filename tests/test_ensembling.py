@@ -13,7 +13,7 @@ import pytest
 from autometa import AutoMeta
 from autometa.core.space import Configuration
 from autometa.core.task import Problem, TaskDescription
-from autometa.ensemble.out_of_fold import OutOfFold
+from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold
 from autometa.ensemble.predictor import FittedPredictor
 from autometa.ensembling import Ensemble, warning_about
 from autometa.evaluation.metrics import resolve_metric
@@ -28,7 +28,9 @@ def search(*statuses: TrialStatus, problem: Problem = "binary") -> Search:
 
 
 def ensemble(loss: float, constant_loss: float) -> Ensemble:
-    return Ensemble(cast(FittedPredictor, None), {0: 1.0}, loss, constant_loss, cast(OutOfFold, None))
+    return Ensemble(
+        cast(FittedPredictor, None), {0: 1.0}, loss, constant_loss, cast(OutOfFold, None), cast(MemberPredictions, None)
+    )
 
 
 def warned(loss: float, constant_loss: float, *statuses: TrialStatus, metric: str = "f1") -> str:

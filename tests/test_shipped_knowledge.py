@@ -14,6 +14,8 @@ from autometa.learners.mlp_maml import learner as mlp_maml
 from autometa.learners.mlp_maml.learner import fit_mlp_maml
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.assessment import assess, compare, gain_policy, named_policies, settings_in_replays
+from autometa.metalearning.training.best_strategy_training import learn_best_strategy
+from autometa.metalearning.training.portfolio import learn_portfolios
 from autometa.metalearning.training.similarity_learning import similarity_weights
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.weights_file import PolicyWeights, read_weights
@@ -66,6 +68,16 @@ def test_shuffled_losses_would_not(weights: PolicyWeights) -> None:
 def test_shipped_weights_of_meta_features_are_those_that_the_records_teach(weights: PolicyWeights) -> None:
     learnt = similarity_weights(weights.past, str(weights.card["similarity"]["chosen"]))
     np.testing.assert_allclose(weights.similarity, learnt, rtol=0.02, atol=1e-4)
+
+
+def test_shipped_portfolios_and_chances_are_those_that_the_records_teach(weights: PolicyWeights) -> None:
+    portfolios, judged_by = learn_portfolios(weights.past)
+    assert (weights.portfolios, weights.card["portfolios"]["judged_by"]) == (portfolios, judged_by)
+    choice = learn_best_strategy(weights.past)
+    assert weights.best_strategy is not None
+    np.testing.assert_allclose(weights.best_strategy.coefficients, choice.model.coefficients, atol=1e-3)
+    # As chances of the best strategy they are clearly better than equal ones, on families left out.
+    assert choice.errors["log_loss"] < choice.errors["log_loss_uniform"] - 0.25
 
 
 def losses_after_one_epoch(start: str) -> np.ndarray:

@@ -38,6 +38,7 @@ _ESTIMATOR_OPTIONS = (
     "policy",
     "experience",
     "cv",
+    "time_column",
     "ensemble_size",
     "calibrate",
     "tune_threshold",
@@ -80,6 +81,11 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--policy", help="name of a policy, or a folder that `autometa train` wrote")
     fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
+    fit.add_argument(
+        "--time-column",
+        metavar="COL",
+        help="column with the times of the rows: later rows are validated",
+    )
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
     fit.add_argument(
         "--calibrate", action=argparse.BooleanOptionalAction, help="scale class probabilities where it lowers log loss"
@@ -209,6 +215,11 @@ def _fit(arguments: argparse.Namespace) -> None:
     unused = {given.get("weight"), given.get("groups"), arguments.target, *not_learnt}
     X = table.drop(columns=[name for name in table.columns if name in unused])
 
+    if "time_column" in given:
+        column_of(table, given["time_column"], "--time-column")
+        if "cv" in given:
+            raise ValueError("--time-column decides the folds; leave out --cv.")
+        given["cv"] = "time"
     if "pos_label" in given:
         given["pos_label"] = _label_of(target, given["pos_label"])
 

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,6 +55,36 @@ class OutOfFold:
         np.add.at(total, self.rows, self.predictions)
         count = np.bincount(self.rows, minlength=n_rows).reshape(-1, *[1] * (total.ndim - 1))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class MemberPredictions:
+    """Predictions of each member of an ensemble for rows that it was not fitted on, to choose weights again.
+
+    Parameters
+    ----------
+    trials : list of int
+        Number of each member's trial.
+    y : ndarray of shape (n_rows,)
+        Class codes or values.
+    weight : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    predictions : ndarray of shape (n_members, n_rows) or (n_members, n_rows, n_classes), float32
+        Values or probabilities.
+    sample : CleanTable
+        At most 1,000 rows, on which predictions are timed.
+    """
+
+    trials: list[int]
+    y: np.ndarray
+    weight: np.ndarray | None
+    predictions: np.ndarray
+    sample: CleanTable
+
+    def of(self, trials: Sequence[int]) -> MemberPredictions:
+        """Return the predictions of some of the members, in the order of `trials`."""
+        chosen = [self.trials.index(trial) for trial in trials]
+        return replace(self, trials=list(trials), predictions=self.predictions[chosen])
 
 
 def weighted_spread(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
 
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.budget import Anchor
@@ -85,6 +85,53 @@ def make_folds(task: Task, n_splits: int, seed: int, *, n_kept: int | None = Non
     if task.problem != "regression" and task.groups is None:
         folds = [_keep_every_class(fold, task.y) for fold in folds]
     return tuple(fold for fold in folds if len(fold.validation) and len(fold.train))
+
+
+def make_time_folds(task: Task, n_splits: int, *, n_kept: int | None = None) -> tuple[Fold, ...]:
+    """Return folds whose validation rows come later than their training rows, which grow from fold to fold.
+
+    Rows of the same time are on one side of every split. Folds that train or validate on one class only are left out.
+
+    Parameters
+    ----------
+    task : Task
+        Rows with `times`.
+    n_splits : int
+        Number of parts of the rows; the first is only trained on. Fewer are made of few rows.
+    n_kept : int, optional
+        Keep only the last folds; 1 is a holdout of the latest ``1 / n_splits`` of the rows.
+
+    Raises
+    ------
+    ValueError
+        If no fold is left.
+    """
+    assert task.times is not None
+    order = np.argsort(task.times, kind="stable")
+    times = task.times[order]
+    n_splits = max(3, min(n_splits, task.n_rows))
+    folds = []
+    if task.n_rows >= n_splits:
+        for train, validation in TimeSeriesSplit(n_splits - 1).split(order):
+            # A part begins with the first row of a new time.
+            start, end = (
+                edge if edge == len(times) else int(np.searchsorted(times, times[edge - 1], side="right"))
+                for edge in (train[-1] + 1, validation[-1] + 1)
+            )
+            fold = Fold(np.sort(order[:start]), np.sort(order[start:end]))
+            parts = (fold.train, fold.validation)
+            is_usable = all(len(part) for part in parts)
+            if task.problem != "regression":
+                is_usable = is_usable and all(len(np.unique(task.y[part])) > 1 for part in parts)
+            if is_usable:
+                folds.append(fold)
+    if not folds:
+        raise ValueError(
+            "cv='time' finds no split with earlier rows to train on and later ones to validate on"
+            + (", each with two classes" if task.problem != "regression" else "")
+            + ". Give it more rows or moments, or use cv=None."
+        )
+    return tuple(folds if n_kept is None else folds[-n_kept:])
 
 
 def folds_of_splitter(

@@ -38,7 +38,7 @@ from autometa.learners.epochs import (
     row_losses,
     train_by_epochs,
 )
-from autometa.learners.numeric import TargetScale, bounded, target_scale, torch_threads
+from autometa.learners.numeric import TargetScale, bounded, rounded_weights, target_scale, torch_threads
 
 MOST_OPERATIONS = 2.0e11
 """Floating-point operations of a training without a deadline: about five seconds of one core."""
@@ -274,6 +274,7 @@ class _TorchNetwork:
         embedding, column_factor, layers = snapshot[:n_embedding], snapshot[n_embedding], snapshot[n_embedding + 1 :]
         weights = [w / np.float32(len(w) ** 0.5) for w in layers[:n_layers]]
         weights[0] = weights[0] * column_factor[:, None]
+        weights[:-1] = [rounded_weights(w) for w in weights[:-1]]
         activation = self.settings.activation
         return NeuralNetworkModel(
             weights, layers[n_layers:], activation, self.embedded, self.plain, embedding, self.scale, n_epochs

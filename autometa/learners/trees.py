@@ -26,6 +26,7 @@ from autometa.learners.base import FitData, Learner, stages_before
 from autometa.learners.boosting_iterations import first_iterations, without_encoder
 from autometa.learners.early_stopping import iterations_to_do, stops_early
 from autometa.learners.numeric import TargetScale, standardised, target_scale
+from autometa.learners.packed_trees import packed_trees, unpacked_trees
 from autometa.learners.screening import screened
 
 _MAX_CATEGORIES = 255
@@ -96,6 +97,22 @@ class ForestModel:
     estimator: Any
     scale: TargetScale | None
     is_cut_short: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        estimator = state.pop("estimator", None)
+        return state if estimator is None else {**state, "trees": packed_trees(estimator)}
+
+    def __getattr__(self, name: str) -> Any:
+        # A model that was pickled or saved makes its forest of the packed trees when it first predicts.
+        packed = vars(self).get("trees")
+        if name in vars(self):  # another thread has made it
+            return vars(self)[name]
+        if name != "estimator" or packed is None:
+            raise AttributeError(f"ForestModel has no attribute {name!r}")
+        self.estimator = unpacked_trees(packed)
+        vars(self).pop("trees", None)
+        return self.estimator
 
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         """Return probabilities (n_rows, n_classes) or values (n_rows,)."""
@@ -211,7 +228,19 @@ def _fit_forest(classifier: Any, regressor: Any, data: FitData, parameters: Mapp
         return False
 
     is_cut_short = not _grow_in_chunks(grow_to, n_trees, data.deadline)
+    _forget_training(estimator, scale is not None)
     return ForestModel(estimator, scale, is_cut_short)
+
+
+def _forget_training(forest: Any, is_regression: bool) -> None:
+    """Set to 0 what prediction does not read, and round values to single precision, so that files are small."""
+    for estimator in forest.estimators_:
+        tree = estimator.tree_
+        for array in (tree.impurity, tree.n_node_samples, tree.weighted_n_node_samples):
+            array[:] = 0
+        tree.value[tree.children_left >= 0] = 0
+        if is_regression:
+            tree.value[:] = tree.value.astype(np.float32)
 
 
 def affordable_leaves(n_trees: int, n_outputs: int) -> int:

@@ -39,7 +39,7 @@ def check_trees(root: Any) -> int:
         If a tree points outside its arrays.
     """
     n_trees = 0
-    for part in _reachable(root):
+    for part in reachable(root):
         if isinstance(part, BaseDecisionTree) and hasattr(part, "tree_"):
             _check_tree(part.tree_, part.n_features_in_)
             n_trees += 1
@@ -52,15 +52,18 @@ def check_trees(root: Any) -> int:
     return n_trees
 
 
-def _reachable(root: Any) -> Iterator[Any]:
-    """Yield each instance with a ``__dict__`` that `root` contains once."""
+def reachable(root: Any) -> Iterator[Any]:
+    """Yield once each dict, each list and each instance with a ``__dict__`` that `root` contains."""
     waiting, seen = [root], {id(root)}
     while waiting:
         part = waiting.pop()
         inside: Iterable[Any] = ()
         if isinstance(part, dict):
+            yield part
             inside = part.values()
         elif isinstance(part, (list, tuple, set, frozenset)):
+            if isinstance(part, list):
+                yield part
             inside = part
         elif isinstance(part, np.ndarray):
             inside = part.ravel() if part.dtype == object else ()

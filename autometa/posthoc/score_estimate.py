@@ -92,7 +92,7 @@ def cross_fitted(
     seed: int,
     deadline: Deadline,
 ) -> CrossFitted | None:
-    """Return predictions with weights that were chosen on other rows; None if the deadline comes first.
+    """Return predictions with weights that were chosen on other rows; None with too few rows.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def cross_fitted(
     seed : int
         Seed of the parts.
     deadline : Deadline
-        No choice begins after it.
+        No choice begins after it, except the first. Rows whose part was not reached are left out.
     """
     units = np.unique(rows if groups is None else groups, return_inverse=True)[1]
     n_units = int(units.max()) + 1
@@ -117,12 +117,13 @@ def cross_fitted(
         return None
     part = (np.random.default_rng(seed).permutation(n_units) % N_PARTS)[units]
     outside = np.empty_like(inside)
-    for k in range(N_PARTS):
-        if deadline.passed():
-            return None
-        weights = choose(np.flatnonzero(part != k))
-        outside[part == k] = np.tensordot(weights, predictions[:, part == k], axes=1)
-    return CrossFitted(rows, outside, inside)
+    n_done = 0
+    while n_done < N_PARTS and not (n_done and deadline.passed()):
+        weights = choose(np.flatnonzero(part != n_done))
+        outside[part == n_done] = np.tensordot(weights, predictions[:, part == n_done], axes=1)
+        n_done += 1
+    done = part < n_done
+    return CrossFitted(rows[done], outside[done], inside[done])
 
 
 def estimate_score(

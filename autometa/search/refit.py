@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from autometa.core.budget import Deadline
 from autometa.evaluation.jobs import Evaluator, Handle, Job
 from autometa.evaluation.workspace import ALL_ROWS
-from autometa.search.plan import Plan
 from autometa.search.trial_records import TrialRecord
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ def refit(
     records: Sequence[TrialRecord],
     *,
     evaluator: Evaluator,
-    plan: Plan,
+    growth: float,
     deadline: Deadline,
     n_jobs: int,
     n_threads: int,
@@ -36,8 +36,8 @@ def refit(
         Trials measured at anchor 1.
     evaluator : Evaluator
         Runs the fits.
-    plan : Plan
-        Tells how many more rows there are now.
+    growth : float
+        Rows that are fitted on now divided by those of a fold's fit.
     deadline : Deadline
         When the last fit must have ended.
     n_jobs, n_threads : int
@@ -60,11 +60,13 @@ def refit(
                 record = waiting.pop(0)
                 strategy = record.configuration.strategy
                 preparation_s = evaluator.preparation_s(strategy, ALL_ROWS)
-                if record.refit_s(plan.growth, preparation_s) > deadline.remaining_s():
+                if record.refit_s(growth, preparation_s) > deadline.remaining_s():
                     continue
                 evaluator.prepare(strategy, ALL_ROWS)
-                job = _job(record, plan, max(0.1, deadline.remaining_s()), n_threads, seed)
-                handles.append(evaluator.submit(job, inline=not evaluator.ready, kill_after_s=job.limit_s))
+                limit_s = max(0.1, deadline.remaining_s())
+                kill_after_s = limit_s if math.isfinite(limit_s) else None
+                job = _job(record, growth, limit_s, n_threads, seed)
+                handles.append(evaluator.submit(job, inline=not evaluator.ready, kill_after_s=kill_after_s))
             if not handles or deadline.passed():
                 break
             for handle, outcome in evaluator.wait(handles, in_order=False, timeout_s=deadline.remaining_s()):
@@ -76,10 +78,10 @@ def refit(
     return refitted
 
 
-def _job(record: TrialRecord, plan: Plan, limit_s: float, n_threads: int, seed: int) -> Job:
+def _job(record: TrialRecord, growth: float, limit_s: float, n_threads: int, seed: int) -> Job:
     iterations = list(record.n_iterations.values())
     # More rows bear somewhat more iterations than the fits of the folds kept.
-    n_iterations = round(float(np.mean(iterations)) * plan.growth**0.5) if iterations else None
+    n_iterations = round(float(np.mean(iterations)) * growth**0.5) if iterations else None
     return Job(
         record.number,
         record.configuration,

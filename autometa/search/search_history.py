@@ -25,7 +25,8 @@ class SearchHistory:
     metric : str
         Name of the metric.
     trials : list of dict
-        One per trial: number, strategy, parameters, status, loss, weight, time_s, ended_s,
+        One per trial: number, strategy, parameters, status, loss, `n_iterations` (mean over the folds; None
+        without early stopping, absent in files of earlier versions), weight, time_s, ended_s,
         error, `stored_error` (the error without the exception's own text, which may quote the
         data), the policy's last predictions before the trial (`predicted_loss`, `predicted_s`; NaN
         without), and `evaluations`, a list of dicts with anchor, fold, loss, fit_s, predict_s, status.
@@ -77,6 +78,7 @@ def trial_rows(
             "parameters": dict(record.configuration.parameters),
             "status": record.status,
             "loss": record.loss,
+            "n_iterations": round(sum(kept) / len(kept)) if (kept := record.n_iterations.values()) else None,
             "weight": weights.get(record.number, 0.0),
             "time_s": record.time_s,
             "ended_s": record.ended_s,

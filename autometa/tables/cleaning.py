@@ -72,14 +72,15 @@ def clean(X: pd.DataFrame, schema: Schema) -> CleanTable:
     ValueError
         If a used column is missing.
     """
-    _check_names(X, schema)
+    check_names(X, schema)
     table = IncomingTable(X)
     blocks = {kind.field: kind.read(table, schema) for kind in KINDS}
     _warn_about(table)
     return CleanTable(schema, blocks)
 
 
-def _check_names(X: pd.DataFrame, schema: Schema) -> None:
+def check_names(X: pd.DataFrame, schema: Schema) -> None:
+    """Raise a ValueError if a used column is missing."""
     missing = sorted(set(schema.columns) - set(schema.dropped) - set(X.columns))
     if missing:
         listing = "".join(f"- {name}\n" for name in missing[:MAX_NAMED]) + (

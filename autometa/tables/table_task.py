@@ -30,6 +30,8 @@ class Task:
         Group of each row; no group is split over training and validation rows.
     classes : ndarray of shape (n_classes,) or None
         The labels behind the codes, for scorers that see labels.
+    times : ndarray of shape (n_rows,) or None
+        Rank of each row in time, if rows are to be validated on models of earlier rows.
     """
 
     table: CleanTable
@@ -39,11 +41,12 @@ class Task:
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
     classes: np.ndarray | None = field(default=None, repr=False)
+    times: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.problem not in PROBLEMS:
             raise ValueError(f"problem must be one of {PROBLEMS}, got {self.problem!r}.")
-        for name in ("y", "sample_weight", "groups"):
+        for name in ("y", "sample_weight", "groups", "times"):
             values = getattr(self, name)
             if values is not None and len(values) != self.n_rows:
                 raise ValueError(f"{name} must have one entry per row of X ({self.n_rows}), got {len(values)}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
 
-from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds, subsample
+from autometa.evaluation.resampling import Fold, folds_of_splitter, make_folds, make_time_folds, subsample
 from autometa.tables.table_task import Task
 from tests.helpers import tables
 
@@ -172,3 +174,34 @@ def test_smaller_anchors_are_nested_in_larger_ones(n_rows: int, seed: int) -> No
         assert set(y[list(rows)]) == set(y)
         previous = rows
     assert len(previous) == n_rows
+
+
+def _in_time(y: np.ndarray, times: np.ndarray, problem: str = "regression") -> Task:
+    return replace(make_task(y.astype(np.int64 if problem == "binary" else np.float64)), times=times)
+
+
+@pytest.mark.parametrize("n_moments", [4, 23, 400])
+def test_folds_in_time_validate_on_later_rows_only(n_moments: int, seed: int) -> None:
+    times = np.random.default_rng(seed).integers(0, n_moments, 400)
+    folds = make_time_folds(_in_time(np.zeros(400), times), 5)
+    assert folds
+    for fold in folds:
+        assert times[fold.train].max() < times[fold.validation].min()
+    for earlier, later in itertools.pairwise(folds):
+        assert set(later.train) == {*earlier.train, *earlier.validation}
+    assert {*folds[-1].train, *folds[-1].validation} == set(range(400))
+
+
+def test_a_holdout_in_time_is_the_last_part() -> None:
+    (fold,) = make_time_folds(_in_time(np.zeros(100), np.arange(100)[::-1]), 5, n_kept=1)
+    assert fold.validation.tolist() == list(range(20))
+
+
+def test_folds_in_time_have_two_classes_on_both_sides() -> None:
+    y = (np.arange(100) > 30).astype(np.int64) * (np.arange(100) % 2)
+    folds = make_time_folds(_in_time(y, np.arange(100), "binary"), 5)
+    assert 0 < len(folds) < 4
+    for fold in folds:
+        assert len(set(y[fold.train])) == len(set(y[fold.validation])) == 2
+    with pytest.raises(ValueError, match="no split with earlier rows"):
+        make_time_folds(_in_time((np.arange(100) > 50).astype(np.int64), np.arange(100), "binary"), 5)

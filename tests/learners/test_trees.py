@@ -19,6 +19,7 @@ from autometa.core.task import PROBLEMS, Problem
 from autometa.learners.base import FitData, Learner
 from autometa.learners.boosting_iterations import without_encoder
 from autometa.learners.numeric import TargetScale
+from autometa.learners.packed_trees import unpacked_trees
 from autometa.learners.trees import (
     EXTRA_TREES,
     HIST_GRADIENT_BOOSTING,
@@ -281,3 +282,22 @@ def test_without_categories_there_is_no_encoder_to_leave_out() -> None:
     X = np.random.default_rng(0).normal(size=(60, 2))
     estimator = HistGradientBoostingRegressor(max_iter=3).fit(X, X[:, 0])
     assert without_encoder(estimator, X) == (estimator, X)
+
+
+@every_problem
+@every_forest
+def test_a_forest_is_kept_as_a_few_arrays_and_predicts_the_same(learner: Learner, problem: Problem) -> None:
+    data = mixed_table(problem)
+    model = learner.fit(data, {"n_estimators": 20})
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(data.X), model.predict(data.X))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(again)).predict(data.X), model.predict(data.X))
+    assert len(pickle.dumps(model)) < 0.4 * len(pickle.dumps(model.estimator))
+
+
+def test_arrays_of_a_forest_that_do_not_belong_together_are_refused() -> None:
+    packed = RANDOM_FOREST.fit(mixed_table("binary"), {"n_estimators": 5}).__getstate__()["trees"]
+    with pytest.raises(ValueError, match="different lengths"):
+        unpacked_trees({**packed, "left": packed["left"][1:]})
+    with pytest.raises(ValueError, match="points outside"):
+        unpacked_trees({**packed, "right": packed["right"] + 1000 * (packed["right"] > 0)})

@@ -78,13 +78,12 @@ def test_groups_and_equal_rows_stay_in_one_part() -> None:
             assert not set(labels[left_out]) & set(labels[list(inside)])
 
 
-def test_without_time_or_with_too_few_rows_there_is_no_estimate() -> None:
+def test_with_too_few_rows_there_is_no_estimate() -> None:
     def choose(inside: np.ndarray) -> np.ndarray:
         return np.array([1.0])
 
-    zeros = np.zeros(40)
-    assert cross_fitted(zeros[None], zeros, np.arange(40), None, choose, 0, Deadline.after(-1)) is None
-    assert cross_fitted(zeros[None, :4], zeros[:4], np.arange(4), None, choose, 0, NEVER) is None
+    zeros = np.zeros(4)
+    assert cross_fitted(zeros[None], zeros, np.arange(4), None, choose, 0, NEVER) is None
 
 
 @pytest.mark.parametrize("n_rows", [500, 4 * MOST_ROWS])
@@ -106,3 +105,15 @@ def test_groups_are_drawn_as_a_whole() -> None:
 def test_samples_on_which_a_metric_is_not_defined_are_left_out() -> None:
     assert len(sampled_losses(lambda rows: math.inf if 0 in rows else 1.0, 5, 0)) < 200
     assert np.isnan(central_interval(np.empty(0), 0.9)).all()
+
+
+def test_a_deadline_that_has_passed_leaves_the_estimate_of_one_part() -> None:
+    rng = np.random.default_rng(0)
+    chance = rng.random((3, 50))
+    predictions = np.stack([1 - chance, chance], axis=2)
+    every = np.arange(50)
+    passed = Deadline.after(-1.0)
+    parts = cross_fitted(predictions, predictions[0], every, None, lambda rows: np.array([1.0, 0, 0]), 0, passed)
+    assert parts is not None
+    assert len(parts.rows) == len(parts.outside) == len(parts.inside) == 10
+    np.testing.assert_array_equal(parts.outside, predictions[0][parts.rows])

@@ -15,10 +15,10 @@ from autometa.evaluation.jobs import Job, Outcome
 from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.refit import refit
 from autometa.search.trial_records import TrialRecord
-from tests.helpers.searches import PLAN, InstantEvaluator
+from tests.helpers.searches import InstantEvaluator
 
-# With five parts a fold trains on four fifths of the rows: all rows are 1.25 times as many.
-FIVE_PARTS = replace(PLAN, n_splits=5)
+# With five folds each trains on four fifths of the rows.
+GROWTH = 1.25
 
 
 class Refits(InstantEvaluator):
@@ -58,7 +58,7 @@ def record(number: int, strategy: str = "a", seconds: float = 1.0, n_iterations:
 
 def refitted(records: list[TrialRecord], evaluator: Refits, remaining_s: float = 1e6, **changes: Any) -> set[int]:
     deadline = Deadline.after(remaining_s, lambda: 0.0)
-    arguments: dict[str, Any] = {"plan": FIVE_PARTS, "deadline": deadline, "n_jobs": 1, "n_threads": 1, "seed": 0}
+    arguments: dict[str, Any] = {"growth": GROWTH, "deadline": deadline, "n_jobs": 1, "n_threads": 1, "seed": 0}
     return refit(records, evaluator=evaluator, **{**arguments, **changes})
 
 

@@ -42,7 +42,7 @@ from autometa.learners.mlp_maml.network import (
 )
 from autometa.learners.mlp_maml.projection import N_SLOTS
 from autometa.learners.mlp_maml.starts import read_starts, shipped_starts_folder
-from autometa.learners.numeric import TargetScale, bounded, target_scale
+from autometa.learners.numeric import TargetScale, bounded, rounded_weights, target_scale
 
 MOST_OPERATIONS = 1.0e11
 """Floating-point operations of a training without a deadline: some seconds of one core."""
@@ -57,6 +57,8 @@ _WARM_UP = 0.05
 """Fraction of the training in which the learning rate rises, so that the first steps do not destroy a good start."""
 _TRAINED_WEIGHT = 0.5
 """Weight of the trained network beside the fitted ones."""
+
+_HIDDEN = ("layer0/weight", "layer1/weight")
 
 _Arrays = dict[str, np.ndarray]
 """Parameters of one network by name: those of `network.SHAPES`, ``slots/…`` and ``head/…``."""
@@ -215,7 +217,8 @@ class _FineTuning:
         """Return the model of a snapshot."""
         trained = dict(zip(self.optimiser.mean, snapshot, strict=True))
         # Without a random start, the first epoch is the fit, which has no steps.
-        return SharedNetworkModel(*self._predicting(trained, n_epochs > 1), self.scale, n_epochs)
+        networks, weights = self._predicting(trained, n_epochs > 1)
+        return SharedNetworkModel([_rounded(arrays) for arrays in networks], weights, self.scale, n_epochs)
 
     def _predicting(self, trained: _Arrays, has_steps: bool) -> tuple[list[_Arrays], list[float]]:
         """Return the networks that predict, and their weights."""
@@ -234,6 +237,11 @@ def _mean_scores(networks: Sequence[_Arrays], weights: Sequence[float], X: np.nd
 
 def _without_penalties(params: Mapping[str, np.ndarray]) -> _Arrays:
     return {name: array for name, array in params.items() if not name.startswith("penalty/")}
+
+
+def _rounded(arrays: _Arrays) -> _Arrays:
+    """Return a network with rounded hidden layers, which are nearly all of it."""
+    return {name: rounded_weights(array) if name in _HIDDEN else array for name, array in arrays.items()}
 
 
 def _shared_parameters(start: str, rng: np.random.Generator) -> list[_Arrays]:

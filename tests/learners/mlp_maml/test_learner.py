@@ -84,7 +84,8 @@ def test_the_kept_model_predicts_what_the_training_saw(start, problem, monkeypat
     data = rows(problem=problem)
     model = fit_mlp_maml(data, {"start": start, "n_epochs": 3})
     assert model.n_iterations == 3
-    np.testing.assert_allclose(model._forward(data.X_val), seen[-1], atol=1e-4)
+    # Hidden layers are rounded by a relative 5e-4.
+    np.testing.assert_allclose(model._forward(data.X_val), seen[-1], atol=2e-3 * np.abs(seen[-1]).max())
 
 
 @pytest.mark.parametrize("problem", ["binary", "regression"])
