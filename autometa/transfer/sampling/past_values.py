@@ -33,7 +33,7 @@ from autometa.transfer.space.encoding import Encoding
 _N_ROWS = 40  # trials of a past study: the better half of them, and others at even ranks
 _N_COMPARED = 12  # trials of the new study; more would decide what is decided
 _FEWEST_TRIALS = 5
-_PRIOR = 0.5  # probability that some past study is of the same function
+_PRIOR = 0.0005  # probability that some past study is of the same function; with more, other functions are taken for it
 _LOG_HIT = 5.0  # log Bayes factor of a repeated trial with the same value
 _NEAR_BEST = 2.0  # log-likelihood by which studies may be behind the best one and still be of the same function
 _LARGEST = 1e100  # squares of larger losses overflow
