@@ -173,5 +173,7 @@ class StudyLink:
         if not self.has_model and isinstance(error, (TypeError, ValueError)):
             raise error
         if not self.stop_reason:
-            logger.warning("the study's storage failed, so the search ends early: %s: %s", type(error).__name__, error)
+            # The text may quote what was to be stored.
+            logger.warning("the study's storage failed, so the search ends early: %s", type(error).__name__)
+            logger.debug("the storage's error", exc_info=error)
             self.stop_reason = "the study's storage failed"
