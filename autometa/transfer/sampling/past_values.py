@@ -5,8 +5,9 @@ one. Then its values are those that a Gaussian process on the values of that stu
 
     z_s = (min(y, cut_s) − centre_s) / scale_s ~ GP,    log p_s = Σ_i log N(z_s(x_i); m_s(x_i), v_s(x_i)) − log scale_s
 
-It competes with a normal distribution over all values that past studies have had. A trial that repeats a past trial
-and its value is strong evidence by itself, for an objective without noise.
+It competes with a normal distribution over all values that past studies have had. Similar functions have similar
+values, so this is a suspicion only. The suspect's best trial is then repeated: the same value to float precision is the
+proof, and another value clears the study. So an objective with noise is never recognised.
 
 =======================  ============================================================================================
 symbol                   meaning
@@ -33,8 +34,10 @@ from autometa.transfer.space.encoding import Encoding
 _N_ROWS = 40  # trials of a past study: the better half of them, and others at even ranks
 _N_COMPARED = 12  # trials of the new study; more would decide what is decided
 _FEWEST_TRIALS = 5
-_PRIOR = 0.0005  # probability that some past study is of the same function; with more, other functions are taken for it
-_LOG_HIT = 5.0  # log Bayes factor of a repeated trial with the same value
+_FEWEST_DISTINCT = (
+    0.9  # fraction of the losses in the better half of a study that are distinct; or equal ones are chance
+)
+_MOST_CLEARED = 2  # trials that were repeated in vain, after which none is suspected any more
 _NEAR_BEST = 2.0  # log-likelihood by which studies may be behind the best one and still be of the same function
 _LARGEST = 1e100  # squares of larger losses overflow
 _LOG_BEYOND = 3.0  # log Bayes factor against a study of a loss above all of its own
@@ -44,7 +47,7 @@ _WIDER = 3.0  # deviation of other values, in deviations within a past study
 
 @dataclass(frozen=True)
 class SameFunction:
-    """Past studies of the very same function, with their trials, best first.
+    """Past studies that are or may be of the very same function, with their trials, best first.
 
     Parameters
     ----------
@@ -56,6 +59,8 @@ class SameFunction:
         The past study of each trial.
     cut, centre, scale : float
         See the module; those of the most probable study.
+    is_proven : bool
+        Whether a repeated trial had its value again.
     """
 
     points: np.ndarray
@@ -64,6 +69,7 @@ class SameFunction:
     cut: float
     centre: float
     scale: float
+    is_proven: bool
 
     def scaled(self, losses: np.ndarray) -> np.ndarray:
         """Return losses on the scale of the most probable study."""
@@ -89,7 +95,7 @@ class PastValues:
             s
             for s in studies
             if s.known.all()
-            and len(np.unique(s.losses[np.isfinite(s.losses)])) >= _FEWEST_TRIALS
+            and _tell_trials_apart(s.losses[np.isfinite(s.losses)])
             and np.abs(s.losses[np.isfinite(s.losses)]).max() < _LARGEST
             and not np.isneginf(s.losses).any()
         ]
@@ -100,33 +106,43 @@ class PastValues:
         self._scale = np.array(
             [max(np.minimum(y, cut).std(), 1e-12 * (abs(cut) + 1.0)) for y, cut in zip(finite, self._cut, strict=True)]
         )
-        self._hits = self._trials_by_point()
+        self._trials = self._trials_by_point()
         if self._studies:
             self._fit()
 
     def same_function(self, points: np.ndarray, losses: np.ndarray) -> SameFunction | None:
-        """Return the past studies of the same function as trials with these points and losses, None if it is another.
+        """Return the past studies that are or may be of the same function as trials with these points and losses.
 
-        Points are those of `Encoding.points`, with NaN for parameters that a trial did not have.
+        Points are those of `Encoding.points`, with NaN for parameters that a trial did not have. None if there is no
+        such study.
         """
-        rows = np.flatnonzero(np.isfinite(losses))[:_N_COMPARED]
-        if not len(rows) or not self._studies or losses.min() < -_LARGEST or losses[rows].max() > _LARGEST:
+        rows = np.flatnonzero(np.isfinite(losses))
+        if not len(rows) or not self._studies or losses.min() < -_LARGEST:
             return None
-        points, losses = points[rows], losses[rows]
-        likelihoods, other = self._log_likelihoods(points, losses)
-        hits = np.zeros(len(self._studies))
-        for key, loss in zip(_keys(points), losses, strict=True):
-            for study, before in self._hits.get(key, ()):
-                hits[study] += math.isclose(before, loss, rel_tol=1e-6)
-        logs = likelihoods + _LOG_HIT * hits + math.log(_PRIOR / len(self._studies)) - other - math.log(1.0 - _PRIOR)
+        n_repeated, n_equal = self._repeated(points[rows], losses[rows])
+        if n_equal.any():
+            return self._together(np.flatnonzero(n_equal), int(n_equal.argmax()), is_proven=True)
+        rows = rows[:_N_COMPARED]
+        if n_repeated.sum() >= _MOST_CLEARED or losses[rows].max() > _LARGEST:
+            return None
+        likelihoods, other = self._log_likelihoods(points[rows], losses[rows])
+        logs = np.where(n_repeated > 0, -np.inf, likelihoods) - math.log(len(self._studies)) - other
         # The odds that some study is the same one.
         if np.logaddexp.reduce(logs) < 0.0:
             return None
-        chosen = np.flatnonzero((likelihoods >= likelihoods.max() - _NEAR_BEST) & (likelihoods > other))
-        chosen = np.union1d(chosen, [int(logs.argmax())])
-        return self._together(chosen, int(logs.argmax()))
+        chosen = np.flatnonzero((logs >= logs.max() - _NEAR_BEST) & (likelihoods > other))
+        return self._together(np.union1d(chosen, [int(logs.argmax())]), int(logs.argmax()), is_proven=False)
 
-    def _together(self, chosen: np.ndarray, best: int) -> SameFunction:
+    def _repeated(self, points: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many trials repeat one of each past study, and how many of them have its loss again."""
+        n_repeated, n_equal = np.zeros((2, len(self._studies)), dtype=int)
+        for key, loss in zip(_keys(points), losses, strict=True):
+            for study, before in self._trials.get(key, ()):
+                n_repeated[study] += 1
+                n_equal[study] += math.isclose(before, loss, rel_tol=1e-6)
+        return n_repeated, n_equal
+
+    def _together(self, chosen: np.ndarray, best: int, is_proven: bool) -> SameFunction:
         studies = [self._studies[index] for index in chosen]
         losses = np.concatenate([study.losses for study in studies])
         names = np.repeat(np.arange(len(studies)), [len(study.losses) for study in studies])
@@ -139,16 +155,14 @@ class PastValues:
             float(self._cut[best]),
             float(self._centre[best]),
             float(self._scale[best]),
+            is_proven,
         )
 
     def _trials_by_point(self) -> dict[bytes, list[tuple[int, float]]]:
         found: dict[bytes, list[tuple[int, float]]] = {}
         for index, study in enumerate(self._studies):
-            values, counts = np.unique(study.losses, return_counts=True)
-            # A value that many trials have tells nothing.
-            common = set(values[counts > max(2, len(study.losses) // 10)].tolist())
             for key, loss in zip(_keys(study.points), study.losses.tolist(), strict=True):
-                if math.isfinite(loss) and loss not in common:
+                if math.isfinite(loss):
                     found.setdefault(key, []).append((index, loss))
         return found
 
@@ -201,6 +215,12 @@ class PastValues:
         is_beyond = losses > (self._highest + self._scale)[:, None]
         found = np.where(is_above, np.minimum(found, other - _LOG_BEYOND * is_beyond), found)
         return found.sum(axis=1), float(other.sum())
+
+
+def _tell_trials_apart(losses: np.ndarray) -> bool:
+    """Whether losses are so many and so fine that two functions hardly ever share one."""
+    better = np.sort(losses)[: len(losses) // 2 + 1]
+    return len(np.unique(losses)) >= _FEWEST_TRIALS and len(np.unique(better)) >= _FEWEST_DISTINCT * len(better)
 
 
 def _keys(points: np.ndarray) -> list[bytes]:

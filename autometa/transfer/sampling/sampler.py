@@ -43,12 +43,14 @@ from autometa.transfer.sampling.plans import announce, expected_params, forget, 
 from autometa.transfer.sampling.situation import Situation, situation_of
 from autometa.transfer.sampling.study import finished_trials, own_space
 from autometa.transfer.space.choices import Choices, checked_choices, translated
-from autometa.transfer.space.encoding import drawn_value
+from autometa.transfer.space.encoding import Encoding, drawn_value
 
 ORIGIN = "suggested_by"
 """User attribute of a trial: where its configuration came from."""
 _HEDGE = 3  # while the past is useless, every third trial is suggested by Optuna's default sampler
 _MOST_AWAITED = 16  # trials that have begun without a configuration yet, and whose configurations are predicted
+_N_LOOKS = 3  # times that a trial looks whether another one has announced the same plan at the same moment
+_NEAR = 0.01  # fraction of a range by which parameters of different plans differ, at least one of them
 
 
 class MetaSampler(BaseSampler):
@@ -87,8 +89,9 @@ class MetaSampler(BaseSampler):
     neither the archive nor an earlier trial of the study knows are drawn at random.
 
     If the space is conditional or has changed, the first three trials are the best ones of past studies that the
-    model expects most from. If the values of a past study predict the values of the new one, it is probably of the
-    same function: then its best trials come next, and its trials count like the study's own.
+    model expects most from. If the values of a past study predict those of the new one, the best of its trials is
+    repeated. Where it has the same value again, the study is of the same function: then the best of its other trials
+    come next, and its trials count like the study's own.
 
     Pruned trials rank behind complete ones, by the step and the value that they reached. Failed trials
     (exceptions, NaN) rank behind those. Failures that come by chance, wherever the search is, are left
@@ -100,8 +103,8 @@ class MetaSampler(BaseSampler):
 
     Suggestions are computed with one BLAS thread; meanwhile this limit holds for the whole process.
 
-    The sampler learns from at most 64 studies when it is created, which takes about a tenth of a
-    second; studies that share most parameters with the new one come first. It learns again when the
+    The sampler learns from at most 64 studies when it is created, which takes about 0.2 CPU seconds for 100
+    studies of 100 trials; studies that share most parameters with the new one come first. It learns again when the
     archive has grown, or when the study has unexpected parameters, types, scales or conditions. Where
     only ranges and choices have changed, what was learnt is moved into the new space.
 
@@ -278,16 +281,33 @@ class MetaSampler(BaseSampler):
         space = {**{name: d for name, d in own_space(study).items() if name in fixed and not d.single()}, **space}
         # Samplers of other threads see a plan as soon as the next one is made.
         with self._lock, one_blas_thread():
-            plan, origin = self._proposed(study, trial, space, fixed)
+            plan, origin, encoding = self._proposed(study, trial, space, fixed)
             if plan != known:
+                announce(study, trial, plan)
+            # Samplers in other threads and processes that chose at the same moment did not see this plan, nor this one
+            # theirs. Whoever looks last sees both.
+            for _ in range(_N_LOOKS):
+                if not self._is_taken(study, trial, plan, encoding):
+                    break
+                plan, origin, encoding = self._proposed(study, trial, space, fixed)
                 announce(study, trial, plan)
         if not enqueued_parameters(trial):
             self._note(study, trial, origin)
         return plan
 
+    def _is_taken(self, study: Study, trial: FrozenTrial, plan: Mapping[str, Any], encoding: Encoding) -> bool:
+        """Whether another running trial has announced nearly the same plan."""
+        if len(current_trials(study, states=(TrialState.RUNNING,))) < 2:
+            return False  # trials that have begun since then know what this one chooses
+        forget_current_trials(study)
+        running = current_trials(study, states=(TrialState.RUNNING,))
+        others = [expected_params(study, t, encoding.distributions) for t in running if t.number != trial.number]
+        points = encoding.points([plan, *filter(None, others)])
+        return bool(np.isclose(points[1:], points[0], rtol=0.0, atol=_NEAR, equal_nan=True).all(axis=1).any())
+
     def _proposed(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution], fixed: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], str]:
+    ) -> tuple[dict[str, Any], str, Encoding]:
         # Trials may have ended, and others have begun, while the lock was waited for.
         forget_current_trials(study)
         finished = finished_trials(study)
@@ -308,8 +328,8 @@ class MetaSampler(BaseSampler):
         if now.is_past_useless and now.n_tried % _HEDGE == 0 and finished:
             plan = {**self._suggested_by_default(study, trial, space), **fixed}
             if now.is_worth_trying(plan):
-                return plan, "Optuna's TPESampler"
-        return self._chosen(now, trial.number, fixed)
+                return plan, "Optuna's TPESampler", now.encoding
+        return *self._chosen(now, trial.number, fixed), now.encoding
 
     def _chosen(self, now: Situation, number: int, fixed: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """Return the configuration for the trial of that number, and where it came from."""

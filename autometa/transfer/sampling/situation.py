@@ -54,7 +54,7 @@ class Situation:
     losses : ndarray of shape (n,)
         Losses of the trials in `tried`, infinite without a value.
     same : SameFunction or None
-        Past studies of the very same function.
+        Past studies that are or may be of the very same function.
     """
 
     learnt: Learnt
@@ -132,9 +132,14 @@ class Situation:
             return drawn_point(self.encoding, self.tried, rng, fixed)
         posteriors = self.posteriors
         # Values alone do not tell where the past was pruned or failed; the experts know.
-        if self.same is not None and self.learnt.is_all_complete:
+        if self.same is not None and self.is_continued and self.learnt.is_all_complete:
             posteriors = [self._continued(self.same)]
         return proposed(self.encoding, posteriors, self.tried, tops, rng, fixed)
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether a past study is of the very same function."""
+        return self.same is not None and self.same.is_proven
 
     @property
     def is_probe_due(self) -> bool:
@@ -142,14 +147,18 @@ class Situation:
         if self.learnt.population is None:
             return is_probe(self.n_tried)
         is_due = (self.learnt.is_changed and self.n_tried == N_START) or is_probe(self.n_tried)
-        return is_due and self.same is None and bool(weights_of(self.posteriors)[-1] > THIN)
+        return is_due and not self.is_continued and bool(weights_of(self.posteriors)[-1] > THIN)
 
     def _again(self, fixed: Mapping[int, float]) -> Suggestion | None:
-        """Return the best untried trial of past studies of the same function, None if the study has a better one."""
+        """Return the best untried trial of past studies of the same function, None if the study has a better one.
+
+        Where they only may be of the same function, only the best of their trials shows whether they are.
+        """
         assert self.same is not None
         if fixed or self.n_again >= N_AGAIN:
             return None
-        for point, loss, study in zip(self.same.points, self.same.losses, self.same.studies, strict=True):
+        n = len(self.same.losses) if self.same.is_proven else 1
+        for point, loss, study in zip(self.same.points[:n], self.same.losses, self.same.studies, strict=False):
             if loss >= self.best_loss:
                 break
             inside = self.encoding.on_grid(point[None])[0]

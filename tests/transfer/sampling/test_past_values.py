@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
@@ -34,17 +36,31 @@ def values() -> PastValues:
     return PastValues([study(1, 0.2), study(2, 0.5), study(3, 0.8)], ENCODING, KERNEL)
 
 
-def test_values_tell_the_study(values, seed):
+def test_values_point_to_a_study_and_prove_nothing(values, seed):
     points = np.random.default_rng(100 + seed).random((3, 2))
     same = values.same_function(points, loss(points, 0.5))
-    assert same is not None and set(same.studies) == {"level 0.5"}
+    assert same is not None and set(same.studies) == {"level 0.5"} and not same.is_proven
     assert (np.diff(same.losses) >= 0).all() and len(same.points) == 30
 
 
-def test_a_repeated_trial_with_its_value_is_evidence_by_itself(values):
+def test_a_repeated_trial_with_its_value_is_a_proof_by_itself(values):
     past = study(2, 0.5)
     same = values.same_function(past.points[:1], past.losses[:1])
-    assert same is not None and "level 0.5" in same.studies
+    assert same is not None and set(same.studies) == {"level 0.5"} and same.is_proven
+
+
+def test_a_repeated_trial_with_another_value_clears_its_study(values, seed):
+    points = np.concatenate([np.random.default_rng(100 + seed).random((3, 2)), study(2, 0.5).points[:1]])
+    losses = loss(points, 0.5)
+    assert values.same_function(points, losses) is not None
+    losses[-1] += 1e-5
+    assert values.same_function(points, losses) is None
+
+
+def test_coarse_values_prove_nothing():
+    coarse = [replace(s, losses=np.round(s.losses, 2)) for s in (study(1, 0.2), study(2, 0.5))]
+    past = PastValues(coarse, ENCODING, KERNEL)
+    assert past.same_function(coarse[1].points[:5], coarse[1].losses[:5]) is None
 
 
 @pytest.mark.parametrize("level", [-3.0, 5.0, np.inf])
@@ -70,10 +86,10 @@ def past_study(name: str, at: float, level: float, seed: int) -> optuna.Study:
     return found
 
 
-def test_best_known_trial_of_the_very_same_function_is_among_the_first_six(seed):
+def test_best_known_trial_of_the_very_same_function_is_among_the_first_three(seed):
     past = [past_study(f"same-{number}", 0.8, 0.0, number) for number in range(4)]
     new = optuna.create_study(sampler=MetaSampler(past, seed=seed))
-    new.optimize(lambda trial: peak(trial, 0.8, 0.0), n_trials=6)
+    new.optimize(lambda trial: peak(trial, 0.8, 0.0), n_trials=3)
     assert new.best_value <= min(study.best_value for study in past) + 1e-9
 
 
@@ -86,6 +102,17 @@ def test_the_same_function_is_found_beside_other_functions(seed):
     new = optuna.create_study(sampler=MetaSampler(archive, seed=seed))
     new.optimize(lambda trial: peak(trial, 0.9, 0.0), n_trials=6)
     assert new.best_value <= same.best_value + 1e-9
+
+
+def test_similar_functions_are_suspected_in_few_trials_and_continued_in_none(seed):
+    past = [past_study(f"like-{number}", 0.5, 0.001 * number, number) for number in range(4)]
+    new = optuna.create_study(sampler=MetaSampler(past, seed=seed))
+    new.enqueue_trial({"x": 0.1, "y": 0.9})
+    new.enqueue_trial({"x": 0.9, "y": 0.2})
+    new.optimize(lambda trial: peak(trial, 0.5, 0.0015), n_trials=12)
+    origins = [trial.user_attrs["suggested_by"] for trial in new.trials]
+    assert 1 <= sum(origin.startswith("past study with like values") for origin in origins) <= 2
+    assert "past studies with like values" not in origins
 
 
 def test_first_trials_of_a_changed_space_are_best_trials_of_past_studies(seed):

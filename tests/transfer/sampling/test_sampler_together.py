@@ -80,6 +80,23 @@ def test_samplers_of_one_seed_that_share_a_storage_try_different_configurations(
     assert distances(optuna.load_study(study_name="s", storage=storage)).min() > 0.01
 
 
+def test_plan_that_another_trial_has_announced_at_the_same_moment_is_given_up(bowls, seed, storage, monkeypatch):
+    study = optuna.create_study(storage=storage, sampler=MetaSampler(bowls, seed=seed))
+    first, second = study.ask(), study.ask()
+    stolen = []
+    original = sampler_module.announce
+
+    def announce(study, trial, plan):
+        if not stolen:
+            stolen.append(plan)
+            original(study, study.get_trials(deepcopy=False)[second.number], plan)
+        original(study, trial, plan)
+
+    monkeypatch.setattr(sampler_module, "announce", announce)
+    value = np.hypot(first.suggest_float("x", 0, 1) - stolen[0]["x"], first.suggest_float("y", 0, 1) - stolen[0]["y"])
+    assert value > 0.01
+
+
 WORKER = """
 import pathlib, sys, time
 import optuna
