@@ -50,8 +50,8 @@ _FEWEST_ROWS = 10
 _FEWEST_STAGED_ROWS = 100
 """The same for learners with iterations."""
 
-_N_KEPT_ROWS = 3000
-"""Validation rows of a task whose predictions are kept; those of held-out rows are all kept."""
+_N_KEPT_ROWS = 1000
+"""Validation rows of a task whose predictions are kept, and as many held-out rows."""
 
 _LEAST_SHARE = 1 / 3
 """An evaluation is killed once its wall-clock seconds, times this, exceed its limit of CPU seconds."""
@@ -234,9 +234,9 @@ class _Prepared:
         )
         validated = np.concatenate([fold.validation for fold in self.loaded.folds])
         rng = np.random.default_rng(child_seed(settings.seed, "kept", table.task))
-        chosen = rng.choice(len(validated), min(_N_KEPT_ROWS, len(validated)), replace=False)
         self._kept = np.zeros(task.n_rows, dtype=bool)
-        self._kept[validated[chosen]] = True
+        for rows in (validated, self.loaded.folds[0].held_out):
+            self._kept[rng.choice(rows, min(_N_KEPT_ROWS, len(rows)), replace=False)] = True
 
     def row(self) -> dict[str, Any]:
         """Return the row of `tasks`, without meta-features."""
@@ -290,8 +290,8 @@ class _Prepared:
 
     def kept(self) -> KeptRows:
         """Return folds and targets of the kept rows: fold after fold, then the held-out rows."""
-        rows = [fold.validation[self._kept[fold.validation]] for fold in self.loaded.folds]
-        rows.append(self.loaded.folds[0].held_out)
+        parts = [*(fold.validation for fold in self.loaded.folds), self.loaded.folds[0].held_out]
+        rows = [part[self._kept[part]] for part in parts]
         fold = np.repeat([*range(len(rows) - 1), HELD_OUT], [len(part) for part in rows])
         return KeptRows(fold, self.loaded.task.y[np.concatenate(rows)])
 
@@ -303,10 +303,10 @@ class _Prepared:
         predictions : mapping of int to ndarray
             Predictions for all validation rows, by fold.
         held_out : ndarray
-            Mean predictions for the held-out rows.
+            Mean predictions for all held-out rows.
         """
         parts = [predictions[k][self._kept[fold.validation]] for k, fold in enumerate(self.loaded.folds)]
-        parts.append(held_out)
+        parts.append(held_out[self._kept[self.loaded.folds[0].held_out]])
         # Half precision ends at 65,504; standardised predictions beyond it are equally wrong.
         return np.clip(np.concatenate(parts), -6e4, 6e4).astype(np.float16)
 
