@@ -67,6 +67,11 @@ class AutoMeta(JudgedModel, BaseEstimator):
         hand-made ``"prior"``; ``"auto"``, which is ``"gaussian"`` or, below 8 s, where there is
         no time to learn from records, ``"prior"``; the folder of weights that `autometa train`
         wrote; or an object with a method ``propose``.
+    policy_temperature : float, default=1.0
+        Temperature of the softmax over strategies, > 0: their probabilities are raised to the power
+        1 / temperature before one is drawn. Below 1 the likeliest strategies are explored more,
+        above 1 all of them more evenly; it does not change the order in which a policy proposes
+        recorded configurations.
     experience : str, Path or None, default=None
         Folder of your own experience. Every fit adds what it measured (meta-features,
         configurations, losses, seconds, types of errors; no rows, labels or names), and
@@ -156,6 +161,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         pos_label: Any = None,
         strategies: Sequence[str | Path | Strategy] | None = None,
         policy: str | Path | Policy = DEFAULT_POLICY,
+        policy_temperature: float = 1.0,
         experience: str | Path | None = None,
         cv: Any = None,
         time_column: Any = None,
@@ -179,6 +185,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self.pos_label = pos_label
         self.strategies = strategies
         self.policy = policy
+        self.policy_temperature = policy_temperature
         self.experience = experience
         self.cv = cv
         self.time_column = time_column

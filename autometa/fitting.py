@@ -24,7 +24,7 @@ from autometa._support.seeds import child_seed
 from autometa._support.user_warnings import warn_user
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import ExplainingPolicy, Policy, Prediction, Proposal
+from autometa.core.proposal import ExplainingPolicy, Forecast, ForecastingPolicy, Policy, Prediction, Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
@@ -92,6 +92,7 @@ class Settings:
     progress: bool | None
     seed: int
     policy: str | Path | Policy = DEFAULT_POLICY
+    policy_temperature: float = 1.0
     experience: Path | None = None
     calibrate: bool = True
     tune_threshold: bool = True
@@ -126,7 +127,9 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         return _fit_constant(float(task.y[0]), metric, strategies, settings)
     with contextlib.ExitStack() as stack:
         search, workspace, notes = _planned(task, metric, strategies, settings, stack)
-        advice, expected = advice_before(search.policy, search.task, settings.deadline.remaining_s())
+        remaining_s = settings.deadline.remaining_s()
+        advice, expected = advice_before(search.policy, search.task, remaining_s)
+        forecast = forecast_of(search.policy, search.task, remaining_s)
         bar = stack.enter_context(contextlib.closing(_progress_bar(settings)))
         search.on_trial = partial(_show, bar, metric)
         logger.info(opening_line(search, task.table.schema, settings.deadline))
@@ -163,6 +166,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
     if settings.experience is not None:
         _remember(settings.experience, task, search.task, search.history, settings.seed)
     history = _history(search, ensemble, metric, strategies, notes, advice, expected)
+    history.forecast = {} if forecast is None else forecast.values()
     history.total_s = time.monotonic() - start_s
     return Fitted(
         ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate, ensemble.members
@@ -181,7 +185,7 @@ def _history(
     last_expected = {**expected, **search.expected}
     return SearchHistory(
         metric=metric.name,
-        trials=trial_rows(search.records, ensemble.weights, last_expected),
+        trials=trial_rows(search.records, ensemble.weights, last_expected, search.origins),
         strategies=strategy_rows(
             [strategy.name for strategy in strategies],
             search.probabilities or advice.probabilities,
@@ -255,6 +259,7 @@ def _planned(
         earlier=earlier,
         rows=identity.rows,
         callbacks=settings.callbacks,
+        temperature=settings.policy_temperature,
     )
     return search, workspace, notes | dict.fromkeys(unknown, "no records: tried by exploration")
 
@@ -321,6 +326,11 @@ def advice_before(
     if isinstance(policy, ExplainingPolicy):
         return proposal, policy.explain(description, (), remaining_s)
     return proposal, {}
+
+
+def forecast_of(policy: Policy, description: TaskDescription, remaining_s: float) -> Forecast | None:
+    """Return what a policy expects of a search before it begins; None if it predicts none."""
+    return policy.forecast(description, remaining_s) if isinstance(policy, ForecastingPolicy) else None
 
 
 def _fit_constant(value: float, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:

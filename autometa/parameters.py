@@ -56,6 +56,9 @@ def read_settings(model: Any, start_s: float) -> Settings:
             raise TypeError(f"{name} must be True or False, got {getattr(model, name)!r}.")
     if model.time_column is not None and not (isinstance(model.cv, str) and model.cv == TIME):
         raise ValueError(f"time_column={model.time_column!r} orders the rows for cv='time'; got cv={model.cv!r}.")
+    temperature = getattr(model, "policy_temperature", 1.0)
+    if not (is_number(temperature) and 0 < temperature < math.inf):
+        raise ValueError(f"policy_temperature must be a positive number, got {temperature!r}.")
     if model.n_jobs == 0:
         raise ValueError("n_jobs must not be 0: give a number of processes, or -1 for one per core.")
     return Settings(
@@ -72,6 +75,7 @@ def read_settings(model: Any, start_s: float) -> Settings:
         progress=None if model.progress is None else bool(model.progress),
         seed=int(check_random_state(model.random_state).randint(np.iinfo(np.int32).max)),
         policy=checked_policy(model.policy),
+        policy_temperature=float(temperature),
         calibrate=bool(getattr(model, "calibrate", True)),
         tune_threshold=bool(getattr(model, "tune_threshold", True)),
         experience=None if model.experience is None else checked_folder("experience", model.experience),

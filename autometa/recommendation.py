@@ -14,11 +14,11 @@ from autometa._support.numbers import checked_count
 from autometa._support.process_state import kept_process_state
 from autometa.catalogue import load_strategies
 from autometa.core.budget import Budget
-from autometa.core.proposal import Policy, Prediction, Proposal
+from autometa.core.proposal import Forecast, Policy, Prediction, Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.fit_inputs import read_inputs
-from autometa.fitting import advice_before, available_strategies, describe_task
+from autometa.fitting import advice_before, available_strategies, describe_task, forecast_of
 from autometa.metadataset.experience import recall_or_warn
 from autometa.parameters import checked_folder
 from autometa.policy.recognition import remembered_first, table_family
@@ -37,6 +37,7 @@ COLUMNS = (
     "memory_mb",
     "beats_default",
     "evidence",
+    "resembles",
 )
 
 
@@ -87,7 +88,13 @@ def recommend(
         - ``beats_default``: probability that it is better than the best default configuration on
           past tasks; equal losses count half, so that this default itself has 0.5;
         - ``evidence``: the past tasks with the largest weight in the advice, at most five, as a
-          dict of names and weights that sum to 1.
+          dict of names and weights; the weights of all past tasks sum to 1;
+        - ``resembles``: for each of these past tasks the meta-features that speak most for its
+          similarity, as a dict.
+
+        ``attrs["forecast"]`` of the table is what a fit in `time_budget` is expected to end with, if the
+        policy predicts it: the median ``loss`` of the ensemble, the bounds ``loss_low`` and ``loss_high``
+        of an 80% interval, and ``n_trials`` by one process (without a time limit at most 30).
 
     Raises
     ------
@@ -103,7 +110,9 @@ def recommend(
     (3, True)
     """
     n = checked_count("n", n)
-    available, proposal, expected = _advice(X, y, problem, metric, strategies, policy, time_budget, experience)
+    available, proposal, expected, forecast = _advice(
+        X, y, problem, metric, strategies, policy, time_budget, experience
+    )
     first: dict[str, Configuration] = {}
     for configuration in (*proposal.configurations, *expected, *(s.portfolio[0] for s in available)):
         first.setdefault(configuration.strategy, configuration)
@@ -116,10 +125,13 @@ def recommend(
             "configuration": dict(first[strategy].parameters),
             **_columns(expected.get(first[strategy])),
             "evidence": dict(proposal.evidence),
+            "resembles": {} if forecast is None else dict(forecast.alike),
         }
         for strategy, probability in sorted(probabilities.items(), key=lambda item: -item[1])[:n]
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table.attrs["forecast"] = {} if forecast is None else forecast.values()
+    return table
 
 
 def advised_configurations(
@@ -150,7 +162,7 @@ def advised_configurations(
     ValueError, TypeError
         If there is no such strategy, or the data or an argument is not usable.
     """
-    available, proposal, _ = _advice(X, y, problem, metric, [strategy], policy, time_budget, experience)
+    available, proposal, *_ = _advice(X, y, problem, metric, [strategy], policy, time_budget, experience)
     found = (*proposal.configurations, *available[0].portfolio)
     return list(dict.fromkeys(c for c in found if c.strategy == strategy))[:n]
 
@@ -164,8 +176,8 @@ def _advice(
     policy: str | Path | Policy,
     time_budget: float | None,
     experience: str | Path | None,
-) -> tuple[list[Strategy], Proposal, Mapping[Configuration, Prediction]]:
-    """Return the strategies that suit a table, the policy's proposal, and its predictions."""
+) -> tuple[list[Strategy], Proposal, Mapping[Configuration, Prediction], Forecast | None]:
+    """Return the strategies that suit a table, the policy's proposal, its predictions, and its forecast."""
     remaining_s = math.inf if time_budget is None else Budget(time_budget).time_s
     policy = checked_policy(policy)
     folder = None if experience is None else checked_folder("experience", experience)
@@ -180,7 +192,8 @@ def _advice(
         proposal, expected = advice_before(chosen, description, remaining_s)
         family = table_family(inputs.task.table.schema.columns, inputs.task.problem)
         first = remembered_first(remembered, description, family, available, remaining_s)
-        return available, replace(proposal, configurations=(*first, *proposal.configurations)), expected
+        forecast = forecast_of(chosen, description, remaining_s)
+        return available, replace(proposal, configurations=(*first, *proposal.configurations)), expected, forecast
 
 
 def _columns(prediction: Prediction | None) -> dict[str, float]:

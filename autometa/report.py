@@ -18,13 +18,13 @@ from autometa._support.progress import LogHandler
 from autometa.core.budget import Deadline
 from autometa.evaluation.metrics import Metric
 from autometa.search.engine import Search
-from autometa.search.search_history import SearchHistory
+from autometa.search.search_history import REASONS, SearchHistory
 from autometa.search.trial_records import COMPLETE
 from autometa.tables.column_names import listing
 from autometa.tables.schema import Schema
 
 _TRIAL_COLUMNS = ["trial", "strategy", "configuration", "loss", "predicted_loss", "status", "weight", "time_s"]
-_TRIAL_COLUMNS += ["predicted_s", "ended_s", "error"]
+_TRIAL_COLUMNS += ["predicted_s", "ended_s", "origin", *REASONS, "error"]
 
 LEADERBOARD_COLUMNS = ["trial", "strategy", "loss", "weight", "time_s", "status"]
 """Columns of a leaderboard by default; they fit into a terminal of 80 columns."""
@@ -45,7 +45,10 @@ def leaderboard(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
     ``weight`` in the ensemble, ``time_s`` of all its fits, ``status``.
 
     With ``full=True`` also ``configuration`` (a dict), ``predicted_loss``, ``predicted_s``,
-    ``ended_s`` from the start, ``error``, and a column per measured anchor and fold, such as
+    ``ended_s`` from the start, and why it was tried: ``origin`` of the configuration (``"earlier fits"``, ``"policy"``,
+    ``"exploration"`` beyond the recorded configurations, or the study's ``"sampler"``), the ``expected_gain`` (fall of
+    the regret that the policy expected of it), ``predicted_trial_s`` of all its fits and the probability that it ends
+    ``in_time``; then its ``error``, and a column per measured anchor and fold, such as
     ``loss_fold0`` (all training rows) or ``loss_fold0_anchor0.125``.
     """
     rows = []
@@ -61,6 +64,8 @@ def leaderboard(history: SearchHistory, *, full: bool = False) -> pd.DataFrame:
             "time_s": trial["time_s"],
             "predicted_s": trial.get("predicted_s", math.nan),
             "ended_s": trial["ended_s"],
+            "origin": trial.get("origin", ""),
+            **{name: trial.get(name, math.nan) for name in REASONS},
             "error": trial["error"],
         }
         for evaluation in trial["evaluations"]:
@@ -87,6 +92,9 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
     ``predicted_loss``, the ``predicted_s`` of one fit and the probability that it
     ``beats_default`` (missing where the policy does not predict), ``n_ok`` (trials measured on
     every fold), ``time_s`` spent on it and ``best_configuration``.
+
+    The ``attrs`` of the table hold the ``notes`` of the fit and its ``forecast``: the loss of the ensemble that the
+    policy expected before the search, with an 80% interval and the number of trials.
     """
     rows = []
     for strategy in history.strategies:
@@ -116,7 +124,7 @@ def strategy_report(history: SearchHistory, *, full: bool = False) -> pd.DataFra
     if not full:
         suited = ~table["note"].str.startswith(_OTHER_PROBLEM)
         table = table.loc[suited, REPORT_COLUMNS].reset_index(drop=True)
-    table.attrs["notes"] = list(history.notes)
+    table.attrs |= {"notes": list(history.notes), "forecast": dict(history.forecast)}
     return table
 
 

@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from autometa.policy.expected_gain import GAIN_SETTINGS
+from autometa.policy.gain_settings import GAIN_SETTINGS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

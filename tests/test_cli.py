@@ -110,6 +110,7 @@ def test_every_option_reaches_the_estimator(train: Path, arguments_only: list[di
         "metric": "log_loss",
         "pos_label": "high",
         "policy": "portfolio",
+        "policy_temperature": 0.5,
         "experience": Path("mine"),
         "cv": 4,
         "ensemble_size": 5,

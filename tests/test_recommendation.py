@@ -21,6 +21,7 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.policy.expected_gain import GainPolicy
 from autometa.recommendation import COLUMNS, recommend
+from autometa.tables.features import META_FEATURES
 from tests.helpers.past_tasks import make_past, make_strategies
 
 SOME = ["lightgbm", "logistic_regression", "extra_trees", "neural_network"]
@@ -51,8 +52,13 @@ def test_advice_has_a_row_per_strategy_the_likeliest_first(table: Any) -> None:
     spaces = {strategy.name: strategy.space for strategy in load_strategies(None)}
     for name, configuration in zip(advice["strategy"], advice["configuration"], strict=True):
         spaces[name].check(configuration)
-    for evidence in advice["evidence"]:
-        assert sum(evidence.values()) == pytest.approx(1)
+    for evidence, resembles in zip(advice["evidence"], advice["resembles"], strict=True):
+        assert 0 < sum(evidence.values()) <= 1
+        assert set(resembles) == set(evidence)
+        assert all(set(names) <= set(META_FEATURES) for names in resembles.values())
+    forecast = advice.attrs["forecast"]
+    assert 0 < forecast["loss_low"] <= forecast["loss"] <= forecast["loss_high"] < 1
+    assert forecast["n_trials"] >= 1
 
 
 def test_advice_predicts_losses_and_costs(table: Any) -> None:
@@ -132,6 +138,8 @@ def test_the_prior_advises_the_first_of_each_portfolio_and_predicts_nothing(tabl
     advice = recommend(*table, policy="prior", n=100)
     assert advice[PREDICTED].isna().all(axis=None)
     assert advice["evidence"].map(len).eq(0).all()
+    assert advice["resembles"].map(len).eq(0).all()
+    assert advice.attrs["forecast"] == {}
     assert advice["probability"].sum() == pytest.approx(1)
     portfolios = {strategy.name: strategy.portfolio for strategy in load_strategies(None)}
     for name, configuration in zip(advice["strategy"], advice["configuration"], strict=True):

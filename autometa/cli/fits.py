@@ -36,6 +36,7 @@ _ESTIMATOR_OPTIONS = (
     "pos_label",
     "strategies",
     "policy",
+    "policy_temperature",
     "experience",
     "cv",
     "time_column",
@@ -79,6 +80,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--pos-label", metavar="LABEL", help="positive class of f1, precision, …; default: sorts last")
     fit.add_argument("--strategies", metavar="NAME", nargs="+", help="names or .toml files; default: all that ship")
     fit.add_argument("--policy", help="name of a policy, or a folder that `autometa train` wrote")
+    fit.add_argument("--policy-temperature", metavar="T", type=float, help="of the softmax over strategies")
     fit.add_argument("--experience", metavar="FOLDER", type=Path, help="learn from earlier fits, and remember this one")
     fit.add_argument("--cv", metavar="N", type=int, help="number of folds; default: by rows and budget")
     fit.add_argument(

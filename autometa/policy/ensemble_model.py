@@ -106,6 +106,26 @@ class EnsembleModel:
         now = self._on_scale(error[:, 0])
         return np.maximum(now[:, None] - self._on_scale(mixed.T).T, 0.0) * self.known
 
+    def advantage(self, members: Sequence[int]) -> np.ndarray:
+        """Return by how much the ensemble of some configurations is better than the best of them, on each task.
+
+        Parameters
+        ----------
+        members : sequence of int
+            Indices of the configurations, at least one.
+
+        Returns
+        -------
+        ndarray of shape (n_tasks,)
+            Difference of the logarithms of their errors, not negative; 0 where none was measured.
+        """
+        index = np.asarray(members)
+        matrices = self._moments[:, index[:, None], index]
+        weights = greedy_weights(matrices, _N_ROUNDS)
+        error = np.einsum("ti,tij,tj->t", weights, matrices, weights)
+        found = np.maximum(_log(self._single[:, index].min(axis=1)) - _log(error), 0.0)
+        return np.where(self.known[:, index].any(axis=1), found, 0.0)
+
     def _on_scale(self, errors: np.ndarray) -> np.ndarray:
         """Return regrets of errors whose last axis is the tasks."""
         return np.minimum((_log(errors) - self._best) / self._span, NO_MODEL)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import Prediction, Proposal
+from autometa.core.proposal import Forecast, Prediction, Proposal
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
@@ -31,6 +31,8 @@ from autometa.learners import learner_named
 from autometa.policy.best_strategy import BestStrategyModel, chances
 from autometa.policy.cost_model import memory_model, seconds_model, share_of_time, size_of
 from autometa.policy.ensemble_model import ensemble_model, error_slope
+from autometa.policy.forecast import ensemble_losses, quantiles
+from autometa.policy.gain_settings import GainSettings
 from autometa.policy.loss_model import LossModel, Scenarios, class_information, has_records, loss_model
 from autometa.policy.observed_history import ObservedHistory, read_history
 from autometa.policy.past_tasks import PastTasks
@@ -49,88 +51,11 @@ _MOST_SHIFT = 3.0
 
 _N_EVIDENCE = 5
 _INTERVAL = (0.1, 0.5, 0.9)
+_MOST_FORECAST = 30
+"""Trials of a search that is played in thought; the tenth model of an ensemble adds little."""
 
 _TRIALS_PER_UNRECORDED = 5
 """Every fifth trial goes to a strategy without records, if it should take at most a fifth of the time left."""
-
-
-@dataclass(frozen=True)
-class GainSettings:
-    """How a policy weighs scenarios.
-
-    Parameters
-    ----------
-    uses_features : bool
-        Whether past tasks with similar meta-features weigh more.
-    uses_losses : bool
-        Whether losses observed on the new task change the weights.
-    corrects : bool
-        Whether scenarios are corrected to agree with the observed losses.
-    uses_seconds : bool
-        Whether gains are taken per second.
-    temperature, temperature_in_time : float
-        Temperatures of the weights by losses, without and with a time limit. A small temperature
-        concentrates the weights on few scenarios.
-    overhead_s : float
-        Seconds of a trial besides its fits, added to its price.
-    patience : float
-        Fraction of the seconds left that is added to every price, so that much shorter trials
-        count as equally cheap. With 0 the regret falls fastest at every moment; fits use more,
-        as only the end of the budget counts.
-    waiting_s : float
-        Half-value time of runs without a time limit: the score of a configuration is halved if it is
-        expected to take this many seconds plus those expected of the trials so far. Infinite
-        where only the number of trials counts.
-    exploration : float
-        Fraction of the trials, in [0, 1), beyond recorded configurations, once `n_first` of these
-        have a loss. They are the rest of the strategies' portfolios, then left to the study's sampler.
-    variety : float
-        Scores are divided by this power of 1 + the number of tried configurations of the strategy.
-        An ensemble gains little from the tenth model of a kind; 0 is best for a single model.
-    n_first : int
-        Number of recorded configurations with a loss before exploration begins.
-    price_power : float
-        Power of the price by which gains are divided. With 1 the regret falls fastest at every moment.
-    of_ensemble : bool
-        Whether the gain is that of the ensemble of all trials, by second moments of errors on past tasks, and not
-        that of the best single configuration.
-    """
-
-    uses_features: bool = True
-    uses_losses: bool = True
-    corrects: bool = True
-    uses_seconds: bool = True
-    temperature: float = 0.05
-    temperature_in_time: float = 0.3
-    overhead_s: float = 0.0
-    patience: float = 0.0
-    waiting_s: float = math.inf
-    exploration: float = 0.0
-    variety: float = 0.0
-    n_first: int = 12
-    price_power: float = 1.0
-    of_ensemble: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("temperature", "temperature_in_time", "waiting_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
-        if not self.patience >= 0:
-            raise ValueError(f"patience must be 0 or more, got {self.patience}.")
-        if not 0 <= self.exploration < 1:
-            raise ValueError(f"exploration must be in [0, 1), got {self.exploration}.")
-
-
-GAIN_SETTINGS: Mapping[str, GainSettings] = {
-    "gaussian": GainSettings(),
-    "ensemble": GainSettings(of_ensemble=True, price_power=0.5),
-    "attention": GainSettings(corrects=False, temperature=0.1),
-    "portfolio": GainSettings(corrects=False, uses_losses=False, uses_features=False),
-    "gaussian_without_features": GainSettings(uses_features=False),
-    "gaussian_without_losses": GainSettings(uses_losses=False),
-    "gaussian_without_seconds": GainSettings(uses_seconds=False),
-}
-"""Policies by expected gain, and the gaussian one without one of its parts."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +75,9 @@ class Outlook:
         neighbours may still bring. Positive where a configuration is usable.
     seconds, seconds_deviation : ndarray of shape (n_configurations,)
         Median seconds of a fit, and standard deviation of their logarithm.
+    trial_s, in_time : ndarray of shape (n_configurations,)
+        Seconds of a trial: its fits in turn and, before a strategy's first fit, loading its library; and the
+        probability that it ends in the time left, 1 without a time limit.
     """
 
     scenarios: Scenarios
@@ -158,6 +86,8 @@ class Outlook:
     promise: np.ndarray
     seconds: np.ndarray
     seconds_deviation: np.ndarray
+    trial_s: np.ndarray
+    in_time: np.ndarray
 
     def order(self) -> list[int]:
         """Return the configurations that can be tried, the best score first."""
@@ -244,9 +174,9 @@ class GainPolicy:
         size = size_of(description)
         seconds, deviation = self._seconds.predict(size, seen.seconds)
         promise = scenarios.weights @ np.maximum(current[:, None] + _MARGIN - regret, 0.0) + _TIE
-        price = np.ones_like(seconds)
+        price, in_time = np.ones_like(seconds), np.ones_like(seconds)
+        trial_s = seconds * description.fits_in_turn + self._loading_s(seen)
         if self.settings.uses_seconds and has_time_limit:
-            trial_s = seconds * description.fits_in_turn + self._loading_s(seen)
             # In parallel with other trials, the last fold ends up to one fit later.
             latency_s = trial_s + (seconds if description.fits_in_turn > 1 else 0.0)
             in_time = share_of_time(latency_s, deviation, remaining_s)
@@ -258,7 +188,7 @@ class GainPolicy:
             price += expected / (self.settings.waiting_s + expected[list(seen.tried)].sum())
         promise = np.where(model.usable, promise / price, 0.0)
         score = gain / price**self.settings.price_power / self._n_of_strategy(seen) ** self.settings.variety
-        return Outlook(scenarios, gain, score, promise, seconds, deviation)
+        return Outlook(scenarios, gain, score, promise, seconds, deviation, trial_s, in_time)
 
     def _ensemble_gain(self, model: LossModel, scenarios: Scenarios, seen: ObservedHistory) -> np.ndarray:
         """Return by how much each configuration is expected to lower the regret of the ensemble."""
@@ -334,7 +264,7 @@ class GainPolicy:
         unit = description.loss_unit if self._is_comparable(description) else math.nan
         found = {}
         for index in outlook.order():
-            low, median, high = _quantiles(scenarios.losses[:, index], scenarios.weights) * unit
+            low, median, high = quantiles(scenarios.losses[:, index], scenarios.weights, _INTERVAL) * unit
             found[self.past.configurations[index]] = Prediction(
                 float(median),
                 float(low),
@@ -342,8 +272,41 @@ class GainPolicy:
                 float(outlook.seconds[index]),
                 float(memory[index]),
                 float(beats[index]),
+                float(outlook.gain[index]),
+                float(outlook.trial_s[index]),
+                float(outlook.in_time[index]),
             )
         return found
+
+    def forecast(self, description: TaskDescription, remaining_s: float) -> Forecast | None:
+        """Return the loss of the ensemble that the search is expected to end with; None without records.
+
+        Without a time limit it is that of the first 30 trials.
+        """
+        if not self._possible(description).any():
+            return None
+        tried: list[int] = []
+        left_s = remaining_s
+        outlook = start = self.outlook(description, read_history((), self.past.position, 1.0), left_s)
+        while len(tried) < _MOST_FORECAST:
+            # The first trial is made in any case.
+            order = [index for index in outlook.order() if not tried or outlook.trial_s[index] <= left_s]
+            if not order:
+                break
+            tried.append(order[0])
+            left_s -= float(outlook.trial_s[order[0]]) + self.settings.overhead_s
+            if left_s <= 0:
+                break
+            running = [Evaluation.running(self.past.configurations[index]) for index in tried]
+            outlook = self.outlook(description, read_history(running, self.past.position, 1.0), left_s)
+        scenarios, metric = start.scenarios, self._model(description).metric
+        losses = ensemble_losses(self.past, metric, scenarios, tried)
+        unit = description.loss_unit if self._is_comparable(description) else math.nan
+        low, median, high = (quantiles(losses, scenarios.weights, _INTERVAL) * unit).tolist()
+        tasks = {name: self.past.tasks.index(name) for name in self._evidence(scenarios)}
+        features = description.features
+        alike = {name: tuple(self._similarity.alike(features, index)) for name, index in tasks.items()}
+        return Forecast(median, low, high, len(tried), alike)
 
     def _default(self, description: TaskDescription) -> int:
         """Return the index of the strategy default that is best on average on past tasks of the problem."""
@@ -415,8 +378,7 @@ class GainPolicy:
 
     def _evidence(self, scenarios: Scenarios) -> dict[str, float]:
         top = np.argsort(-scenarios.weights, kind="stable")[:_N_EVIDENCE]
-        total = float(scenarios.weights[top].sum())
-        return {self.past.tasks[index]: float(scenarios.weights[index]) / total for index in top}
+        return {self.past.tasks[index]: float(scenarios.weights[index]) for index in top}
 
 
 def next_unrecorded(unknown: Sequence[Strategy], tried: Collection[Configuration]) -> Configuration | None:
@@ -439,11 +401,3 @@ def _with_unknown(chance: Mapping[str, float], unknown: Sequence[Strategy]) -> d
     share = len(unknown) / (len(unknown) + len(chance))
     known = {name: (1 - share) * value for name, value in chance.items()}
     return known | {strategy.name: share / len(unknown) for strategy in unknown}
-
-
-def _quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return weighted quantiles of some values."""
-    order = np.argsort(values)
-    cumulative = np.cumsum(weights[order])
-    indices = np.searchsorted(cumulative, np.array(_INTERVAL) * cumulative[-1])
-    return values[order][np.minimum(indices, len(values) - 1)]

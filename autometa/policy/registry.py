@@ -15,7 +15,8 @@ from autometa.core.strategy import Strategy
 from autometa.core.task import TaskDescription
 from autometa.exceptions import PolicyError
 from autometa.metadataset.dataset import MetaDataset
-from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
+from autometa.policy.expected_gain import GainPolicy
+from autometa.policy.gain_settings import GAIN_SETTINGS, GainSettings
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.portfolio_policy import PortfolioPolicy
 from autometa.policy.prior import PriorPolicy

@@ -57,6 +57,18 @@ class Similarity:
         new = np.array([features.get(name, np.nan) for name in self.names], dtype=np.float64)
         return -0.5 * self.squared_differences(new) @ (self.weights * given)
 
+    def alike(self, features: Mapping[str, float], task: int, n: int = 3) -> list[str]:
+        """Return the meta-features that speak most for the similarity of a past task, at most `n`.
+
+        A meta-feature speaks for a past task by its weight times how much smaller the squared difference is than the
+        mean over all past tasks.
+        """
+        given = np.array([name in features for name in self.names])
+        new = np.array([features.get(name, np.nan) for name in self.names], dtype=np.float64)
+        squared = self.squared_differences(new)
+        support = (squared.mean(axis=0) - squared[task]) * self.weights * given
+        return [self.names[index] for index in np.argsort(-support, kind="stable")[:n] if support[index] > 0]
+
     def squared_differences(self, features: np.ndarray) -> np.ndarray:
         """Return the (n_tasks, n_features) squared differences of past tasks to a new one, not weighted yet."""
         difference = np.clip((features - self._centre) / self._scale - self._features, -4.0, 4.0)

@@ -86,6 +86,8 @@ class Search:
         Digest of the rows, kept with the trials; empty to keep nothing.
     callbacks : sequence of callable
         Called as ``callback(study, trial)`` after each trial; ``study.stop()`` ends the search.
+    temperature : float
+        Temperature of the softmax over strategies.
     on_trial : callable
         Called with the records after each trial, for progress.
 
@@ -114,6 +116,7 @@ class Search:
     earlier: Earlier = Earlier()
     rows: str = ""
     callbacks: Sequence[StudyCallback] = ()
+    temperature: float = 1.0
     on_trial: Callable[[Sequence[TrialRecord]], None] = lambda records: None
 
     records: list[TrialRecord] = field(default_factory=list, init=False)
@@ -137,6 +140,7 @@ class Search:
             self.evaluator,
             self.earlier,
             self.seed,
+            self.temperature,
         )
         self._link = StudyLink(self.study, self.strategies, self.available, self.callbacks, self.rows)
         self._stop_reason = ""
@@ -152,6 +156,11 @@ class Search:
     def expected(self) -> Mapping[Configuration, Prediction]:
         """Predictions of the policy for each configuration, the last ones before the configuration was tried."""
         return self._next.expected
+
+    @property
+    def origins(self) -> Mapping[Configuration, str]:
+        """Where configurations came from, but for those of the study's sampler."""
+        return self._next.origins
 
     @property
     def probabilities(self) -> Mapping[str, float]:

@@ -64,6 +64,8 @@ class NextConfiguration:
     ----------
     task, policy, strategies, plan, budget, earlier, seed : as in `Search`
         What may be tried, and within which limits.
+    temperature : float
+        Positive; probabilities of strategies are raised to the power 1 / temperature and made to sum to 1 again.
     limits : TimeLimits
         Tells what fits into the time left.
     evaluator : Evaluator
@@ -75,7 +77,10 @@ class NextConfiguration:
         Predictions of the policy for each configuration, the last ones before the configuration was
         tried; empty if the policy predicts nothing.
     probabilities : mapping of str to float
-        Probabilities of the strategies in the last proposal; empty before the first.
+        Probabilities of the strategies that were last acted on; empty before the first proposal.
+    origins : dict of Configuration to str
+        Where each configuration came from: ``"earlier fits"``, ``"policy"``, or ``"exploration"`` if the policy
+        predicts nothing for it. Those of the study's sampler are not in it.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class NextConfiguration:
         evaluator: Evaluator,
         earlier: Earlier,
         seed: int,
+        temperature: float = 1.0,
     ) -> None:
         self._task, self._policy, self._strategies = task, policy, strategies
         self._plan, self._budget, self._limits = plan, budget, limits
@@ -100,27 +106,32 @@ class NextConfiguration:
         self._explains = policy if isinstance(policy, ExplainingPolicy) else None
         self.expected: dict[Configuration, Prediction] = {}
         self.probabilities: Mapping[str, float] = {}
+        self.origins: dict[Configuration, str] = {}
+        self._temperature = temperature
         self._rng = np.random.default_rng(child_seed(seed, "strategy"))
 
     def choose(self, now: Situation) -> Configuration | str | None:
         """Return a configuration, a strategy whose parameters the study's sampler draws, or None if nothing fits."""
         if (first := self._next_of_first(now)) is not None:
+            self.origins[first] = "earlier fits"
             return first
         running = [Evaluation.running(record.configuration) for record in now.records if record.status == "running"]
         seen = [*self._known, *now.history, *running]
         proposal = self._policy.propose(self._task, seen, now.remaining_s)
-        self.probabilities = proposal.probabilities
+        self.probabilities = _tempered(proposal.probabilities, self._temperature)
         if self._explains is not None:
             # Policies predict untried configurations only, so that the last prediction before a trial is kept.
             self.expected |= self._explains.explain(self._task, seen, now.remaining_s)
         given_up = _given_up(now.history)
         for configuration in self._at_once_first(self._cheapest_first(proposal.configurations, now), now):
             if configuration.strategy not in given_up and self._fits_in_time(configuration.strategy, now):
+                is_predicted = self._explains is None or configuration in self.expected
+                self.origins[configuration] = "policy" if is_predicted else "exploration"
                 return configuration
         affordable = {
-            strategy.name: proposal.probabilities[strategy.name]
+            strategy.name: self.probabilities[strategy.name]
             for strategy in self._strategies
-            if strategy.name in proposal.probabilities
+            if strategy.name in self.probabilities
             and strategy.name not in given_up
             and strategy.space.distributions
             and self._fits_in_time(strategy.name, now)
@@ -190,6 +201,15 @@ class NextConfiguration:
             return not at_once, at_once and name in tried
 
         return sorted(configurations, key=wait)
+
+
+def _tempered(probabilities: Mapping[str, float], temperature: float) -> Mapping[str, float]:
+    """Return probabilities raised to the power 1 / temperature, with sum 1."""
+    if temperature == 1 or not probabilities:
+        return probabilities
+    logs = np.log(np.maximum(list(probabilities.values()), 1e-300)) / temperature
+    powers = np.exp(logs - logs.max())
+    return dict(zip(probabilities, map(float, powers / powers.sum()), strict=True))
 
 
 def _n_in_vain(records: Sequence[TrialRecord], strategy: str) -> int:

@@ -15,6 +15,9 @@ from autometa.core.proposal import Prediction
 from autometa.core.space import Configuration
 from autometa.search.trial_records import TrialRecord
 
+REASONS = ("expected_gain", "predicted_trial_s", "in_time")
+"""Why a policy tried a configuration: expected fall of the regret, seconds, probability to end in time."""
+
 
 @dataclass
 class SearchHistory:
@@ -28,8 +31,9 @@ class SearchHistory:
         One per trial: number, strategy, parameters, status, loss, `n_iterations` (mean over the folds; None
         without early stopping, absent in files of earlier versions), weight, time_s, ended_s,
         error, `stored_error` (the error without the exception's own text, which may quote the
-        data), the policy's last predictions before the trial (`predicted_loss`, `predicted_s`; NaN
-        without), and `evaluations`, a list of dicts with anchor, fold, loss, fit_s, predict_s, status.
+        data), `origin` of the configuration ("earlier fits", "policy", "exploration" or "sampler"), the policy's last
+        predictions before the trial (`predicted_loss`, `predicted_s` of one fit, `expected_gain`, `predicted_trial_s`,
+        `in_time`; NaN without), and `evaluations`, a list of dicts with anchor, fold, loss, fit_s, predict_s, status.
     strategies : list of dict
         One per strategy: name, probability (None if it was left out), `note` (the reason why it was
         left out), the parameters of the configuration that the policy recommended before the
@@ -46,6 +50,9 @@ class SearchHistory:
         somewhat optimistic.
     ensemble_curve : list of (float, float)
         Seconds of the search, and the out-of-fold loss of an ensemble of the trials that had ended by then.
+    forecast : dict
+        What the policy expected of the search before it began: `loss` of the ensemble, `loss_low`, `loss_high`,
+        `n_trials`; empty where it predicts none.
     notes : list of str
         Automatic decisions: the problem by the metric, the positive class, text read as numbers.
     """
@@ -58,6 +65,7 @@ class SearchHistory:
     total_s: float = math.nan
     ensemble_loss: float = math.nan
     ensemble_curve: list[tuple[float, float]] = field(default_factory=list)
+    forecast: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def without_data(self) -> SearchHistory:
@@ -69,6 +77,7 @@ def trial_rows(
     records: Sequence[TrialRecord],
     weights: Mapping[int, float],
     expected: Mapping[Configuration, Prediction] = MappingProxyType({}),
+    origins: Mapping[Configuration, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Return the records as plain rows, with each trial's weight in the ensemble and its predictions."""
     return [
@@ -84,7 +93,9 @@ def trial_rows(
             "ended_s": record.ended_s,
             "error": record.full_error,
             "stored_error": record.error,
+            "origin": origins.get(record.configuration, "sampler"),
             **_prediction_columns(expected.get(record.configuration)),
+            **_reasons(expected.get(record.configuration)),
             "evaluations": [_evaluation_row(evaluation) for evaluation in record.evaluations],
         }
         for record in records
@@ -128,3 +139,10 @@ def _prediction_columns(prediction: Prediction | None) -> dict[str, float]:
     if prediction is None:
         return {"predicted_loss": math.nan, "predicted_s": math.nan}
     return {"predicted_loss": prediction.loss, "predicted_s": prediction.seconds}
+
+
+def _reasons(prediction: Prediction | None) -> dict[str, float]:
+    """Return why the policy tried a configuration."""
+    if prediction is None:
+        return dict.fromkeys(REASONS, math.nan)
+    return dict(zip(REASONS, (prediction.gain, prediction.trial_s, prediction.in_time), strict=True))

@@ -98,3 +98,12 @@ def test_odd_values_leave_a_number_for_each_task(value: float) -> None:
 
 def test_one_past_task_is_as_similar_as_can_be() -> None:
     assert Similarity(NAMES, random_features(0, 1)).log_similarity({"rows": 7.0}).tolist() == [0.0]
+
+
+def test_equal_values_speak_for_a_past_task_and_different_ones_do_not() -> None:
+    features = np.array([[0.0, 0.0, 0.0], [5.0, 1.0, -1.0], [9.0, 2.0, 3.0], [14.0, -2.0, 8.0]])
+    similarity = Similarity(NAMES, features, np.array([2.0, 1.0, 0.0]))
+    assert similarity.alike(named(features[0]), 0) == ["rows", "columns"]  # skewness has no weight
+    assert similarity.alike(named(features[0]), 0, n=1) == ["rows"]
+    assert similarity.alike({"columns": 0.0}, 0) == ["columns"]
+    assert similarity.alike(named(features[0]), 3) == []

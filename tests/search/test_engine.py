@@ -13,7 +13,7 @@ import pytest
 
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
-from autometa.core.proposal import Prediction
+from autometa.core.proposal import Prediction, Proposal
 from autometa.core.space import Configuration, SearchSpace
 from autometa.core.task import TaskDescription
 from autometa.evaluation.jobs import Handle, Job, Outcome
@@ -98,8 +98,26 @@ def test_predictions_of_a_trial_are_the_last_ones_before_it_was_chosen() -> None
     search.run()
     tried = [record.configuration for record in search.records]
     assert [search.expected[configuration].loss for configuration in tried] == [0, 1, 2, 3]
+    assert [search.origins[configuration] for configuration in tried] == ["policy"] * 4
     # The last prediction counts for configurations that were never tried.
     assert {p.loss for c, p in search.expected.items() if c not in tried} == {3}
+
+
+@pytest.mark.parametrize(("temperature", "expected"), [(1.0, 0.8), (0.25, 256 / 257), (1e6, 0.5)])
+def test_strategies_are_drawn_from_the_softmax_at_its_temperature(temperature: float, expected: float) -> None:
+    class Unsure:
+        """Has no configurations in mind, so that the sampler draws those of a random strategy."""
+
+        def propose(self, *_: object) -> Proposal:
+            return Proposal({"a": 0.8, "b": 0.2})
+
+    search = make_search(InstantEvaluator(), n_trials=60, n_folds=1, policy=Unsure(), temperature=temperature)
+    search.run()
+    assert search.probabilities["a"] == pytest.approx(expected, abs=1e-4)
+    assert search.origins == {}
+    names = [record.configuration.strategy for record in search.records]
+    if temperature != 1:
+        assert (names.count("a") > 45) == (temperature < 1)
 
 
 def test_a_policy_without_predictions_leaves_none_expected() -> None:

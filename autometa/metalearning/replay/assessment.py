@@ -24,7 +24,8 @@ from autometa.metalearning.replay.regret import paired_bootstrap
 from autometa.metalearning.replay.replay import Episode, metric_of, replay
 from autometa.metalearning.training.portfolio import learn_portfolios
 from autometa.policy.ensemble_model import NO_MODEL, greedy_weights
-from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy, GainSettings
+from autometa.policy.expected_gain import GainPolicy
+from autometa.policy.gain_settings import GAIN_SETTINGS, GainSettings
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.portfolio_policy import PortfolioPolicy
 from autometa.policy.prior import PriorPolicy

@@ -23,7 +23,7 @@ from autometa.metalearning.replay.regret import surely_best
 from autometa.metalearning.training.best_strategy_training import learn_best_strategy
 from autometa.metalearning.training.portfolio import PORTFOLIO_BUDGETS_S, learn_portfolios
 from autometa.metalearning.training.similarity_learning import learn_similarity, similarity_weights
-from autometa.policy.expected_gain import GAIN_SETTINGS
+from autometa.policy.gain_settings import GAIN_SETTINGS
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.weights_file import PolicyWeights, space_hash, write_weights
 

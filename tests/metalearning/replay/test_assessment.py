@@ -31,7 +31,8 @@ from autometa.metalearning.replay.baselines import RandomPolicy, StaticPolicy, a
 from autometa.metalearning.replay.replay import describe_past, metric_of, replay
 from autometa.metalearning.training.portfolio import learn_portfolios
 from autometa.policy.ensemble_model import NO_MODEL
-from autometa.policy.expected_gain import GAIN_SETTINGS, GainPolicy
+from autometa.policy.expected_gain import GainPolicy
+from autometa.policy.gain_settings import GAIN_SETTINGS
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.registry import DEFAULT_POLICY, POLICIES, settings_in_fits
 from tests.helpers.past_tasks import made_up_metadataset, made_up_past
