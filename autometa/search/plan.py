@@ -1,11 +1,11 @@
-"""The plan of a search, from rows and seconds: folds or holdout, anchors, size of the ensemble."""
+"""The plan of a search, from rows and seconds: folds or holdout, use of time, size of the ensemble."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from autometa.core.budget import Anchor, Budget
+from autometa.core.budget import Budget
 from autometa.core.task import TaskDescription
 
 # Seconds of 1,000 boosting rounds on one core, per training row and column: about 0.5 s for
@@ -30,8 +30,6 @@ class Plan:
         Number of parts that the rows are divided into.
     is_holdout : bool
         Whether only the first part is used for validation.
-    anchors : tuple of float
-        Fractions of the training rows at which each trial is measured, increasing to 1.
     max_members : int
         Number of best trials that may enter the ensemble.
     use_workers : bool
@@ -44,7 +42,6 @@ class Plan:
 
     n_splits: int
     is_holdout: bool
-    anchors: tuple[Anchor, ...]
     max_members: int
     use_workers: bool
     finish_s: float
@@ -85,9 +82,6 @@ def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int |
     return Plan(
         n_splits=n_splits,
         is_holdout=is_holdout,
-        # A fit on an eighth of the rows costs about a quarter of a full one: it pays if there is
-        # time for many trials, of which it finds the bad ones.
-        anchors=(0.125, 1.0) if task.n_rows > 10_000 and affordable > 3 else (1.0,),
         max_members=_max_members(task.n_rows),
         use_workers=not budget.has_time_limit or budget.time_s >= MIN_BUDGET_FOR_WORKERS_S,
         finish_s=min(3.0, 0.2 + 0.06 * budget.time_s) if budget.has_time_limit else 0.0,
