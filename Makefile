@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all check format clean
+.PHONY: demo test test-all check format release-check oldest clean
 
 demo: $(VENV)/.installed  ## fit real data within a minute, print leaderboard and report
 	$(RUN) docs/demo.py
@@ -24,8 +24,25 @@ format: $(VENV)/.installed-dev  ## mend what can be mended
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
+release-check: $(VENV)/.installed-dev  ## build both distributions, try the wheel in a fresh environment
+	$(INSTALL) --editable ".[dev,release]"
+	rm -rf dist $(VENV)-wheel
+	$(RUN) -m build --no-isolation --outdir dist
+	$(RUN) -m twine check --strict dist/*
+	$(RUN) packaging/wheel_size.py dist/*.whl
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	cd dist && ../$(VENV)-wheel/bin/python ../packaging/smoke.py
+
+oldest: | $(RUN)  ## the tests that take seconds, with the oldest versions that pyproject.toml allows
+	rm -rf $(VENV)-oldest
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint packaging/oldest.txt \
+		--editable ".[test,meta,plots]"
+	$(VENV)-oldest/bin/python -m pytest
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis catboost_info dist
+	rm -rf $(VENV) $(VENV)-wheel $(VENV)-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis catboost_info dist
 
 $(RUN):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -102,7 +102,12 @@ FORMS = {
     "named tuples": [Row(*row) for row in TABLE.to_numpy().tolist()],
     "dataclasses": [Record(*row) for row in TABLE.to_numpy().tolist()],
     "list of records": list(TABLE.to_records(index=False)),
-    "variable-width text": TABLE.to_numpy().astype(str).astype(np.dtypes.StringDType()),
+    # NumPy has text of variable width since 2.0.
+    **(
+        {"variable-width text": TABLE.to_numpy().astype(str).astype(np.dtypes.StringDType())}
+        if hasattr(np.dtypes, "StringDType")
+        else {}
+    ),
 }
 
 

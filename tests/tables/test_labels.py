@@ -83,7 +83,12 @@ TEXTS = {
     "objects": objects(["red", "blue", "blue", "red"]),
     "numpy's as objects": objects([np.str_("red"), "blue", "blue", "red"]),
     "fixed width": np.array(["red", "blue", "blue", "red"]),
-    "variable width": np.array(["red", "blue", "blue", "red"], dtype=np.dtypes.StringDType()),
+    # NumPy has text of variable width since 2.0.
+    **(
+        {"variable width": np.array(["red", "blue", "blue", "red"], dtype=np.dtypes.StringDType())}
+        if hasattr(np.dtypes, "StringDType")
+        else {}
+    ),
     "series": pd.Series(["red", "blue", "blue", "red"]),
     "nullable": pd.Series(["red", "blue", "blue", "red"], dtype="string"),
     "Arrow": pd.Series(["red", "blue", "blue", "red"], dtype=pd.ArrowDtype(pa.string())),
