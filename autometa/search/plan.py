@@ -56,7 +56,9 @@ class Plan:
         return self.n_splits / (self.n_splits - 1)
 
 
-def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int | None = None) -> Plan:
+def make_plan(
+    task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int | None = None, kept: Plan | None = None
+) -> Plan:
     """Return the plan for a task.
 
     Parameters
@@ -69,25 +71,30 @@ def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int |
         Evaluations at a time.
     n_folds : int, optional
         Number of folds that the caller insists on.
+    kept : Plan, optional
+        Plan of an earlier search of the same rows, whose folds and anchors are kept.
     """
     cells = task.n_rows * min(task.n_columns, 500) * (max(1, task.n_classes) ** 0.5 if task.n_classes > 2 else 1)
     fit_s = _SECONDS_PER_FIT + _SECONDS_PER_CELL * cells
     affordable = budget.time_s * n_jobs / (_MIN_CONFIGURATIONS * fit_s) if budget.has_time_limit else 5.0
     # With few rows the models of the folds gain most from each further row.
     fewest, most = (5, 8) if task.n_rows < 1000 else (3, 5)
-    if n_folds is not None:
+    if kept is not None:
+        n_splits, is_holdout = kept.n_splits, kept.is_holdout
+    elif n_folds is not None:
         n_splits, is_holdout = n_folds, False
     elif affordable >= (1 if task.n_rows <= _MOST_ROWS_OF_FOLDS else 2) or task.n_rows < 1000:
         n_splits, is_holdout = max(fewest, min(most, math.floor(affordable))), False
     else:
         # 2,500 validation rows are enough to compare models; the others are better used for training.
         n_splits, is_holdout = max(5, min(10, round(task.n_rows / 2500))), True
+    # A fit on an eighth of the rows costs about a quarter of a full one: it pays if there is
+    # time for many trials, of which it finds the bad ones.
+    anchors = (0.125, 1.0) if task.n_rows > 10_000 and affordable > 3 else (1.0,)
     return Plan(
         n_splits=n_splits,
         is_holdout=is_holdout,
-        # A fit on an eighth of the rows costs about a quarter of a full one: it pays if there is
-        # time for many trials, of which it finds the bad ones.
-        anchors=(0.125, 1.0) if task.n_rows > 10_000 and affordable > 3 else (1.0,),
+        anchors=anchors if kept is None else kept.anchors,
         max_members=_max_members(task.n_rows),
         use_workers=not budget.has_time_limit or budget.time_s >= MIN_BUDGET_FOR_WORKERS_S,
         finish_s=min(3.0, 0.2 + 0.06 * budget.time_s) if budget.has_time_limit else 0.0,
