@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autometa.policy.loss_transform import to_scale
+from autometa.evaluation.loss_transform import to_scale
 from autometa.policy.past_tasks import PastTasks
 
 NO_MODEL = 2.0

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autometa.evaluation.loss_transform import from_scale, to_scale
 from autometa.policy.ensemble_model import ensemble_model, error_slope
 from autometa.policy.loss_model import Scenarios
-from autometa.policy.loss_transform import from_scale, to_scale
 from autometa.policy.past_tasks import PastTasks
 
 _LEAST_SLOPE = 0.2

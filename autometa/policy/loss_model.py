@@ -27,9 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from autometa.core.task import Problem
+from autometa.evaluation.loss_transform import from_scale, to_scale
 from autometa.metadataset.schema import LOSSES
 from autometa.policy.gaussian_model import GaussianModel
-from autometa.policy.loss_transform import from_scale, to_scale
 from autometa.policy.past_tasks import PastTasks
 
 _LEAST_INFORMATION = 0.01

@@ -1,4 +1,4 @@
-"""The search: ask, evaluate anchor by anchor and fold by fold, report or prune, tell; until the deadline."""
+"""The search: ask, evaluate fold by fold, report or prune, tell; until the deadline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from optuna.study import Study
 from optuna.trial import Trial
 
-from autometa.core.budget import Anchor, Budget, Deadline
+from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Policy, Prediction
 from autometa.core.space import Configuration
@@ -45,7 +45,6 @@ class _Running:
 
     trial: Trial
     record: TrialRecord
-    steps: list[tuple[Anchor, int]]
     n_started: int = 0
     n_in_flight: int = 0
     ends_as: TrialStatus | None = None  # decided while some of its evaluations have not ended
@@ -70,7 +69,7 @@ class Search:
     study : optuna.Study
         Holds the trials.
     plan : Plan
-        Folds, anchors, use of time.
+        Folds and use of time.
     n_folds : int
         Number of folds to evaluate.
     budget : Budget
@@ -268,16 +267,14 @@ class Search:
         return job
 
     def _may_start_step(self, running: _Running) -> bool:
-        if running.ends_as is not None or running.n_started >= len(running.steps):
+        if running.ends_as is not None or running.n_started >= self.n_folds:
             return False
-        # Steps up to the first fold at anchor 1 decide on pruning, so they go one by one;
-        # the other folds may run side by side.
-        gates = len(self.plan.anchors)
-        return running.n_in_flight == 0 or len(running.record.evaluations) >= gates
+        # The first fold decides on pruning; the other folds may run side by side.
+        return running.n_in_flight == 0 or len(running.record.evaluations) >= 1
 
     def _job(self, running: _Running) -> Job | None:
         """Return the next step of a trial as a job, None if the time left is too short for it."""
-        anchor, fold = running.steps[running.n_started]
+        fold = running.n_started
         configuration = running.record.configuration
         preparation_s = self.evaluator.preparation_s(configuration.strategy, fold)
         if self.has_model and preparation_s > self.deadline.remaining_s():
@@ -292,15 +289,13 @@ class Search:
             self._stop_reason = self.stop_reason or "the table could not be prepared"
             return None
         has_trial = any(record.is_complete for record in self.records)
-        limit_s = self._limits.of_evaluation(
-            configuration.strategy, anchor, has_model=self.has_model, has_trial=has_trial
-        )
+        limit_s = self._limits.of_evaluation(configuration.strategy, has_model=self.has_model, has_trial=has_trial)
         if limit_s is None:
             return None
         running.n_started += 1
         running.n_in_flight += 1
         ends_at_s = time.time() + self.deadline.remaining_s()
-        return Job(running.record.number, configuration, anchor, fold, self.seed, limit_s, ends_at_s, self.n_threads)
+        return Job(running.record.number, configuration, 1.0, fold, self.seed, limit_s, ends_at_s, self.n_threads)
 
     # ------------------------------------------------------------------ trials
 
@@ -317,9 +312,7 @@ class Search:
         trial, configuration = asked
         record = TrialRecord(trial.number, configuration)
         self.records.append(record)
-        steps = [(anchor, 0) for anchor in self.plan.anchors]
-        steps += [(1.0, fold) for fold in range(1, self.n_folds)]
-        running = _Running(trial, record, steps)
+        running = _Running(trial, record)
         self._running.append(running)
         logger.debug("trial %d: %s", trial.number, configuration.key)
         return running
@@ -346,7 +339,7 @@ class Search:
             self._end(running, evaluation.status)
             return
         self._limits.add(evaluation)
-        if evaluation.anchor == 1 and outcome.predictions is not None:
+        if outcome.predictions is not None:
             record.predictions[evaluation.fold] = outcome.predictions
             if outcome.n_iterations is not None:
                 record.n_iterations[evaluation.fold] = outcome.n_iterations
@@ -355,7 +348,7 @@ class Search:
             self._link.has_model = True
         if running.ends_as is not None:
             self._end(running, running.ends_as)
-        elif len(record.evaluations) == len(running.steps):
+        elif len(record.evaluations) == self.n_folds:
             self._finish(running, "cut_short" if record.is_cut_short else "ok")
         elif self._link.should_prune(
             running.trial, record.mean_loss(), len(record.evaluations)
@@ -363,7 +356,7 @@ class Search:
             self._end(running, "pruned")
 
     def _end(self, running: _Running, status: TrialStatus) -> None:
-        """Start no further step of a trial, and finish it once all steps that were started have ended."""
+        """Start no further fold of a trial, and finish it once all folds that were started have ended."""
         running.ends_as = running.ends_as or status
         if running.n_in_flight == 0:
             self._finish(running, running.ends_as)

@@ -1,11 +1,11 @@
-"""The plan of a search, from rows and seconds: folds or holdout, anchors, size of the ensemble."""
+"""The plan of a search, from rows and seconds: folds or holdout, use of time, size of the ensemble."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from autometa.core.budget import Anchor, Budget
+from autometa.core.budget import Budget
 from autometa.core.task import TaskDescription
 
 # Seconds of 1,000 boosting rounds on one core, per training row and column: about 0.5 s for
@@ -30,8 +30,6 @@ class Plan:
         Number of parts that the rows are divided into.
     is_holdout : bool
         Whether only the first part is used for validation.
-    anchors : tuple of float
-        Fractions of the training rows at which each trial is measured, increasing to 1.
     max_members : int
         Number of best trials that may enter the ensemble.
     use_workers : bool
@@ -44,7 +42,6 @@ class Plan:
 
     n_splits: int
     is_holdout: bool
-    anchors: tuple[Anchor, ...]
     max_members: int
     use_workers: bool
     finish_s: float
@@ -72,7 +69,7 @@ def make_plan(
     n_folds : int, optional
         Number of folds that the caller insists on.
     kept : Plan, optional
-        Plan of an earlier search of the same rows, whose folds and anchors are kept.
+        Plan of an earlier search of the same rows, whose folds are kept.
     """
     cells = task.n_rows * min(task.n_columns, 500) * (max(1, task.n_classes) ** 0.5 if task.n_classes > 2 else 1)
     fit_s = _SECONDS_PER_FIT + _SECONDS_PER_CELL * cells
@@ -88,13 +85,9 @@ def make_plan(
     else:
         # 2,500 validation rows are enough to compare models; the others are better used for training.
         n_splits, is_holdout = max(5, min(10, round(task.n_rows / 2500))), True
-    # A fit on an eighth of the rows costs about a quarter of a full one: it pays if there is
-    # time for many trials, of which it finds the bad ones.
-    anchors = (0.125, 1.0) if task.n_rows > 10_000 and affordable > 3 else (1.0,)
     return Plan(
         n_splits=n_splits,
         is_holdout=is_holdout,
-        anchors=anchors if kept is None else kept.anchors,
         max_members=_max_members(task.n_rows),
         use_workers=not budget.has_time_limit or budget.time_s >= MIN_BUDGET_FOR_WORKERS_S,
         finish_s=min(3.0, 0.2 + 0.06 * budget.time_s) if budget.has_time_limit else 0.0,

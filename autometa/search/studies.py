@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from autometa._support.warning_filters import ignored_warnings
 from autometa.core.space import Configuration
 from autometa.core.strategy import Strategy
-from autometa.search.pruner import StrategyPruner
+from autometa.search.pruner import EnsemblePruner
 
 STRATEGY = "strategy"
 """Name of the parameter that holds the strategy."""
@@ -58,7 +58,7 @@ def open_study(
         If the study belongs to another task or space, maximises, or has several objectives.
     """
     if study is None:
-        study = _create(storage, study_name, seed)
+        study = _create(storage, study_name, seed, str(task.get("metric", "")))
     elif storage is not None or study_name is not None:
         raise ValueError("Give either study, or storage and study_name: a study has its storage already.")
     elif not isinstance(study, Study):
@@ -97,7 +97,7 @@ def configuration_of(trial: FrozenTrial, strategies: Mapping[str, Strategy]) -> 
     return Configuration(strategy.name, strategy.space.complete(own))
 
 
-def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int) -> Study:
+def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int, metric: str) -> Study:
     if isinstance(storage, str):
         # Several fits may write to one SQLite file: wait for its lock instead of failing.
         arguments = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
@@ -117,7 +117,7 @@ def _create(storage: str | BaseStorage | None, study_name: str | None, seed: int
         storage=storage,
         study_name=study_name,
         sampler=sampler,
-        pruner=StrategyPruner(STRATEGY),
+        pruner=EnsemblePruner(metric),
         direction="minimize",
         load_if_exists=study_name is not None,
     )

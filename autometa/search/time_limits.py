@@ -53,15 +53,13 @@ class TimeLimits:
         """Take the seconds of an evaluation into account."""
         self._observed.add(evaluation)
 
-    def of_evaluation(self, strategy: str, anchor: Anchor, *, has_model: bool, has_trial: bool) -> float | None:
+    def of_evaluation(self, strategy: str, *, has_model: bool, has_trial: bool) -> float | None:
         """Return the seconds that an evaluation may take, None if it would not end in time.
 
         Parameters
         ----------
         strategy : str
             Name of the strategy.
-        anchor : float
-            Fraction of the training rows.
         has_model : bool
             Whether there is a model; until then evaluations start even if they may not end in time.
         has_trial : bool
@@ -71,7 +69,7 @@ class TimeLimits:
             # With a limit, learners that watch the clock would differ from run to run.
             return math.inf
         left_s = self.deadline.remaining_s()
-        if has_model and self._expected_s(strategy, anchor) > left_s:
+        if has_model and self._expected_s(strategy) > left_s:
             return None
         share = _SHARE_OF_ONE_TRIAL if has_trial else _SHARE_OF_FIRST_TRIAL
         share_s = share * self.search_s * min(self._n_at_a_time, self._n_folds) / self._n_folds
@@ -83,10 +81,10 @@ class TimeLimits:
 
     def of_trial_s(self, strategy: str, n_at_a_time: int = 1) -> float:
         """Return the seconds that all folds of a trial of a strategy are expected to take."""
-        return self._expected_s(strategy, 1.0) * math.ceil(self._n_folds / n_at_a_time)
+        return self._expected_s(strategy) * math.ceil(self._n_folds / n_at_a_time)
 
-    def _expected_s(self, strategy: str, anchor: Anchor) -> float:
-        expected_s = self._observed.predict(strategy, anchor)
+    def _expected_s(self, strategy: str) -> float:
+        expected_s = self._observed.predict(strategy, 1.0)
         return _UNKNOWN_SHARE * self.search_s if expected_s is None else expected_s
 
 

@@ -24,9 +24,7 @@ from autometa.search.plan import Plan
 from autometa.search.studies import open_study
 
 TASK = TaskDescription("regression", 100, 3, 0)
-PLAN = Plan(
-    n_splits=3, is_holdout=False, anchors=(1.0,), max_members=5, use_workers=False, finish_s=0.0, refit_share=0.0
-)
+PLAN = Plan(n_splits=3, is_holdout=False, max_members=5, use_workers=False, finish_s=0.0, refit_share=0.0)
 
 
 class InstantEvaluator(Evaluator):

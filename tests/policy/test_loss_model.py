@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autometa.evaluation.loss_transform import to_scale
 from autometa.policy.loss_model import LossModel, Scenarios, class_information, has_records
-from autometa.policy.loss_transform import to_scale
 from autometa.policy.past_tasks import PastTasks
 from tests.helpers.past_tasks import make_past
 

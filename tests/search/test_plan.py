@@ -1,4 +1,4 @@
-"""Folds, anchors and the use of time."""
+"""Folds and the use of time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from autometa.search.plan import make_plan
 def test_every_plan_is_possible(n_rows: int, n_columns: int, n_classes: int, seconds: float, n_jobs: int) -> None:
     plan = make_plan(TaskDescription("multiclass", n_rows, n_columns, n_classes), Budget(seconds), n_jobs)
     assert 2 <= plan.n_splits <= 10
-    assert plan.anchors[-1] == 1
-    assert list(plan.anchors) == sorted(plan.anchors)
     assert plan.max_members >= 1
     assert 0 <= plan.finish_s + plan.refit_share * seconds < seconds or seconds < 1
 

@@ -14,7 +14,7 @@ from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import Proposal
 from autometa.core.space import Configuration
 from autometa.search.engine import Search
-from autometa.search.pruner import StrategyPruner
+from autometa.search.pruner import EnsemblePruner
 from autometa.search.resume import Earlier, recall_study
 from autometa.search.studies import STRATEGY, open_study
 from tests.helpers.searches import InOrder, InstantEvaluator, TimedEvaluator, make_search, make_strategies
@@ -23,7 +23,7 @@ STRATEGIES = make_strategies("a", "b")
 
 
 def new_study() -> optuna.Study:
-    return optuna.create_study(pruner=StrategyPruner(STRATEGY), sampler=optuna.samplers.TPESampler(seed=0))
+    return optuna.create_study(pruner=EnsemblePruner("rmse"), sampler=optuna.samplers.TPESampler(seed=0))
 
 
 def run(study: optuna.Study, rows: str = "these", n_trials: int = 8, **changes: Any) -> Search:

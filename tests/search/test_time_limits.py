@@ -76,7 +76,7 @@ def test_without_a_time_limit_everything_fits_and_nothing_is_limited() -> None:
     limits = time_limits(Clock(), math.inf)
     limits.add(evaluation("a", seconds=1e6))
     assert limits.fits("a") and limits.fits("b")
-    assert limits.of_evaluation("b", 1.0, has_model=True, has_trial=True) == math.inf
+    assert limits.of_evaluation("b", has_model=True, has_trial=True) == math.inf
 
 
 def test_a_trial_fits_if_all_of_its_folds_are_expected_to_end_in_time() -> None:
@@ -106,10 +106,10 @@ def test_an_evaluation_may_take_a_fraction_of_the_search_and_never_more_than_the
     limits = time_limits(clock)
     limits.add(evaluation("a", seconds=1.0))
     # 20% of 100 s over 4 folds before the first complete trial, 40% after it.
-    assert limits.of_evaluation("a", 1.0, has_model=True, has_trial=False) == pytest.approx(5.0)
-    assert limits.of_evaluation("a", 1.0, has_model=True, has_trial=True) == pytest.approx(10.0)
+    assert limits.of_evaluation("a", has_model=True, has_trial=False) == pytest.approx(5.0)
+    assert limits.of_evaluation("a", has_model=True, has_trial=True) == pytest.approx(10.0)
     clock.now_s = 97.0
-    assert limits.of_evaluation("a", 1.0, has_model=True, has_trial=True) == pytest.approx(3.0)
+    assert limits.of_evaluation("a", has_model=True, has_trial=True) == pytest.approx(3.0)
 
 
 def test_an_evaluation_that_would_not_end_in_time_starts_only_while_there_is_no_model() -> None:
@@ -117,8 +117,8 @@ def test_an_evaluation_that_would_not_end_in_time_starts_only_while_there_is_no_
     limits = time_limits(clock)
     limits.add(evaluation("a", seconds=30.0))
     clock.now_s = 80.0
-    assert limits.of_evaluation("a", 1.0, has_model=True, has_trial=True) is None
-    assert limits.of_evaluation("a", 1.0, has_model=False, has_trial=False) == pytest.approx(5.0)
+    assert limits.of_evaluation("a", has_model=True, has_trial=True) is None
+    assert limits.of_evaluation("a", has_model=False, has_trial=False) == pytest.approx(5.0)
 
 
 def test_moving_the_deadline_leaves_less_time() -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from autometa.core.task import TaskDescription
+from autometa.evaluation.loss_transform import to_scale
 from autometa.metadataset.dataset import MetaDataset
 from autometa.metalearning.replay.assessment import family_folds, without
 from autometa.metalearning.replay.replay import describe_past, metric_of
 from autometa.policy.cost_model import memory_model, seconds_model
 from autometa.policy.expected_gain import GainPolicy
-from autometa.policy.loss_transform import to_scale
 from autometa.policy.observed_history import read_history
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.similarity import Similarity

@@ -37,7 +37,7 @@ from autometa.search.plan import Plan, make_plan
 _INDEX = "index"
 """The only hyperparameter in a replayed study: the index of a configuration among the recorded ones."""
 
-_PLAN = Plan(n_splits=1, is_holdout=True, anchors=(1.0,), max_members=1, use_workers=True, finish_s=0.0)
+_PLAN = Plan(n_splits=1, is_holdout=True, max_members=1, use_workers=True, finish_s=0.0)
 """One fold for each trial, and no time kept for an ensemble: a search of records from elsewhere."""
 
 
@@ -134,8 +134,7 @@ def replay(
     description = describe_past(past, task, metric)
     plan, n_folds, search_s = _PLAN, 1, budget.time_s
     if as_in_fits:
-        # Records have no fits on the anchors of a plan.
-        plan = replace(make_plan(description, budget, n_jobs), anchors=(1.0,), use_workers=True)
+        plan = replace(make_plan(description, budget, n_jobs), use_workers=True)
         n_folds = 1 if plan.is_holdout else plan.n_splits
         search_s = budget.time_s * (1 - plan.refit_share) - plan.finish_s
         description = replace(description, fits_in_turn=max(1.0, n_folds / n_jobs))

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from autometa.evaluation.loss_transform import to_scale
 from autometa.metalearning.replay.assessment import family_folds
 from autometa.metalearning.replay.replay import metric_of
 from autometa.policy.best_strategy import BestStrategyModel, chances, inputs
-from autometa.policy.loss_transform import to_scale
 from autometa.policy.past_tasks import PastTasks
 
 _STRENGTHS = (0.003, 0.01, 0.03)

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from autometa.core.task import PROBLEMS
+from autometa.evaluation.loss_transform import from_scale, to_scale
 from autometa.policy.loss_model import loss_model
-from autometa.policy.loss_transform import from_scale, to_scale
 from autometa.policy.past_tasks import PastTasks
 from autometa.policy.recurrent.network import Shape
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autometa.policy.loss_transform import from_scale, is_bounded, to_scale
+from autometa.evaluation.loss_transform import from_scale, is_bounded, to_scale
 
 METRICS = ("roc_auc", "balanced_accuracy", "log_loss", "rmse", "a metric of the user's")
 
