@@ -58,7 +58,7 @@ class WarmStart:
     study : optuna.Study
         The study, with its sampler.
     plan : Plan
-        Folds and anchors that its losses were measured with.
+        The folds that its losses were measured with, and the rest of the plan.
     folds : tuple of Fold
         Row numbers of each fold.
     search : SearchState

@@ -91,7 +91,7 @@ class Search:
     on_trial : callable
         Called with the records after each trial, for progress.
     before : SearchState
-        The search that this one goes on from, with the same study, rows, folds and anchors.
+        The search that this one goes on from, with the same study, rows and folds.
 
     Attributes
     ----------
