@@ -138,7 +138,7 @@ def make_ensemble(
     refitted: set[int] = set()
     if plan.refit_share and search.stop_reason != "interrupted":
         refitted = refit(
-            [record for record, _ in chosen],
+            [record for record, _ in chosen if not record.is_refitted],
             evaluator=search.evaluator,
             growth=plan.growth,
             deadline=deadline.sooner(plan.finish_s / 2),
@@ -146,6 +146,9 @@ def make_ensemble(
             n_threads=search.n_threads,
             seed=search.seed,
         )
+    for record, _ in chosen:
+        record.is_refitted |= record.number in refitted
+    refitted = {record.number for record, _ in chosen if record.is_refitted}
     latest = max(common) if task.times is not None else None
     predictor = _load(chosen, refitted, workspace, task.n_classes, latest)
     own_fold = refitted if latest is None else {record.number for record, _ in chosen}
@@ -213,7 +216,7 @@ def _fold_predictors(
                 key = (fold, workspace.shared.learners[record.configuration.strategy].view)
                 if key not in added:
                     added[key] = len(preparations)
-                    preparations.append(workspace.prepare(*key))
+                    preparations.append(workspace.preparation(*key))
                 model, index = workspace.load_model(record.number, fold), added[key]
             members[fold].append(Member(record.number, weight, [model], [index]))
     return {fold: FittedPredictor(members[fold], preparations, predictor.n_classes) for fold in common}
@@ -373,7 +376,7 @@ def _load(
         for fold in folds:
             if (fold, view) not in index:
                 index[fold, view] = len(preparations)
-                preparations.append(workspace.prepare(fold, view))
+                preparations.append(workspace.preparation(fold, view))
             member.models.append(workspace.load_model(record.number, fold))
             member.preparations.append(index[fold, view])
         members.append(member)

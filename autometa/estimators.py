@@ -24,7 +24,7 @@ from autometa.fit_inputs import read_inputs, warn_if_reordered
 from autometa.fitted_model import known_problem, solves_classes
 from autometa.fitting import fit_task
 from autometa.judged_model import JudgedModel, held_out_rows
-from autometa.parameters import read_settings
+from autometa.parameters import read_settings, with_warm_start
 from autometa.policy.registry import DEFAULT_POLICY
 from autometa.posthoc.threshold import labels_at
 from autometa.report import closing_line, logged_fit
@@ -115,6 +115,9 @@ class AutoMeta(JudgedModel, BaseEstimator):
     progress : bool or None, default=None
         Whether to show a bar with the incumbent's score and the time left; None shows it
         in a terminal or a notebook only.
+    warm_start : bool, default=False
+        Whether `fit` on the same rows goes on where the last `fit` stopped, for another `time_budget`
+        or `n_trials`: trials and models are kept, in memory. Other rows, metrics or folds are refused.
     verbose : int, default=0
         1 logs the plan, new trials and the result to standard error, 2 everything; 0 logs
         through ``logging`` alone.
@@ -176,6 +179,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         callbacks: Sequence[Callable[..., Any]] = (),
         random_state: int | np.random.RandomState | None = None,
         progress: bool | None = None,
+        warm_start: bool = False,
         verbose: int = 0,
     ) -> None:
         self.problem = problem
@@ -200,6 +204,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self.callbacks = callbacks
         self.random_state = random_state
         self.progress = progress
+        self.warm_start = warm_start
         self.verbose = verbose
 
     def fit(
@@ -260,8 +265,10 @@ class AutoMeta(JudgedModel, BaseEstimator):
             settings = replace(settings, cv=inputs.folds)
         for note in inputs.notes:
             logger.info(note)
+        settings = with_warm_start(self, settings, inputs, strategies)
         fitted = fit_task(inputs.task, inputs.metric, strategies, settings)
-        fitted.history.total_s = time.monotonic() - start_s
+        before_s = 0.0 if settings.warm_start is None else settings.warm_start.search.total_s
+        fitted.history.total_s = before_s + time.monotonic() - start_s
         logger.info(closing_line(fitted.history, inputs.metric))
         # Set last, so that a fit that fails leaves the state of the fit before it unchanged.
         self.n_features_in_, self.problem_ = inputs.raw.n_features, inputs.task.problem
@@ -271,7 +278,7 @@ class AutoMeta(JudgedModel, BaseEstimator):
         self._schema, self._metric = inputs.task.table.schema, inputs.metric
         self.predictor_, self.history_, self.study_ = fitted.predictor, fitted.history, fitted.study
         self._adjustments, self._targets = fitted.adjustments, inputs.target.values
-        self._member_predictions = fitted.members
+        self._member_predictions, self._warm_start = fitted.members, fitted.warm_start
         self._n_rows, self._out_of_fold = len(inputs.raw.frame), fitted.out_of_fold
         if fitted.out_of_fold is not None and inputs.task.n_rows < self._n_rows:
             # Rows of weight 0 are not in the task.

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.process_state import kept_process_state
+from autometa.continued_fit import WarmStart
 from autometa.core.task import Problem
 from autometa.ensemble.out_of_fold import MemberPredictions, OutOfFold, weighted_spread
 from autometa.ensemble.predictor import MOST_ROWS_OF_PART, FittedPredictor
@@ -61,6 +62,7 @@ class FittedModel:
     _out_of_fold: OutOfFold | None = None
     _targets: np.ndarray | None = None
     _member_predictions: MemberPredictions | None = None
+    _warm_start: WarmStart | None = None
     _n_rows: int
     # Columns of the file that the command line fitted, by their role: "target", "weight" and "id".
     _roles: Mapping[str, Any] = MappingProxyType({})

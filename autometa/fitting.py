@@ -22,6 +22,7 @@ from autometa._support.machine import available_bytes
 from autometa._support.progress import ProgressBar
 from autometa._support.seeds import child_seed
 from autometa._support.user_warnings import warn_user
+from autometa.continued_fit import Conditions, WarmStart, kept_of
 from autometa.core.budget import Budget, Deadline
 from autometa.core.evaluation import Evaluation
 from autometa.core.proposal import ExplainingPolicy, Forecast, ForecastingPolicy, Policy, Prediction, Proposal
@@ -54,8 +55,9 @@ from autometa.report import columns_line, opening_line
 from autometa.search.engine import Search, StudyCallback
 from autometa.search.identity import identify
 from autometa.search.plan import Plan, make_plan
-from autometa.search.resume import recall_study
+from autometa.search.resume import Earlier, recall_study
 from autometa.search.search_history import SearchHistory, strategy_rows, trial_rows
+from autometa.search.search_state import SearchState
 from autometa.search.studies import open_study
 from autometa.search.trial_records import TrialRecord
 from autometa.tables.features import describe
@@ -97,6 +99,8 @@ class Settings:
     calibrate: bool = True
     tune_threshold: bool = True
     refits: bool = True  # whether final models may be fitted on validation rows
+    conditions: Conditions | None = None  # of the next warm start; None to keep nothing for it
+    warm_start: WarmStart | None = None  # what the last fit kept
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ class Fitted:
     out_of_fold: OutOfFold | None = None
     score_estimate: ScoreEstimate | None = None
     members: MemberPredictions | None = None
+    warm_start: WarmStart | None = None
 
 
 def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], settings: Settings) -> Fitted:
@@ -131,7 +136,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
         advice, expected = advice_before(search.policy, search.task, remaining_s)
         forecast = forecast_of(search.policy, search.task, remaining_s)
         bar = stack.enter_context(contextlib.closing(_progress_bar(settings)))
-        search.on_trial = partial(_show, bar, metric)
+        search.on_trial = partial(_show, bar, metric, len(search.records))
         logger.info(opening_line(search, task.table.schema, settings.deadline))
         logger.info(columns_line(task.table.schema))
         search.run()
@@ -139,6 +144,7 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
             search, workspace, task, metric, size=settings.ensemble_size, deadline=settings.deadline
         )
         bar.complete()
+        kept = kept_of(search, workspace, settings.conditions)
     adjustments = fit_adjustments(
         ensemble.out_of_fold,
         task,
@@ -164,12 +170,13 @@ def fit_task(task: Task, metric: Metric, strategies: Sequence[Strategy], setting
     if text := warning_about(ensemble, search, metric):
         warn_user(text)
     if settings.experience is not None:
-        _remember(settings.experience, task, search.task, search.history, settings.seed)
+        new = search.history[len(search.before.history) :]
+        _remember(settings.experience, task, search.task, new, settings.seed)
     history = _history(search, ensemble, metric, strategies, notes, advice, expected)
     history.forecast = {} if forecast is None else forecast.values()
     history.total_s = time.monotonic() - start_s
     return Fitted(
-        ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate, ensemble.members
+        ensemble.predictor, history, search.study, adjustments, ensemble.out_of_fold, estimate, ensemble.members, kept
     )
 
 
@@ -231,15 +238,19 @@ def _planned(
         too_slow = learners.keys() - alone if alone else set()
         notes |= dict.fromkeys(too_slow, "left out: too slow for this time_budget")
         available = [strategy for strategy in available if strategy.name not in too_slow]
-    earlier = recall_study(study, available, identity.rows, plan.max_members, in_time=settings.budget.has_time_limit)
+    earlier = Earlier()
+    if settings.warm_start is None:
+        in_time = settings.budget.has_time_limit
+        earlier = recall_study(study, available, identity.rows, plan.max_members, in_time=in_time)
     remembered = recall_or_warn(settings.experience)
     policy = make_policy(wanted, available, remembered)
     if settings.experience is not None and not description.features:
         description = replace(description, features=describe(task))
-    if not earlier.first:
+    if not earlier.first and settings.warm_start is None:
         earlier = replace(earlier, first=_first(task, description, remembered, available, settings))
     unknown = strategies_without_records(policy, available, description)
-    workspace = Workspace(task, folds, metric, learners, child_seed(settings.seed, "preparation"))
+    kept = None if settings.warm_start is None else settings.warm_start.fits
+    workspace = Workspace(task, folds, metric, learners, child_seed(settings.seed, "preparation"), kept=kept)
     stack.callback(workspace.close)
     workers = Workers(workspace, settings.n_jobs, memory_per_worker(most_cells(task.table), settings), quick)
     stack.callback(workers.stop)
@@ -260,6 +271,7 @@ def _planned(
         rows=identity.rows,
         callbacks=settings.callbacks,
         temperature=settings.policy_temperature,
+        before=SearchState() if settings.warm_start is None else settings.warm_start.search,
     )
     return search, workspace, notes | dict.fromkeys(unknown, "no records: tried by exploration")
 
@@ -281,6 +293,8 @@ def _first(
 
 def _opened_study(strategies: Sequence[Strategy], settings: Settings, seed: int, task: dict[str, Any]) -> Study:
     study, storage, name = settings.study, settings.storage, settings.study_name
+    if settings.warm_start is not None:
+        study, storage, name = settings.warm_start.study, None, None
     return open_study(study, storage, name, seed=seed, strategies=strategies, task=task)
 
 
@@ -297,19 +311,24 @@ def _progress_bar(settings: Settings) -> ProgressBar:
     return ProgressBar(settings.progress, budget.time_s, budget.n_trials, elapsed_s)
 
 
-def _show(bar: ProgressBar, metric: Metric, records: Sequence[TrialRecord]) -> None:
+def _show(bar: ProgressBar, metric: Metric, n_before: int, records: Sequence[TrialRecord]) -> None:
     losses = [record.loss for record in records if record.is_complete]
-    ended = sum(record.status != "running" for record in records)
+    ended = sum(record.status != "running" for record in records[n_before:])
     bar.update(ended, f"{metric.score(min(losses)):.5g}" if losses else "–")
 
 
 def _plan_and_folds(task: Task, settings: Settings) -> tuple[Plan, tuple[Fold, ...]]:
     n_folds = settings.cv if isinstance(settings.cv, int) else None
-    plan = make_plan(task.describe(), settings.budget, settings.n_jobs, n_folds)
+    warm = settings.warm_start
+    plan = make_plan(
+        task.describe(), settings.budget, settings.n_jobs, n_folds, kept=None if warm is None else warm.plan
+    )
     if not settings.refits:
         plan = replace(plan, refit_share=0.0)
     if isinstance(settings.cv, tuple):
         return plan, settings.cv
+    if warm is not None and task.times is None:
+        return plan, warm.folds
     n_kept = 1 if plan.is_holdout else None
     if task.times is not None:
         # The models of the folds know early rows only, so that the final ones are fitted on all rows.

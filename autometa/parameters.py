@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from sklearn.utils import check_random_state
 
 from autometa._support.machine import jobs_at_a_time
 from autometa._support.numbers import is_number, is_whole_number
+from autometa.continued_fit import conditions_of, kept_by
 from autometa.core.budget import Budget, Deadline
-from autometa.fit_inputs import TIME
+from autometa.core.strategy import Strategy
+from autometa.fit_inputs import TIME, FitInputs
 from autometa.fitting import Settings
 from autometa.policy.registry import checked_policy
 
@@ -51,7 +55,7 @@ def read_settings(model: Any, start_s: float) -> Settings:
     ensemble_size = _whole("ensemble_size", model.ensemble_size)
     if ensemble_size < 1:
         raise ValueError(f"ensemble_size must be at least 1, got {ensemble_size}.")
-    for name in ("calibrate", "tune_threshold"):
+    for name in ("calibrate", "tune_threshold", "warm_start"):
         if not isinstance(getattr(model, name, True), (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {getattr(model, name)!r}.")
     if model.time_column is not None and not (isinstance(model.cv, str) and model.cv == TIME):
@@ -80,6 +84,24 @@ def read_settings(model: Any, start_s: float) -> Settings:
         tune_threshold=bool(getattr(model, "tune_threshold", True)),
         experience=None if model.experience is None else checked_folder("experience", model.experience),
     )
+
+
+def with_warm_start(model: Any, settings: Settings, inputs: FitInputs, strategies: Sequence[Strategy]) -> Settings:
+    """Return the settings of a fit that may go on from the last one; the same settings unless `warm_start` is set.
+
+    Raises
+    ------
+    ValueError
+        If the trials of the last fit cannot be compared with new ones.
+    """
+    if not getattr(model, "warm_start", False):
+        return settings
+    conditions = conditions_of(model, inputs, strategies)
+    kept = kept_by(model, conditions)
+    if kept is None:
+        return replace(settings, conditions=conditions)
+    kept = replace(kept, search=replace(kept.search, total_s=model.history_.total_s))
+    return replace(settings, conditions=conditions, warm_start=kept, seed=kept.seed)
 
 
 def _checked_cv(cv: Any) -> Any:

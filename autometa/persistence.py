@@ -106,7 +106,10 @@ _LIBRARIES = ("autometa", "scikit-learn", "numpy", "pandas", "scipy", "skops", "
 _WARNED_ABOUT = ("autometa", "scikit-learn")
 # Attributes that are written in files of their own, or not at all.
 _LEAST_SHARED_BYTES = 1024
-_SEPARATE = ("study_", "history_", "_schema", "_metric", "_out_of_fold", "_held_out", "_targets", "_member_predictions")
+_SEPARATE = (
+    *("study_", "history_", "_schema", "_metric"),
+    *("_out_of_fold", "_held_out", "_targets", "_member_predictions", "_warm_start"),
+)
 # Never written: a URL may hold a password, and a study lives in its storage.
 _NEVER_KEPT = ("study", "storage")
 

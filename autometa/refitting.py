@@ -74,7 +74,7 @@ def refitted_model(model: Any, X: Any, y: Any, sample_weight: Any, time_budget: 
 
 def forget_rows(model: Any) -> None:
     """Drop what a fitted estimator knows of the rows of its fit, which says nothing of other models."""
-    model._out_of_fold = model._held_out = model._targets = model._score_estimate = None
+    model._out_of_fold = model._held_out = model._targets = model._score_estimate = model._warm_start = None
 
 
 def _members(model: Any) -> Sequence[Member]:

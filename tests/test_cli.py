@@ -79,8 +79,11 @@ class _Fitted:
     def __init__(self, **parameters: Any) -> None:
         self.parameters = parameters
 
-    def fit(self, X: pd.DataFrame, y: pd.Series, sample_weight: Any = None, groups: Any = None) -> None:
+    def fit(
+        self, X: pd.DataFrame, y: pd.Series, sample_weight: Any = None, groups: Any = None, **validation: Any
+    ) -> None:
         call = {"parameters": self.parameters, "X": X, "y": y, "sample_weight": sample_weight, "groups": groups}
+        call |= validation
         _Fitted.calls.append(call)
         raise SearchFailedError("seen enough")
 
@@ -140,8 +143,8 @@ def test_every_option_reaches_the_estimator(train: Path, arguments_only: list[di
     off = {"calibrate": False, "tune_threshold": False}
     expected = options | off | {"strategies": ["ridge", "own.toml"], "progress": True, "verbose": 2}
     assert arguments_only[0]["parameters"] == expected
-    # `time_column` excludes `cv`, and has a test of its own.
-    assert set(expected) | {"study", "callbacks", "time_column"} == set(AutoMeta().get_params())
+    # `time_column` excludes `cv`, and has a test of its own. A command fits once, without `warm_start`.
+    assert set(expected) | {"study", "callbacks", "time_column", "warm_start"} == set(AutoMeta().get_params())
 
 
 @pytest.mark.parametrize(
@@ -408,7 +411,9 @@ def test_fit_evaluates_on_a_test_table(
         (lambda table: table.assign(risk=table["risk"].mask(table.index < 83)), "has 3 rows without 'risk'"),
     ],
 )
-def test_a_useless_test_table_is_found_before_the_fit(
+@pytest.mark.parametrize("option", ["--test", "--validation"])
+def test_a_useless_table_of_other_rows_is_found_before_the_fit(
+    option: str,
     change: Any,
     expected: str,
     train: Path,
@@ -417,9 +422,34 @@ def test_a_useless_test_table_is_found_before_the_fit(
     arguments_only: list[dict[str, Any]],
 ) -> None:
     change(_table(160).tail(80)).to_csv(tmp_path / "test.csv", index=False)
-    assert main(["fit", str(train), "--target", "risk", "--test", str(tmp_path / "test.csv")]) == 2
+    assert main(["fit", str(train), "--target", "risk", option, str(tmp_path / "test.csv")]) == 2
     assert expected in capsys.readouterr().err
     assert not arguments_only
+
+
+def test_validation_rows_reach_the_estimator_with_the_columns_that_are_learnt_from(
+    train: Path, test_rows: Path, arguments_only: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["fit", str(train), "--target", "risk", "--id", "customer", "--validation", str(test_rows)]
+    assert main(given) == 1
+    (call,) = arguments_only
+    rows = pd.read_csv(test_rows)
+    pd.testing.assert_frame_equal(call["X_val"], rows[call["X"].columns])
+    pd.testing.assert_series_equal(call["y_val"], rows["risk"])
+    assert not {"customer", "risk"} & set(call["X_val"])
+    for option, value in (("--cv", "3"), ("--groups", "customer"), ("--time-column", "age")):
+        assert main([*given, option, value]) == 2
+        assert f"leave out {option}" in capsys.readouterr().err
+    assert len(arguments_only) == 1
+
+
+def test_validation_rows_are_what_a_fit_is_judged_on(
+    train: Path, test_rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--strategies", "logistic_regression", "--validation", str(test_rows), "-v"]
+    assert main(["fit", str(train), "--target", "risk", *options, *_QUICK[:-2]]) == 0
+    n_rows = len(pd.read_csv(train)) + len(pd.read_csv(test_rows))
+    assert f"fit: {n_rows} rows" in capsys.readouterr().err
 
 
 def test_of_many_classes_the_most_frequent_confusions_are_shown() -> None:

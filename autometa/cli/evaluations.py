@@ -22,20 +22,20 @@ _MOST_CLASSES = 12
 _N_CONFUSIONS = 10
 
 
-def check_test(test: pd.DataFrame, file: Path, X: pd.DataFrame, target: str) -> None:
-    """Raise before a fit if a test table lacks a column of the training table, or targets.
+def check_labelled(table: pd.DataFrame, file: Path, X: pd.DataFrame, target: str) -> None:
+    """Raise before a fit if a table of other rows lacks a column of the training table, or targets.
 
     Raises
     ------
     ValueError
         With the columns, and what to do.
     """
-    column_of(test, target, f"The target of {file}")
-    if not len(test):
+    column_of(table, target, f"The target of {file}")
+    if not len(table):
         raise ValueError(f"{file} has no rows.")
-    if n_missing := int(test[target].isna().sum()):
+    if n_missing := int(table[target].isna().sum()):
         raise ValueError(f"{file} has {n_missing} rows without {target!r}. Leave them out, or fill in the target.")
-    if lacking := [repr(name) for name in X.columns if name not in test.columns]:
+    if lacking := [repr(name) for name in X.columns if name not in table.columns]:
         raise ValueError(
             f"{file} lacks columns of the training table: {', '.join(lacking[:5])}{', …' if len(lacking) > 5 else ''}. "
             "Add them, or leave them out of the fit with --drop."

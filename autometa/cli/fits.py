@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import autometa
 from autometa._support.imports import import_optional
-from autometa.cli.evaluations import check_test, evaluation_text, scores
+from autometa.cli.evaluations import check_labelled, evaluation_text, scores
 from autometa.cli.id_columns import id_columns, with_ids
 from autometa.cli.printing import aligned, say, show
 from autometa.cli.table_files import check_destination, column_of, read_table
@@ -87,6 +87,12 @@ def _add_fit(commands: Any) -> None:
         "--time-column",
         metavar="COL",
         help="column with the times of the rows: later rows are validated",
+    )
+    fit.add_argument(
+        "--validation",
+        metavar="FILE",
+        type=Path,
+        help="table of other rows with the target to validate on; no model is fitted on them",
     )
     fit.add_argument("--ensemble-size", metavar="N", type=int, help="rounds of ensemble selection; 1: best trial only")
     fit.add_argument(
@@ -206,6 +212,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         import_optional("matplotlib", extra="plots")
     if destination is not None:
         check_destination(destination)
+    _check_folds(given)
     table = read_table(arguments.train, given.get("separator"), given.get("decimal"))
     target = column_of(table, arguments.target, "--target")
     weight = column_of(table, given["weight"], "--weight") if "weight" in given else None
@@ -219,22 +226,19 @@ def _fit(arguments: argparse.Namespace) -> None:
 
     if "time_column" in given:
         column_of(table, given["time_column"], "--time-column")
-        if "cv" in given:
-            raise ValueError("--time-column decides the folds; leave out --cv.")
         given["cv"] = "time"
     if "pos_label" in given:
         given["pos_label"] = _label_of(target, given["pos_label"])
 
     from autometa import AutoMeta
 
-    test = None
-    if "test" in given:
-        test = read_table(given["test"], given.get("separator"), given.get("decimal"))
-        check_test(test, given["test"], X, arguments.target)
+    test = _other_rows(given, "test", X)
+    validation = _other_rows(given, "validation", X)
+    own = {} if validation is None else {"X_val": validation[X.columns], "y_val": validation[arguments.target]}
     if destination is None:
         say("warning", "no --save was given, so the model will be lost when this command ends.")
     model = AutoMeta(**{name: given[name] for name in _ESTIMATOR_OPTIONS if name in given})
-    model.fit(X, target, sample_weight=weight, groups=groups)
+    model.fit(X, target, sample_weight=weight, groups=groups, **own)
     model._roles = {name: given[name] for name in ("target", "weight", "id") if name in given}
     # Saved before anything is printed, so that a closed pipe does not cost the model.
     end = "The model was not saved; pass --save FILE to keep it."
@@ -250,6 +254,24 @@ def _fit(arguments: argparse.Namespace) -> None:
     )
     if test is not None:
         show(f"\nTest {given['test']}\n{evaluation_text(model, test)}")
+
+
+def _check_folds(given: dict[str, Any]) -> None:
+    """Raise if options contradict each other about the rows that are validated."""
+    if "time_column" in given and "cv" in given:
+        raise ValueError("--time-column decides the folds; leave out --cv.")
+    for option in ("cv", "groups", "time_column"):
+        if "validation" in given and option in given:
+            raise ValueError(f"--validation says which rows are validated; leave out --{option.replace('_', '-')}.")
+
+
+def _other_rows(given: dict[str, Any], option: str, X: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the table that an option names, with the columns of X and the target; None without the option."""
+    if option not in given:
+        return None
+    table = read_table(given[option], given.get("separator"), given.get("decimal"))
+    check_labelled(table, given[option], X, given["target"])
+    return table
 
 
 def _label_of(target: pd.Series, text: str) -> Any:

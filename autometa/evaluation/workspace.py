@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,22 @@ class PreparedFold:
     n_categories: np.ndarray
 
 
+@dataclass(frozen=True)
+class KeptFits:
+    """Fits of a workspace that outlive its folder.
+
+    Parameters
+    ----------
+    models : mapping of (int, int) to bytes
+        Pickled models by the number of the trial and the number of the fold.
+    preparations : mapping of (int, View) to Preparation
+        Fitted preparations by the number of the fold and the view.
+    """
+
+    models: Mapping[tuple[int, int], bytes]
+    preparations: Mapping[tuple[int, View], Preparation]
+
+
 class Workspace:
     """The writing side of the folder, held by the calling process.
 
@@ -91,6 +107,8 @@ class Workspace:
         Seed of the preparation.
     parent : Path or None
         Folder to make it in; None for the system's folder for temporary files.
+    kept : KeptFits or None
+        Fits of an earlier workspace with the same task, folds, learners and seed.
     """
 
     def __init__(
@@ -101,16 +119,22 @@ class Workspace:
         learners: Mapping[str, Learner],
         seed: int,
         parent: Path | None = None,
+        kept: KeptFits | None = None,
     ) -> None:
         self._task, self._seed = task, seed
         self.shared = Shared(task.y, task.sample_weight, task.problem, task.n_classes, folds, metric, learners)
         self._preparations: dict[tuple[int, View], Preparation] = {}
+        self._fitted: dict[tuple[int, View], Preparation] = {} if kept is None else dict(kept.preparations)
         self._seconds: dict[View, float] = {}
         self._owned = OwnedFolder("autometa-", parent)
         self.folder = self._owned.path
         try:
             # Metrics and estimators may be defined in a user's script, which plain pickle cannot send.
             (self.folder / "shared.pkl").write_bytes(cloudpickle.dumps(self.shared, protocol=5))
+            for (trial, fold), model in kept.models.items() if kept is not None else ():
+                path = model_path(self.folder, trial, fold)
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(model)
         except BaseException:
             self.close()
             raise
@@ -120,12 +144,12 @@ class Workspace:
         return np.arange(self._task.n_rows) if fold == ALL_ROWS else self.shared.folds[fold].train
 
     def prepare(self, fold: int, view: View) -> Preparation:
-        """Return the preparation of a fold, fitted and applied on the first call only."""
+        """Return the preparation of a fold, fitted and applied on the first call only; evaluations read its rows."""
         key = (fold, view)
         if key not in self._preparations:
             start_s = time.monotonic()
             train = self._task.table.take(self.train_rows(fold))
-            preparation = fit_preparation(train, view, self._seed)
+            preparation = self._fitted.get(key) or fit_preparation(train, view, self._seed)
             X_train = preparation.transform(train)
             none = np.empty(0, dtype=np.int64)
             rows = Fold(none, none) if fold == ALL_ROWS else self.shared.folds[fold]
@@ -134,9 +158,13 @@ class Workspace:
             np.save(f"{stem}-validation.npy", self._rows(rows.validation, preparation, like=X_train))
             np.save(f"{stem}-held_out.npy", self._rows(rows.held_out, preparation, like=X_train))
             np.savez(f"{stem}-columns.npz", categorical=preparation.categorical, n_categories=preparation.n_categories)
-            self._preparations[key] = preparation
+            self._preparations[key] = self._fitted[key] = preparation
             self._seconds[view] = time.monotonic() - start_s
         return self._preparations[key]
+
+    def preparation(self, fold: int, view: View) -> Preparation:
+        """Return the preparation of a fold; it is applied only if it has to be fitted."""
+        return self._fitted.get((fold, view)) or self.prepare(fold, view)
 
     def expected_s(self, fold: int, view: View) -> float:
         """Return the seconds that `prepare` should take: those of the last fold, 0 if it is prepared already."""
@@ -151,6 +179,11 @@ class Workspace:
         # Unpickling is safe: this run's workers wrote the file into a folder that only this user can read.
         model: Model = pickle.loads(model_path(self.folder, trial, fold).read_bytes())
         return model
+
+    def kept_fits(self, models: Iterable[tuple[int, int]]) -> KeptFits:
+        """Return some models, by trial and fold, and all preparations."""
+        read = {(trial, fold): model_path(self.folder, trial, fold).read_bytes() for trial, fold in models}
+        return KeptFits(read, dict(self._fitted))
 
     def drop_models(self, trial: int) -> None:
         """Delete the models of a trial that no ensemble will use."""

@@ -22,6 +22,7 @@ from autometa.evaluation.workspace import ALL_ROWS
 from autometa.search.next_configuration import NextConfiguration, Situation
 from autometa.search.plan import Plan
 from autometa.search.resume import Earlier
+from autometa.search.search_state import SearchState
 from autometa.search.study_link import StudyCallback, StudyLink
 from autometa.search.time_limits import LONGEST_EVALUATION_S, TimeLimits
 from autometa.search.trial_records import TrialRecord, TrialStatus, candidates
@@ -89,11 +90,13 @@ class Search:
         Temperature of the softmax over strategies.
     on_trial : callable
         Called with the records after each trial, for progress.
+    before : SearchState
+        The search that this one goes on from, with the same study, rows and folds.
 
     Attributes
     ----------
     records : list of TrialRecord
-        The trials, in the order in which they were started.
+        The trials, in the order in which they were started; those of `before` come first.
     history : list of Evaluation
         The evaluations, in the order in which they ended.
     first_model_s : float
@@ -117,6 +120,7 @@ class Search:
     callbacks: Sequence[StudyCallback] = ()
     temperature: float = 1.0
     on_trial: Callable[[Sequence[TrialRecord]], None] = lambda records: None
+    before: SearchState = field(default_factory=SearchState)
 
     records: list[TrialRecord] = field(default_factory=list, init=False)
     history: list[Evaluation] = field(default_factory=list, init=False)
@@ -124,10 +128,12 @@ class Search:
 
     def __post_init__(self) -> None:
         self._start_s, self._planned_end = self.deadline.clock(), self.deadline
+        self.records, self.history = self.before.copied_records(), list(self.before.history)
+        self.first_model_s = self.before.first_model_s
         self._running: list[_Running] = []
         costs = {strategy.name: strategy.cost for strategy in self.strategies}
         self._limits = TimeLimits(self.budget, self.deadline, self.plan, self.n_folds, self.n_jobs, costs)
-        for evaluation in self.earlier.known:
+        for evaluation in (*self.earlier.known, *self.history):
             self._limits.add(evaluation)
         self._next = NextConfiguration(
             self.task,
@@ -142,6 +148,7 @@ class Search:
             self.temperature,
         )
         self._link = StudyLink(self.study, self.strategies, self.available, self.callbacks, self.rows)
+        self._link.has_model = self.has_model
         self._stop_reason = ""
         # Without a time limit results must not depend on which evaluation ends first.
         self._in_order = not self.budget.has_time_limit
@@ -154,17 +161,22 @@ class Search:
     @property
     def expected(self) -> Mapping[Configuration, Prediction]:
         """Predictions of the policy for each configuration, the last ones before the configuration was tried."""
-        return self._next.expected
+        return {**self.before.expected, **self._next.expected}
 
     @property
     def origins(self) -> Mapping[Configuration, str]:
         """Where configurations came from, but for those of the study's sampler."""
-        return self._next.origins
+        return {**self.before.origins, **self._next.origins}
 
     @property
     def probabilities(self) -> Mapping[str, float]:
         """Probabilities of the strategies that the search last acted on; empty before the first proposal."""
         return self._next.probabilities
+
+    @property
+    def n_started(self) -> int:
+        """Number of trials that this search has started."""
+        return len(self.records) - len(self.before.records)
 
     @property
     def has_model(self) -> bool:
@@ -288,7 +300,7 @@ class Search:
     # ------------------------------------------------------------------ trials
 
     def _ask(self) -> _Running | None:
-        if self.budget.n_trials is not None and len(self.records) >= self.budget.n_trials:
+        if self.budget.n_trials is not None and self.n_started >= self.budget.n_trials:
             if not self._running:
                 self._stop_reason = "all trials are done"
             return None
@@ -306,9 +318,11 @@ class Search:
         return running
 
     def _situation(self) -> Situation:
+        # An earlier search with more time may have tried strategies that are too slow for this one.
+        history = [e for e in self.history if e.configuration.strategy in self.available]
         return Situation(
             self.records,
-            self.history,
+            history,
             self.deadline.remaining_s(),
             has_model=self.has_model,
             workers_late=self._workers_are_late(),
@@ -351,7 +365,7 @@ class Search:
         """End a trial here and in the study."""
         self._running.remove(running)
         record = running.record
-        record.status, record.ended_s = status, self.deadline.clock() - self._start_s
+        record.status, record.ended_s = status, self.before.total_s + self.deadline.clock() - self._start_s
         record.loss = record.mean_loss() if record.predictions else math.nan
         frozen = self._link.tell(running.trial, record)
         if frozen is None:

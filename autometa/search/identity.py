@@ -45,6 +45,18 @@ def identify(task: Task, metric: str) -> Identity:
     return Identity(fixed, _digest([*(_bytes(part) for part in parts), _bytes(features), str(task.n_rows)]))
 
 
+def digests(task: Task) -> dict[str, str]:
+    """Return a digest of each part of a task, from all of its rows; they are equal only if the parts are."""
+    parts = {"sample_weight": task.sample_weight, "groups": task.groups, "the order of the rows in time": task.times}
+    classes = [] if task.classes is None else task.classes.tolist()
+    return {
+        "the kinds of the columns of X": _digest([repr(task.table.schema)]),
+        "X": _digest([_bytes(pd.util.hash_pandas_object(task.table.frame(), index=False).to_numpy())]),
+        "y": _digest([_bytes(task.y), repr(classes)]),
+        **{name: _digest([] if part is None else [_bytes(part)]) for name, part in parts.items()},
+    }
+
+
 def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values).tobytes() if values.dtype != object else repr(values.tolist()).encode()
 

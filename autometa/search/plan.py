@@ -53,7 +53,9 @@ class Plan:
         return self.n_splits / (self.n_splits - 1)
 
 
-def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int | None = None) -> Plan:
+def make_plan(
+    task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int | None = None, kept: Plan | None = None
+) -> Plan:
     """Return the plan for a task.
 
     Parameters
@@ -66,13 +68,17 @@ def make_plan(task: TaskDescription, budget: Budget, n_jobs: int, n_folds: int |
         Evaluations at a time.
     n_folds : int, optional
         Number of folds that the caller insists on.
+    kept : Plan, optional
+        Plan of an earlier search of the same rows, whose folds are kept.
     """
     cells = task.n_rows * min(task.n_columns, 500) * (max(1, task.n_classes) ** 0.5 if task.n_classes > 2 else 1)
     fit_s = _SECONDS_PER_FIT + _SECONDS_PER_CELL * cells
     affordable = budget.time_s * n_jobs / (_MIN_CONFIGURATIONS * fit_s) if budget.has_time_limit else 5.0
     # With few rows the models of the folds gain most from each further row.
     fewest, most = (5, 8) if task.n_rows < 1000 else (3, 5)
-    if n_folds is not None:
+    if kept is not None:
+        n_splits, is_holdout = kept.n_splits, kept.is_holdout
+    elif n_folds is not None:
         n_splits, is_holdout = n_folds, False
     elif affordable >= (1 if task.n_rows <= _MOST_ROWS_OF_FOLDS else 2) or task.n_rows < 1000:
         n_splits, is_holdout = max(fewest, min(most, math.floor(affordable))), False

@@ -10,6 +10,7 @@ import numpy as np
 
 from autometa.core.evaluation import Evaluation
 from autometa.core.space import Configuration
+from autometa.evaluation.workspace import ALL_ROWS
 
 # Safety factor on the expected seconds of a refit: fits of one strategy differ in time.
 _REFIT_MARGIN = 1.15
@@ -46,6 +47,8 @@ class TrialRecord:
         Seconds from the start of the search to the end of the trial.
     error : str
         Why it failed, without text that may quote the data.
+    is_refitted : bool
+        Whether there is a model of all rows.
     """
 
     number: int
@@ -57,6 +60,12 @@ class TrialRecord:
     loss: float = float("nan")
     ended_s: float = float("nan")
     error: str = ""
+    is_refitted: bool = False
+
+    @property
+    def folds_with_model(self) -> list[int]:
+        """Numbers of the folds whose models an ensemble may use."""
+        return [*self.predictions, *([ALL_ROWS] if self.is_refitted and self.predictions else [])]
 
     @property
     def full_error(self) -> str:

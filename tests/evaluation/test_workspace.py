@@ -77,3 +77,21 @@ def test_the_folder_is_gone_when_the_run_is_over(workspace: Workspace):
     workspace.prepare(0, "tree")
     workspace.close()
     assert not workspace.folder.exists()
+
+
+def test_fits_that_are_kept_are_those_of_a_later_workspace(workspace: Workspace):
+    preparation = workspace.prepare(0, "tree")
+    path = model_path(workspace.folder, 3, 0)
+    path.parent.mkdir()
+    path.write_bytes(pickle.dumps("a model"))
+    kept = workspace.kept_fits([(3, 0)])
+    shared = workspace.shared
+    later = Workspace(TASK, FOLDS, shared.metric, shared.learners, seed=5, kept=kept)
+    try:
+        assert later.load_model(3, 0) == "a model"
+        # Not prepared yet, as loading a model needs no rows; then by the very same preparation.
+        assert later.preparation(0, "tree") is preparation
+        assert not list(later.folder.glob("fold0-*"))
+        assert later.prepare(0, "tree") is preparation and list(later.folder.glob("fold0-*"))
+    finally:
+        later.close()

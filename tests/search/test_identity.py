@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autometa.search.identity import identify
+from autometa.search.identity import digests, identify
 from autometa.tables.table_task import Task
 from tests.helpers.tables import clean_table, make_task
 
@@ -65,3 +65,21 @@ def test_an_identity_holds_no_value_of_the_table() -> None:
     identity = identify(task(), "rmse")
     text = f"{identity.task}{identity.rows}"
     assert "word" not in text and "2020" not in text and len(identity.rows) == 16
+
+
+def test_digests_of_parts_change_with_any_row_of_that_part_alone() -> None:
+    before = digests(task(9000))
+    assert digests(task(9000)) == before
+    X, y = columns(9000), np.random.default_rng(0).normal(size=9000)
+    X.loc[4321, "a"] += 1
+    changed = digests(make_task(X, y))
+    assert {name for name in before if before[name] != changed[name]} == {"X"}
+    y[4321] += 1
+    changed = digests(make_task(columns(9000), y))
+    assert {name for name in before if before[name] != changed[name]} == {"y"}
+
+
+def test_digests_tell_labels_apart_that_have_the_same_codes() -> None:
+    plain = make_task(columns(), np.arange(50) % 2, 2)
+    digested = [digests(replace(plain, classes=np.array(labels)))["y"] for labels in (["no", "yes"], ["a", "b"])]
+    assert digested[0] != digested[1]
