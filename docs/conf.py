@@ -12,7 +12,7 @@ from latex2mathml.converter import convert
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import autometa  # noqa: E402: of this checkout
+import autometa  # noqa: E402
 
 project = "autometa"
 author = "The autometa developers"
