@@ -1,6 +1,6 @@
 """Draw docs/how-it-decides.svg: what the default policy thinks of a table before anything is fitted.
 
-    python docs/policy_figure.py
+python docs/policy_figure.py
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def main() -> None:
         prediction = expected[configuration]
         label = f"{number} {configuration.strategy}"
         right.scatter(prediction.trial_s, prediction.gain, s=90, color="#c44e52", label=label, zorder=2)
-        right.text(prediction.trial_s, prediction.gain, str(number), color="white", ha="center", va="center", fontsize=7)
+        right.text(
+            prediction.trial_s, prediction.gain, str(number), color="white", ha="center", va="center", fontsize=7
+        )
     right.legend(frameon=False, loc="lower right", title="the first five")
     right.set(xscale="log", xlabel="seconds of a trial", ylabel="expected gain", title="Which configuration first?")
     figure.savefig(OUT, metadata={"Date": None, "Creator": None})

@@ -191,7 +191,7 @@ def _trained_policy(
     if name == _OF_ENSEMBLES and past.moments is None:
         raise PolicyError(
             "The policy 'ensemble' needs second moments of errors, which these weights do not hold. `autometa export` "
-            "writes them from a collection, and `autometa train --moments FILE` learns from them; or choose another policy."
+            "writes them from a collection, and `autometa train --moments FILE` learns from them. Or take another one."
         )
     settings = settings_in_fits(name, weights.temperatures.get(name))
     similarity = Similarity(past.feature_names, past.features, weights.similarity)
