@@ -48,7 +48,7 @@ def completed(past: PastTasks, slope: dict[str, float]) -> np.ndarray:
     measured = np.isfinite(diagonal)
     pairs = _mean_correlations(past.moments, diagonal, code, len(names))
     for task in np.flatnonzero(measured.sum(axis=1) >= _FEWEST_MEASURED):
-        metric = next((m for m in LOSSES.get(past.problems[task], ()) if m in past.losses), None)
+        metric = next((m for m in _metrics(past.problems[task]) if m in past.losses), None)
         if metric is None:
             continue
         loss = to_scale(past.losses[metric][task], metric)
@@ -71,6 +71,10 @@ def completed(past: PastTasks, slope: dict[str, float]) -> np.ndarray:
         both = known[:, None] & known
         found[task] = np.where(both, found[task], whole)
     return found
+
+
+def _metrics(problem: str) -> tuple[str, ...]:
+    return LOSSES.get(problem, ())  # type: ignore[call-overload, no-any-return]  # other kinds have none
 
 
 def _mean_correlations(moments: np.ndarray, diagonal: np.ndarray, code: np.ndarray, n: int) -> np.ndarray:
