@@ -74,7 +74,7 @@ def completed(past: PastTasks, slope: dict[str, float]) -> np.ndarray:
 
 
 def _metrics(problem: str) -> tuple[str, ...]:
-    return LOSSES.get(problem, ())  # type: ignore[call-overload, no-any-return]  # other kinds have none
+    return LOSSES.get(problem, ())  # type: ignore[call-overload]  # other kinds have none
 
 
 def _mean_correlations(moments: np.ndarray, diagonal: np.ndarray, code: np.ndarray, n: int) -> np.ndarray:
