@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all check format release-check oldest clean
+.PHONY: demo test test-all check format docs release-check oldest clean
 
 demo: $(VENV)/.installed  ## fit real data within a minute, print leaderboard and report
 	$(RUN) docs/demo.py
@@ -23,6 +23,10 @@ check: $(VENV)/.installed-dev  ## lint, formatting, types
 format: $(VENV)/.installed-dev  ## mend what can be mended
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+docs: $(VENV)/.installed-dev  ## build the site into docs/build; warnings are errors
+	$(INSTALL) --editable ".[dev,docs]"
+	$(RUN) -m sphinx --quiet --fail-on-warning --keep-going -c docs . docs/build
 
 release-check: $(VENV)/.installed-dev  ## build both distributions, try the wheel in a fresh environment
 	$(INSTALL) --editable ".[dev,release]"

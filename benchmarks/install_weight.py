@@ -1,6 +1,6 @@
 """What a plain `pip install autometa` brings, in MB: the distributions of this environment that autometa requires.
 
-    python -m benchmarks.install_weight
+python -m benchmarks.install_weight
 """
 
 from __future__ import annotations

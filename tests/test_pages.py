@@ -88,6 +88,13 @@ def test_the_user_guide_runs_as_written(tmp_path: Path, capsys: pytest.CaptureFi
     _has_the_columns_of("docs/user-guide.md", capsys.readouterr().out)
 
 
+def test_the_page_on_decisions_runs_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    names = _run("docs/how-it-decides.md", {})
+    assert names["advice"].attrs["forecast"]["n_trials"] > 1
+    assert set(names["why"]["origin"]) == {"policy"}
+    assert "expected_gain" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_page_on_transfer_runs_as_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _run("docs/transfer.md", {})

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autometa.evaluation.loss_transform import to_scale
+from autometa.policy.moment_completion import completed
 from autometa.policy.past_tasks import PastTasks
 
 NO_MODEL = 2.0
@@ -195,7 +196,7 @@ def ensemble_model(past: PastTasks) -> EnsembleModel:
     """Return the model of ensembles on past tasks with second moments, made once for the same past tasks."""
     if past.moments is None:
         raise ValueError("The past tasks have no second moments of errors, from which ensembles are predicted.")
-    return EnsembleModel(past.moments)
+    return EnsembleModel(completed(past, {metric: error_slope(past, metric) for metric in past.losses}))
 
 
 def _log(errors: np.ndarray) -> np.ndarray:

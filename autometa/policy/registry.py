@@ -28,7 +28,8 @@ PRIOR = "prior"
 DEFAULT_POLICY = "auto"
 """The learnt policy `gaussian`, and in fits too short for it the hand-made one."""
 _LEARNT = "gaussian"
-POLICIES = (DEFAULT_POLICY, _LEARNT, "attention", "portfolio", "recurrent", PRIOR)
+_OF_ENSEMBLES = "ensemble"
+POLICIES = (DEFAULT_POLICY, _LEARNT, _OF_ENSEMBLES, "attention", "portfolio", "recurrent", PRIOR)
 
 _FORMER_NAMES = {"mixture": DEFAULT_POLICY}
 """Names in programs and saved models of earlier versions, and the policies that they meant."""
@@ -187,6 +188,11 @@ def _trained_policy(
             )
         # The network's actions are the configurations that it was trained on, so no experience is joined.
         return RecurrentPolicy(weights.past, weights.arrays, strategies)
+    if name == _OF_ENSEMBLES and past.moments is None:
+        raise PolicyError(
+            "The policy 'ensemble' needs second moments of errors, which these weights do not hold. `autometa export` "
+            "writes them from a collection, and `autometa train --moments FILE` learns from them. Or take another one."
+        )
     settings = settings_in_fits(name, weights.temperatures.get(name))
     similarity = Similarity(past.feature_names, past.features, weights.similarity)
     gain_policy = GainPolicy(past, strategies, settings, similarity, weights.best_strategy)

@@ -160,6 +160,16 @@ def test_an_experience_that_is_not_there_yet_changes_nothing(strategies: list[St
     assert make_policy("gaussian", strategies, recall_or_warn(tmp_path / "nothing")).propose(TASK, (), 10.0) == without
 
 
+def test_a_policy_of_ensembles_without_second_moments_says_what_to_do(
+    strategies: list[Strategy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = read_weights()
+    assert weights.past.moments is not None
+    monkeypatch.setattr(choice, "_shipped_weights", lambda: replace(weights, past=replace(weights.past, moments=None)))
+    with pytest.raises(PolicyError, match="needs second moments of errors"):
+        make_policy("ensemble", strategies)
+
+
 def test_a_recurrent_policy_without_weights_says_what_to_do(
     strategies: list[Strategy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
