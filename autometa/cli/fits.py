@@ -149,6 +149,7 @@ class _WithEstimatorDefaults(argparse.HelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = _estimator_defaults().get(action.dest)
         # Flags take no value, so they have no default to show.
+        default = f"{default:g}" if isinstance(default, float) else default
         if default is None or action.nargs == 0:
             return action.help
         return f"{action.help}; default: {default}" if action.help else f"default: {default}"
